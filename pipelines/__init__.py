@@ -1,0 +1,1 @@
+"""The studies that ship with the project: one package for each data set."""

@@ -1,0 +1,250 @@
+"""The study file: what is tuned, over which space, from which baseline, and with which budget."""
+
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tuning.errors import BadInputError
+from tuning.space import SearchSpace
+from tuning.trial import ParamValue, config_hash
+
+MAX_FILE_BYTES = 1_000_000
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
+Config = dict[str, ParamValue]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Objective(_Strict):
+    """The metric of the validation split by which trials are pruned, ranked and selected."""
+
+    metric: str = "val_accuracy"
+    direction: Literal["maximize", "minimize"] = "maximize"
+
+    def better(self, value: float, than: float | None) -> bool:
+        """Whether ``value`` beats ``than``; anything beats None."""
+        if than is None:
+            return True
+        return value > than if self.direction == "maximize" else value < than
+
+    def key(self, value: float) -> float:
+        """A key by which better values sort first."""
+        return -value if self.direction == "maximize" else value
+
+
+class Budget(_Strict):
+    """How much each searcher may train."""
+
+    trials: int = Field(default=12, ge=1, le=100_000)
+    epochs: int = Field(default=5, ge=1, le=10_000)
+
+
+class Confirm(_Strict):
+    """How the comparison is repeated before anything is called better."""
+
+    seeds: int = Field(default=3, ge=1, le=100)
+    top_k: int = Field(default=2, ge=1, le=100)
+
+
+class Compare(_Strict):
+    """The rule of the verdict.
+
+    Attributes:
+        metric: What the test split is judged by.
+        min_gain: The smallest gain worth having, in units of the metric.
+        confidence: Of the interval on the gain.
+    """
+
+    metric: Literal["accuracy"] = "accuracy"
+    min_gain: float = Field(default=0.0, ge=0, le=1)
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+
+
+class Profile(_Strict):
+    """What differs on one data set, by its label: a smaller budget on generated data, say."""
+
+    budget: Budget | None = None
+    confirm: Confirm | None = None
+    compare: Compare | None = None
+
+
+class Study(_Strict):
+    """A validated study file.
+
+    Attributes:
+        name: Also the name of the MLflow experiment.
+        task: ``package.module:Class`` of the task.
+        task_options: Keyword arguments of its constructor.
+        space: The search space.
+        fixed: Hyperparameters that every trial shares.
+        baseline: The configuration to beat.
+        references: Other configurations worth comparing, by name.
+        objective: What is searched for.
+        searchers: Names of searchers, each ``name`` or ``name:sampler+pruner``.
+        budget: How much each searcher may train.
+        confirm: Repetitions of the comparison.
+        compare: The rule of the verdict.
+        keep_models: Which trials' models stay in MLflow.
+        registered_model: Name in the model registry.
+        profiles: What differs by label of the data set.
+        seed: From which every other seed is derived.
+    """
+
+    name: Name
+    task: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    task_options: dict[str, Any] = Field(default_factory=dict)
+    space: SearchSpace
+    fixed: Config = Field(default_factory=dict)
+    baseline: Config
+    references: dict[Name, Config] = Field(default_factory=dict)
+    objective: Objective = Objective()
+    searchers: list[str] = Field(default=["optuna", "keras_tuner"], min_length=1)
+    budget: Budget = Budget()
+    confirm: Confirm = Confirm()
+    compare: Compare = Compare()
+    keep_models: Literal["all", "confirmed"] = "all"
+    registered_model: Name
+    profiles: dict[str, Profile] = Field(default_factory=dict)
+    seed: int = Field(default=0, ge=0, le=2**31 - 1)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        clash = set(self.fixed) & set(self.space.names)
+        if clash:
+            raise ValueError(f"{sorted(clash)[0]} is both fixed and in the search space")
+        # Frozen: the canonical spelling has to be written around the model's own setter.
+        object.__setattr__(self, "baseline", self._canonical("baseline", self.baseline))
+        references = {
+            name: self._canonical(f"references.{name}", config)
+            for name, config in self.references.items()
+        }
+        object.__setattr__(self, "references", references)
+        return self
+
+    def _canonical(self, field: str, config: Config) -> Config:
+        try:
+            return self.space.canonical(config)
+        except ValueError as error:
+            raise ValueError(f"{field}: {error}") from None
+
+    def hyperparameters(self, config: Mapping[str, ParamValue]) -> Config:
+        """Completes a configuration of the space by the fixed hyperparameters."""
+        return {**config, **self.fixed}
+
+    def searched(self, params: Mapping[str, ParamValue]) -> Config:
+        """Returns the part of ``params`` that belongs to the space."""
+        return {name: params[name] for name in self.space.names if name in params}
+
+    def config_id(self, params: Mapping[str, ParamValue]) -> str:
+        """Hashes the searched part of ``params``: the identity of a configuration."""
+        return config_hash(self.searched(params))
+
+    def for_dataset(self, label: str) -> "Study":
+        """Applies the profile of a data set, if the study has one for it."""
+        profile = self.profiles.get(label)
+        if profile is None:
+            return self
+        changes = {name: getattr(profile, name) for name in profile.model_fields_set}
+        return self.model_copy(update=changes)
+
+    def override(
+        self,
+        *,
+        trials: int | None = None,
+        epochs: int | None = None,
+        seeds: int | None = None,
+        top_k: int | None = None,
+        searchers: str | None = None,
+        seed: int | None = None,
+    ) -> "Study":
+        """Applies what the command line says about the budget; None leaves the study's value.
+
+        Raises:
+            BadInputError: Naming the option, the value and what would be accepted.
+        """
+        data = self.model_dump()
+        for section, key, value in (
+            ("budget", "trials", trials),
+            ("budget", "epochs", epochs),
+            ("confirm", "seeds", seeds),
+            ("confirm", "top_k", top_k),
+        ):
+            if value is not None:
+                data[section][key] = value
+        if searchers is not None:
+            data["searchers"] = [part.strip() for part in searchers.split(",") if part.strip()]
+        if seed is not None:
+            data["seed"] = seed
+        return parse_study(data, "the command line")
+
+    def to_yaml(self) -> str:
+        """Writes the study, all defaults filled in, as a study file."""
+        text: str = yaml.safe_dump(
+            self.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True
+        )
+        return text
+
+
+def load_study(path: Path) -> Study:
+    """Reads and validates a study file.
+
+    Raises:
+        BadInputError: The file cannot be read, or a field is wrong; the message names the field,
+            the value and what would be accepted.
+    """
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise BadInputError(f"{path} is larger than a study file ({MAX_FILE_BYTES:,} bytes)")
+        data = yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise BadInputError(
+            f"the study file {str(path)!r} cannot be read ({error.strerror}); "
+            "pass the path of a study.yaml"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise BadInputError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise BadInputError(f"{path} must be a mapping of fields; found {type(data).__name__}")
+    return parse_study(data, str(path))
+
+
+def parse_study(data: Mapping[str, Any], origin: str) -> Study:
+    """Validates the content of a study file.
+
+    Args:
+        data: The content.
+        origin: What to call it in messages.
+
+    Raises:
+        BadInputError: Naming each field that is wrong.
+    """
+    try:
+        return Study.model_validate(dict(data))
+    except ValidationError as error:
+        lines = [_explain(detail) for detail in error.errors(include_url=False)]
+        raise BadInputError("\n  ".join([f"{origin} is not a valid study:", *lines])) from None
+
+
+def _explain(detail: Any) -> str:
+    location = [str(part) for part in detail["loc"] if part not in ("int", "float", "choice")]
+    field = ".".join(location)
+    message = re.sub(r"^Value error, ", "", detail["msg"])
+    value = detail["input"]
+    if detail["type"] == "extra_forbidden":
+        known = list(Study.model_fields) if len(location) == 1 else []
+        near = difflib.get_close_matches(location[-1], known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return f"{field}: there is no such field{hint}"
+    if detail["type"] == "missing":
+        return f"{field}: is required"
+    if isinstance(value, Mapping | list) or not field:
+        return f"{field}: {message}" if field else message
+    return f"{field}: {message[0].lower()}{message[1:]}; got {value!r}"
