@@ -31,6 +31,10 @@ class InterruptedStudyError(TuningError):
     exit_code = EXIT_INTERRUPTED
 
 
+class StudyFailedError(TuningError):
+    """Training cannot succeed: a fatal failure, or one failure after the other."""
+
+
 class InfeasibleError(TuningError):
     """Raised by a task's ``build``: these hyperparameters cannot make a model.
 

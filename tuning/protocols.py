@@ -82,7 +82,7 @@ class Finished:
 
 
 class Executor(Protocol):
-    """Trains trials somewhere. Exactly one ``Finished`` per submitted attempt, whatever happens."""
+    """Trains trials somewhere; exactly one ``Finished`` per submitted attempt, always."""
 
     @property
     def free_slots(self) -> int:
@@ -208,7 +208,7 @@ class Task(Protocol):
         """
         ...
 
-    def worker_options(self) -> Mapping[str, str]:
+    def worker_options(self) -> Mapping[str, object]:
         """Constructor arguments for the workers' copy, known after ``prepare``."""
         ...
 

@@ -53,6 +53,7 @@ class Proposal:
         resume_from: Name of the finished trial whose checkpoint to go on from.
         name: A name of the searcher's choice; None means ``<searcher>-<number>``.
         seed: A seed of the searcher's choice; None means the driver's function of the number.
+        keep_checkpoint: Whether a later trial may go on from where this one ends.
         tags: More facts for the record, such as the candidate that is being confirmed.
     """
 
@@ -61,6 +62,7 @@ class Proposal:
     resume_from: str | None = None
     name: str | None = None
     seed: int | None = None
+    keep_checkpoint: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -77,7 +79,8 @@ class Trial:
         seed: Seed of initialisation, shuffling and dropout.
         epochs: Total epochs to reach.
         attempt: 0 for the first, more after the loss of a worker.
-        resume_from: Name of the trial whose checkpoint to go on from.
+        resume_from: The checkpoint file to go on from.
+        keep_checkpoint: Whether to leave a checkpoint of the last epoch behind.
         tags: More facts for the record.
     """
 
@@ -90,6 +93,7 @@ class Trial:
     epochs: int
     attempt: int = 0
     resume_from: str | None = None
+    keep_checkpoint: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -143,9 +147,11 @@ class TrialResult:
         measurements: Every epoch, in order.
         duration_s: Seconds of training and saving, without waiting.
         failure: Set exactly when ``state`` is failed.
-        artifacts: Local paths by kind: ``model`` (an MLflow model folder), ``checkpoint``.
+        artifacts: Local paths by kind: ``model`` (a ``.keras`` file), ``model_spec`` (its inputs
+            and outputs as JSON), ``checkpoint`` (weights and optimizer state of the last epoch).
         facts: Numbers worth recording once, such as ``parameter_count``.
         worker: The worker that trained it.
+        stop_reason: Why it ended before its last epoch; set by the driver.
     """
 
     state: TrialState
@@ -157,6 +163,7 @@ class TrialResult:
     artifacts: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, float] = field(default_factory=dict)
     worker: str = ""
+    stop_reason: str = ""
 
     def __post_init__(self) -> None:
         if (self.failure is not None) != (self.state is TrialState.FAILED):
@@ -173,6 +180,11 @@ class TrialRecord:
     result: TrialResult
     run_id: str = ""
     model_id: str = ""
+
+
+def trial_name(searcher: str, number: int) -> str:
+    """The name of a search trial: ``optuna-007``."""
+    return f"{searcher}-{number:03d}"
 
 
 def config_hash(params: Params) -> str:

@@ -1,0 +1,175 @@
+"""The flagship task: an LSTM that tells whether a film review is positive."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.imdb import data
+from pipelines.imdb.errors import DataError
+from tuning.protocols import DataInfo, Examples, ServedModel, Split
+
+if TYPE_CHECKING:
+    import keras
+
+_SERVING_CODE = Path(__file__).with_name("serving_model.py")
+_EXAMPLES = (
+    "A moving film with a clever script; I would gladly see it again.",
+    "Two dull hours. The actors looked as bored as I was.",
+)
+
+
+class ImdbTask:
+    """Sentiment of IMDB reviews: Embedding, SpatialDropout1D, LSTM, one sigmoid unit.
+
+    Args:
+        dataset: ``auto``, ``imdb``, ``synthetic`` or a path; see ``pipelines.imdb.locate``.
+        cache_dir: Where prepared arrays are kept.
+        num_words: Upper bound (exclusive) of the word indexes.
+        max_len: Length of the rows, in tokens.
+        validation_share: Share of the official training split that is for validation.
+        prepared: Folder of the prepared arrays; a worker gets it from ``worker_options``.
+    """
+
+    def __init__(
+        self,
+        *,
+        dataset: str = "auto",
+        cache_dir: str = ".cache",
+        num_words: int = 10_000,
+        max_len: int = 200,
+        validation_share: float = 0.2,
+        prepared: str | None = None,
+    ) -> None:
+        self._dataset = dataset
+        self._cache_dir = Path(cache_dir)
+        self._parameters: dict[str, Any] = {
+            "num_words": num_words,
+            "max_len": max_len,
+            "validation_share": validation_share,
+        }
+        self._folder = Path(prepared) if prepared else None
+        self._num_words = num_words
+        self._max_len = max_len
+
+    def prepare(self) -> DataInfo:
+        """Finds, encodes and caches the reviews."""
+        try:
+            prepared = data.prepare(
+                data.resolve(self._dataset), cache_dir=self._cache_dir, **self._parameters
+            )
+        except (TypeError, ValueError) as error:
+            raise DataError(str(error)) from error
+        self._folder = prepared.folder
+        self._num_words, self._max_len = prepared.num_words, prepared.max_len
+        has_words = data.load_vocabulary(prepared) is not None
+        return DataInfo(
+            label=prepared.label,
+            name=prepared.name,
+            source=prepared.source,
+            digest=prepared.digest,
+            sizes=prepared.sizes,
+            warning=_warning(prepared),
+            cannot_serve="" if has_words else _NO_WORDS.format(source=prepared.source),
+        )
+
+    def worker_options(self) -> Mapping[str, object]:
+        """The prepared folder, and what the data really needs of words and tokens."""
+        return {
+            "prepared": str(self._folder),
+            "num_words": self._num_words,
+            "max_len": self._max_len,
+        }
+
+    def load(self, split: Split) -> Mapping[str, Examples]:
+        """Maps the arrays: rows of shape (reviews, max_len), labels of shape (reviews,)."""
+        return data.load_arrays(self._prepared(), split)
+
+    def build(self, params: Mapping[str, Any]) -> "keras.Model":
+        """Builds and compiles the model.
+
+        Args:
+            params: ``embedding_dim``, ``units``, ``spatial_dropout`` (of whole embedding
+                dimensions), ``dropout`` (of the LSTM's inputs), ``recurrent_dropout`` (of its
+                state) and ``learning_rate`` (of Adam).
+        """
+        import keras
+
+        layers = [
+            keras.layers.Input((self._max_len,), dtype="int32"),
+            keras.layers.Embedding(self._num_words, params["embedding_dim"]),
+        ]
+        if params["spatial_dropout"]:
+            layers.append(keras.layers.SpatialDropout1D(params["spatial_dropout"]))
+        layers += [
+            keras.layers.LSTM(
+                params["units"],
+                dropout=params["dropout"],
+                recurrent_dropout=params["recurrent_dropout"],
+            ),
+            keras.layers.Dense(1, activation="sigmoid"),
+        ]
+        model = keras.Sequential(layers)
+        model.compile(
+            optimizer=keras.optimizers.Adam(params.get("learning_rate", 0.001)),
+            loss="binary_crossentropy",
+            metrics=["accuracy"],
+        )
+        return model
+
+    def serve(self, model_file: Path, folder: Path) -> ServedModel:
+        """Packs the model with its vocabulary, so that it answers raw review text."""
+        vocabulary = data.load_vocabulary(self._prepared())
+        if vocabulary is None:
+            raise DataError(_NO_WORDS.format(source=self._dataset))
+        backend = _backend()
+        config = folder / "text.json"
+        config.write_text(
+            json.dumps(
+                {"backend": backend, "max_len": self._max_len, "vocabulary": vocabulary},
+                ensure_ascii=False,
+            ),
+            "utf-8",
+        )
+        code = folder / _SERVING_CODE.name
+        shutil.copyfile(_SERVING_CODE, code)
+        return ServedModel(
+            code=code,
+            artifacts={"keras_model": model_file, "text": config},
+            input_column="review",
+            outputs={"label": "string", "probability": "double"},
+            input_example=_EXAMPLES,
+            pip_requirements=[
+                f"{name}=={version(name)}"
+                for name in ("mlflow", "keras", backend, "numpy", "pandas")
+            ],
+        )
+
+    def _prepared(self) -> Path:
+        if self._folder is None:
+            raise RuntimeError("prepare() comes first")
+        return self._folder
+
+
+_NO_WORDS = (
+    "{source} holds word ranks only, and its word index cannot be had, so no model of raw text "
+    "can be made; put imdb_word_index.json beside it"
+)
+
+
+def _backend() -> str:
+    import keras
+
+    name: str = keras.backend.backend()
+    return name
+
+
+def _warning(prepared: data.Prepared) -> str:
+    if prepared.label != "synthetic":
+        return ""
+    text = "SYNTHETIC DATA: generated reviews; no figure says anything about real ones."
+    if prepared.fallback_reason:
+        text += f" Why: {prepared.fallback_reason}"
+    return text

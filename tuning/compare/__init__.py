@@ -1,0 +1,1 @@
+"""What the record says: evaluation on the test split, statistics, figures, the report."""

@@ -1,0 +1,282 @@
+"""The loop that runs every phase: searchers propose, an executor trains, listeners are told."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from tuning.errors import InterruptedStudyError, StudyFailedError
+from tuning.protocols import Executor, Finished, Measured, NoProposal, Searcher, TrialListener
+from tuning.seeds import derive_seed
+from tuning.trial import (
+    CONTINUE,
+    Decision,
+    FailureKind,
+    Params,
+    Phase,
+    Proposal,
+    Trial,
+    TrialRecord,
+    TrialResult,
+    TrialState,
+    trial_name,
+)
+
+POLL_SECONDS = 0.5
+MAX_ATTEMPTS = 3
+# So many failures in a row, with no success before, are not bad luck.
+MAX_FAILURES_IN_A_ROW = 5
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class StopSignal:
+    """What the user asked for: 0 nothing, 1 end after the running epochs, 2 end now."""
+
+    level: int = 0
+
+
+@dataclass(eq=False)
+class Arm:
+    """A searcher and what it may spend.
+
+    Attributes:
+        searcher: Proposes the trials.
+        phase: Of its trials.
+        epochs: Total epochs of a trial, unless the proposal says otherwise.
+        budget: Trials; None for as many as it proposes.
+        priority: Arms of a lower number are served first.
+        asked: Trials proposed so far, those of an earlier run included.
+    """
+
+    searcher: Searcher
+    phase: Phase
+    epochs: int
+    budget: int | None = None
+    priority: int = 0
+    asked: int = 0
+    waiting: bool = False
+    exhausted: bool = False
+
+    def open(self) -> bool:
+        """Whether it can be asked now."""
+        spent = self.budget is not None and self.asked >= self.budget
+        return not (spent or self.exhausted or self.waiting)
+
+
+@dataclass(eq=False)
+class _Running:
+    """A trial between its submission and its end."""
+
+    trial: Trial
+    arm: Arm
+    told_step: int = 0
+    stop: Decision = field(default=CONTINUE)
+    interrupted: bool = False
+
+
+class Driver:
+    """Runs arms on an executor until each has spent its budget or has nothing left to propose.
+
+    Args:
+        executor: Trains the trials.
+        listeners: Are told what happens.
+        study_seed: From which the seeds of the trials are derived.
+        fixed: Hyperparameters that every trial shares.
+        stop: Set from outside, by a signal handler for example.
+        clock: Seconds from any origin.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        listeners: Sequence[TrialListener],
+        *,
+        study_seed: int,
+        fixed: Params,
+        stop: StopSignal | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._executor = executor
+        self._listeners = listeners
+        self._study_seed = study_seed
+        self._fixed = fixed
+        self._stop = stop or StopSignal()
+        self._clock = clock
+        self._running: dict[str, _Running] = {}
+        self._records: list[TrialRecord] = []
+        self._checkpoints: dict[str, str] = {}
+        self._failures_in_a_row = 0
+        self._hopeless = ""
+        self._arms: Sequence[Arm] = ()
+
+    def run(self, arms: Sequence[Arm], deadline: float | None = None) -> list[TrialRecord]:
+        """Runs the arms together.
+
+        Args:
+            arms: What to run.
+            deadline: The clock's time at which search ends: its arms are asked no more, and their
+                running trials end after the epoch. Other phases go on.
+
+        Returns:
+            A record for each trial, in the order in which they ended.
+
+        Raises:
+            InterruptedStudyError: The user stopped it; what had ended was told to the listeners.
+            StudyFailedError: A failure was fatal, or nothing but failures was seen.
+        """
+        self._arms, self._records = arms, []
+        try:
+            while True:
+                self._fill(deadline)
+                if not self._running:
+                    break
+                for event in self._executor.poll(POLL_SECONDS):
+                    if isinstance(event, Measured):
+                        self._on_measured(event, deadline)
+                    else:
+                        self._on_finished(event)
+                if self._hopeless:
+                    raise StudyFailedError(self._hopeless)
+                if self._stop.level >= 2:
+                    self._cancel_all("stopped by the user")
+        except StudyFailedError:
+            self._drain()
+            raise
+        if self._stop.level:
+            raise InterruptedStudyError("stopped by the user")
+        return self._records
+
+    def _fill(self, deadline: float | None) -> None:
+        while self._stop.level == 0 and self._executor.free_slots > 0:
+            late = deadline is not None and self._clock() >= deadline
+            candidates = [
+                arm for arm in self._arms if arm.open() and not (late and _is_search(arm))
+            ]
+            if not candidates:
+                return
+            arm = min(candidates, key=lambda arm: (arm.priority, arm.asked))
+            proposal = arm.searcher.ask(arm.asked)
+            if proposal is NoProposal.EXHAUSTED:
+                arm.exhausted = True
+            elif proposal is NoProposal.WAIT:
+                # With nothing of its own running, no tell will ever come.
+                arm.waiting = any(running.arm is arm for running in self._running.values())
+                arm.exhausted = not arm.waiting
+            else:
+                self._submit(arm, proposal)
+
+    def _submit(self, arm: Arm, proposal: Proposal) -> None:
+        number = arm.asked
+        arm.asked += 1
+        seed = proposal.seed
+        if seed is None:
+            seed = derive_seed(self._study_seed, arm.searcher.name, number)
+        trial = Trial(
+            name=proposal.name or trial_name(arm.searcher.name, number),
+            number=number,
+            params={**proposal.params, **self._fixed},
+            phase=arm.phase,
+            searcher=arm.searcher.name,
+            seed=seed,
+            epochs=proposal.epochs or arm.epochs,
+            resume_from=self._checkpoints.get(proposal.resume_from or ""),
+            keep_checkpoint=proposal.keep_checkpoint,
+            tags=proposal.tags,
+        )
+        self._running[trial.name] = _Running(trial, arm)
+        self._start(trial)
+
+    def _start(self, trial: Trial) -> None:
+        self._executor.submit(trial)
+        for listener in self._listeners:
+            listener.trial_started(trial)
+
+    def _on_measured(self, event: Measured, deadline: float | None) -> None:
+        running = self._running.get(event.name)
+        if running is None or running.trial.attempt != event.attempt:
+            return
+        step = event.measurement.step
+        # An attempt after a loss repeats epochs; a searcher learns each epoch once.
+        if step > running.told_step and not running.stop.stop:
+            running.told_step = step
+            decision = running.arm.searcher.report(running.trial.number, event.measurement)
+            late = deadline is not None and self._clock() >= deadline
+            if self._stop.level:
+                running.interrupted = True
+                decision = Decision(stop=True, reason="stopped by the user")
+            elif late and _is_search(running.arm) and not decision.stop:
+                decision = Decision(stop=True, reason="the time for the search is over")
+            running.stop = decision
+        self._executor.reply(event.name, running.stop)
+        for listener in self._listeners:
+            listener.measured(running.trial, event.measurement)
+
+    def _on_finished(self, event: Finished) -> None:
+        running = self._running.get(event.name)
+        if running is None or running.trial.attempt != event.attempt:
+            return
+        result = event.result
+        failure = result.failure
+        if (
+            failure is not None
+            and failure.kind is FailureKind.WORKER_LOST
+            and event.attempt + 1 < MAX_ATTEMPTS
+            and self._stop.level == 0
+        ):
+            _log.warning("%s: %s; trained again with the same seed", event.name, failure.message)
+            running.trial = replace(running.trial, attempt=event.attempt + 1)
+            running.stop = CONTINUE
+            self._start(running.trial)
+            return
+        if running.interrupted and result.state is TrialState.PRUNED:
+            result = replace(result, state=TrialState.INTERRUPTED)
+        if result.state in (TrialState.PRUNED, TrialState.INTERRUPTED):
+            result = replace(result, stop_reason=running.stop.reason or "cancelled")
+        self._end(running, result)
+        self._check(result)
+
+    def _end(self, running: _Running, result: TrialResult) -> None:
+        trial = running.trial
+        del self._running[trial.name]
+        running.arm.searcher.tell(trial.number, result)
+        running.arm.waiting = False
+        if checkpoint := result.artifacts.get("checkpoint"):
+            self._checkpoints[trial.name] = checkpoint
+        self._records.append(TrialRecord(trial=trial, result=result))
+        for listener in self._listeners:
+            listener.trial_finished(trial, result)
+
+    def _check(self, result: TrialResult) -> None:
+        failure = result.failure
+        if failure is None:
+            self._failures_in_a_row = 0
+            return
+        self._failures_in_a_row += failure.kind is not FailureKind.INFEASIBLE
+        if failure.kind is FailureKind.FATAL:
+            self._hopeless = failure.message
+        elif self._failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
+            self._hopeless = (
+                f"{MAX_FAILURES_IN_A_ROW} trials in a row failed; the last: {failure.message}"
+            )
+
+    def _cancel_all(self, reason: str) -> None:
+        for name, running in self._running.items():
+            running.interrupted = True
+            running.stop = Decision(stop=True, reason=reason)
+            self._executor.cancel(name, reason)
+
+    def _drain(self) -> None:
+        """Ends what is running, so that no listener waits for an end that never comes."""
+        self._stop = StopSignal(2)
+        self._cancel_all("the study failed")
+        while self._running:
+            for event in self._executor.poll(POLL_SECONDS):
+                if isinstance(event, Finished) and event.name in self._running:
+                    running = self._running[event.name]
+                    self._end(running, replace(event.result, stop_reason="the study failed"))
+
+
+def _is_search(arm: Arm) -> bool:
+    return arm.phase is Phase.SEARCH

@@ -1,0 +1,234 @@
+"""Worker processes on this machine: persistent, one a core, replaced when lost or too large."""
+
+import contextlib
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Any
+
+from tuning import worker
+from tuning.protocols import Finished, Measured
+from tuning.trial import (
+    Decision,
+    Failure,
+    FailureKind,
+    Measurement,
+    Trial,
+    TrialResult,
+    TrialState,
+)
+from tuning.worker import Done, Epoch, Reply, Train, WorkerSpec
+
+CLOSE_SECONDS = 5.0
+
+
+@dataclass
+class _Slot:
+    """One worker process and the trial that it trains, if any."""
+
+    core: int | None
+    process: SpawnProcess
+    connection: Connection
+    trial: Trial | None = None
+    measurements: tuple[Measurement, ...] = ()
+    cancelled: str = ""
+    dead: bool = False
+
+
+class LocalExecutor:
+    """Trains on this machine, one process a slot.
+
+    Args:
+        spec: What every worker is told.
+        workers: How many; 0 means one for each core that this process may use.
+        memory_limit_mb: A worker that holds more than this after a trial is replaced, so that what
+            Keras does not free cannot add up; 0 means an equal share of half the memory.
+        target: The worker's main function.
+    """
+
+    def __init__(
+        self,
+        spec: WorkerSpec,
+        workers: int = 0,
+        memory_limit_mb: float = 0.0,
+        target: Callable[[Connection, Any, int | None], None] = worker.main,
+    ) -> None:
+        self._spec = spec
+        self._target = target
+        self._context = multiprocessing.get_context("spawn")
+        cores = available_cores()
+        count = workers or len(cores)
+        self._memory_limit_mb = memory_limit_mb or _memory_share_mb(count)
+        # More workers than cores share them, so pinning would only hinder the scheduler.
+        pinned: list[int | None] = [*cores[:count]] if count <= len(cores) else [None] * count
+        self._slots: list[_Slot] = []
+        self._lost: list[Finished] = []
+        self._closed = False
+        for core in pinned:
+            self._slots.append(self._start(core))
+
+    @property
+    def free_slots(self) -> int:
+        """How many trials can be submitted now."""
+        return sum(slot.trial is None for slot in self._slots)
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the workers."""
+        return [slot.process.pid for slot in self._slots if slot.process.pid is not None]
+
+    def submit(self, trial: Trial) -> None:
+        """Starts a trial in a free slot."""
+        slot = next((slot for slot in self._slots if slot.trial is None), None)
+        if slot is None:
+            raise RuntimeError("no slot is free")
+        if slot.dead:
+            self._replace(slot)
+        slot.trial, slot.measurements, slot.cancelled = trial, (), ""
+        try:
+            slot.connection.send(Train(trial))
+        except OSError:
+            self._lose(slot)
+
+    def poll(self, timeout_s: float) -> Sequence[Measured | Finished]:
+        """Waits for what the workers say, and for their deaths."""
+        events: list[Measured | Finished] = [*self._lost]
+        self._lost.clear()
+        if events:
+            timeout_s = 0
+        by_object: dict[Any, _Slot] = {}
+        for slot in self._slots:
+            if slot.dead:
+                continue
+            by_object[slot.connection] = by_object[slot.process.sentinel] = slot
+        ready = {id(by_object[item]): by_object[item] for item in wait(by_object, timeout_s)}
+        for slot in ready.values():
+            events += self._read(slot)
+        events += self._lost
+        self._lost.clear()
+        return events
+
+    def reply(self, name: str, decision: Decision) -> None:
+        """Sends a worker the decision on its newest epoch."""
+        slot = self._slot_of(name)
+        if slot is None or not slot.measurements:
+            return
+        with contextlib.suppress(OSError):  # poll sees the death
+            slot.connection.send(Reply(name, slot.measurements[-1].step, decision))
+
+    def cancel(self, name: str, reason: str) -> None:
+        """Kills the trial's process; the slot gets a new one."""
+        slot = self._slot_of(name)
+        if slot is not None:
+            slot.cancelled = reason
+            slot.process.kill()
+
+    def close(self) -> None:
+        """Ends every worker: politely if it is idle, otherwise at once."""
+        if self._closed:
+            return
+        self._closed = True
+        for slot in self._slots:
+            slot.connection.close()  # an idle worker ends when its pipe does
+            if slot.trial is not None:
+                slot.process.kill()
+        deadline = time.monotonic() + CLOSE_SECONDS
+        for slot in self._slots:
+            slot.process.join(max(0.0, deadline - time.monotonic()))
+            if slot.process.is_alive():
+                slot.process.kill()
+                slot.process.join()
+            slot.process.close()
+
+    def _start(self, core: int | None) -> _Slot:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(
+            target=self._target, args=(theirs, self._spec, core), daemon=True, name="tuning-worker"
+        )
+        process.start()
+        theirs.close()  # so that the worker's death closes the pipe
+        return _Slot(core, process, ours)
+
+    def _read(self, slot: _Slot) -> list[Measured | Finished]:
+        events: list[Measured | Finished] = []
+        try:
+            while slot.connection.poll():
+                events += self._receive(slot, slot.connection.recv())
+        except (EOFError, OSError):
+            self._lose(slot)
+            return events
+        if not slot.process.is_alive():
+            self._lose(slot)
+        return events
+
+    def _receive(self, slot: _Slot, message: object) -> list[Measured | Finished]:
+        match message:
+            case Epoch(name, attempt, measurement):
+                slot.measurements += (measurement,)
+                return [Measured(name=name, attempt=attempt, measurement=measurement)]
+            case Done(name, attempt, result, memory_mb):
+                slot.trial = None
+                if memory_mb > self._memory_limit_mb:
+                    self._replace(slot)
+                worker_name = f"local-{self._slots.index(slot)}"
+                return [
+                    Finished(
+                        name=name, attempt=attempt, result=replace(result, worker=worker_name)
+                    )
+                ]
+        return []
+
+    def _lose(self, slot: _Slot) -> None:
+        trial = slot.trial
+        # Replaced when it is needed again: one that cannot even start would be replaced for ever.
+        slot.dead, slot.trial = True, None
+        if trial is not None:
+            slot.process.join(1)
+            result = _lost_result(slot, slot.process.exitcode)
+            self._lost.append(Finished(name=trial.name, attempt=trial.attempt, result=result))
+
+    def _replace(self, slot: _Slot) -> None:
+        slot.connection.close()
+        slot.process.join(CLOSE_SECONDS)
+        if slot.process.is_alive():
+            slot.process.kill()
+            slot.process.join()
+        new = self._start(slot.core)
+        slot.process, slot.connection, slot.dead = new.process, new.connection, False
+
+    def _slot_of(self, name: str) -> _Slot | None:
+        return next((s for s in self._slots if s.trial is not None and s.trial.name == name), None)
+
+
+def available_cores() -> list[int]:
+    """The cores that this process may use, by number."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def _memory_share_mb(workers: int) -> float:
+    import psutil
+
+    return float(psutil.virtual_memory().total / 1e6 / 2 / workers)
+
+
+def _lost_result(slot: _Slot, exitcode: int | None) -> TrialResult:
+    duration_s = slot.measurements[-1].elapsed_s if slot.measurements else 0.0
+    if slot.cancelled:
+        return TrialResult(
+            state=TrialState.INTERRUPTED, measurements=slot.measurements, duration_s=duration_s
+        )
+    return TrialResult(
+        state=TrialState.FAILED,
+        measurements=slot.measurements,
+        duration_s=duration_s,
+        failure=Failure(
+            kind=FailureKind.WORKER_LOST,
+            message=f"the worker process died (exit code {exitcode})",
+        ),
+    )

@@ -1,0 +1,1 @@
+"""Who proposes configurations: each module is one implementation of the Searcher protocol."""

@@ -1,0 +1,275 @@
+"""KerasTuner's oracles behind the Searcher protocol, through create, update and end of trials.
+
+An oracle is used without a Tuner, in memory and in one thread: an exception inside a call would
+leave its lock held, and any other thread would then wait for ever.
+"""
+
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tuning.errors import BadInputError
+from tuning.protocols import NoProposal
+from tuning.space import Choice, FloatRange, IntRange, SearchSpace
+from tuning.study import Objective
+from tuning.trial import (
+    CONTINUE,
+    Decision,
+    Measurement,
+    Params,
+    ParamValue,
+    Proposal,
+    TrialRecord,
+    TrialResult,
+    TrialState,
+    config_hash,
+    trial_name,
+)
+
+ORACLES = ("bayesian", "hyperband", "random", "grid")
+# The driver owns budget and failures; the oracle's own limits must never be met.
+NEVER = 10**9
+MAX_REPEATS = 20
+_PREFIX = "tuner/"
+
+
+class KerasTunerSearcher:
+    """An oracle of KerasTuner.
+
+    Args:
+        name: The searcher's name.
+        space: What to search.
+        objective: What to search for.
+        seed: Of the oracle.
+        first: The configuration to propose first (except by ``grid``, which has its own order).
+        epochs: Most epochs of a trial.
+        trials: The budget, by which Bayesian optimisation sizes its random start.
+        oracle: One of ``ORACLES``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        space: SearchSpace,
+        objective: Objective,
+        *,
+        seed: int,
+        first: Params,
+        epochs: int,
+        trials: int,
+        oracle: str = "bayesian",
+    ) -> None:
+        self.name = name
+        self._space = space
+        self._objective = objective
+        self._multi_fidelity = oracle == "hyperband"
+        with _quiet():
+            self._oracle = _make_oracle(oracle, space, objective, seed, first, epochs, trials)
+        self._running: dict[int, Any] = {}
+        self._number_of: dict[str, int] = {}
+        self._values: dict[str, float | None] = {}
+
+    def ask(self, number: int) -> Proposal | NoProposal:
+        """Creates a trial in the oracle."""
+        for _ in range(MAX_REPEATS):
+            with _quiet():
+                trial = self._oracle.create_trial(f"trial-{number}")
+            if trial.status == "IDLE":
+                return NoProposal.WAIT
+            if trial.status == "STOPPED":
+                return NoProposal.EXHAUSTED
+            values = dict(trial.hyperparameters.values)
+            config = {k: v for k, v in values.items() if not k.startswith(_PREFIX)}
+            params = self._space.canonical(config)
+            key = config_hash(params)
+            if self._multi_fidelity or key not in self._values:
+                self._values.setdefault(key, None)
+                self._running[number] = trial
+                self._number_of[trial.trial_id] = number
+                return self._propose(params, values)
+            # Bayesian optimisation repeats itself; what is known needs no training.
+            known = self._values[key]
+            self._end(trial, known)
+            if known is None:
+                return NoProposal.WAIT
+        return NoProposal.EXHAUSTED
+
+    def report(self, number: int, measurement: Measurement) -> Decision:
+        """Updates the oracle, which never stops a trial early."""
+        value = measurement.metrics[self._objective.metric]
+        trial_id = self._running[number].trial_id
+        with _quiet():
+            self._oracle.update_trial(
+                trial_id, {self._objective.metric: value}, step=measurement.step
+            )
+        return CONTINUE
+
+    def tell(self, number: int, result: TrialResult) -> None:
+        """Ends the trial in the oracle."""
+        trial = self._running.pop(number)
+        values = trial.hyperparameters.values
+        config = {k: v for k, v in values.items() if not k.startswith(_PREFIX)}
+        ended_well = result.state in (TrialState.COMPLETED, TrialState.PRUNED)
+        value = result.value if ended_well else None
+        self._values[config_hash(self._space.canonical(config))] = value
+        self._end(trial, value)
+
+    def restore(self, records: Iterable[TrialRecord]) -> None:
+        """Feeds the finished trials to the oracle.
+
+        Raises:
+            BadInputError: The oracle is ``hyperband``, whose brackets cannot be rebuilt so.
+        """
+        records = sorted(records, key=lambda record: record.trial.number)
+        if self._multi_fidelity and records:
+            raise BadInputError("keras_tuner:hyperband cannot go on with trials of an earlier run")
+        for record in records:
+            number = record.trial.number
+            params = {n: v for n, v in record.trial.params.items() if n in self._space.names}
+            self._running[number] = self._adopt(params)
+            self.tell(number, record.result)
+
+    def _adopt(self, params: Params) -> Any:
+        from keras_tuner.src.engine.trial import Trial
+
+        oracle = self._oracle
+        trial_id = f"{{:0{len(str(oracle.max_trials))}d}}".format(len(oracle.trials))
+        hyperparameters = oracle.get_space()
+        hyperparameters.values = dict(params)
+        trial = Trial(hyperparameters, trial_id=trial_id, status="RUNNING")
+        oracle.trials[trial_id] = trial
+        oracle.start_order.append(trial_id)
+        oracle.forget_first()
+        oracle._record_values(trial)
+        return trial
+
+    def _end(self, trial: Any, value: float | None) -> None:
+        metric = self._objective.metric
+        with _quiet():
+            if value is not None:
+                # Of a continued trial the best epoch may be one of its parent's.
+                if not trial.metrics.exists(metric):
+                    self._oracle.update_trial(trial.trial_id, {metric: value}, step=0)
+                trial.status = "COMPLETED"
+            else:
+                trial.status, trial.message = "FAILED", "failed"
+            self._oracle.end_trial(trial)
+
+    def _propose(self, params: Params, values: dict[str, Any]) -> Proposal:
+        if not self._multi_fidelity:
+            return Proposal(params=params)
+        parent = values.get("tuner/trial_id")
+        return Proposal(
+            params=params,
+            epochs=int(values["tuner/epochs"]),
+            resume_from=trial_name(self.name, self._number_of[parent]) if parent else None,
+            keep_checkpoint=True,
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        # KerasTuner calls deprecated threading functions, and scikit-learn doubts its kernels.
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _make_oracle(
+    oracle: str,
+    space: SearchSpace,
+    objective: Objective,
+    seed: int,
+    first: Params,
+    epochs: int,
+    trials: int,
+) -> Any:
+    import keras_tuner as kt
+
+    common: dict[str, Any] = {
+        "objective": kt.Objective(objective.metric, objective.direction[:3]),
+        "hyperparameters": _hyperparameters(space),
+        "seed": seed,
+        "allow_new_entries": False,
+        "tune_new_entries": False,
+        "max_consecutive_failed_trials": NEVER,
+    }
+    classes: dict[str, tuple[type, dict[str, Any]]] = {
+        "bayesian": (
+            kt.oracles.BayesianOptimizationOracle,
+            {
+                "max_trials": NEVER,
+                # KerasTuner's default, three a dimension, would leave small budgets random.
+                "num_initial_points": min(3 * len(space.names), max(3, trials // 3)),
+            },
+        ),
+        "hyperband": (kt.oracles.HyperbandOracle, {"max_epochs": epochs, "factor": 3}),
+        "random": (kt.oracles.RandomSearchOracle, {"max_trials": NEVER}),
+        "grid": (kt.oracles.GridSearchOracle, {"max_trials": NEVER}),
+    }
+    base, options = classes[oracle]
+    made = type(f"AskTell{base.__name__}", (_AskTell, base), {})(**common, **options)
+    made.verbose = 0
+    made.first = dict(first)
+    return made
+
+
+class _AskTell:
+    """Mixed into an oracle: no files, no failure limit, the baseline first."""
+
+    first: dict[str, ParamValue] | None = None
+
+    def save(self) -> None:
+        """Writes no files: the record is MLflow's."""
+
+    def _save_trial(self, trial: object) -> None:
+        """Writes no files."""
+
+    def _check_consecutive_failures(self) -> None:
+        """The driver owns failures; the oracle's own check costs O(trials) at every end."""
+
+    def forget_first(self) -> None:
+        """Does not propose the first configuration (again)."""
+        self.first = None
+
+    def _random_values(self) -> Any:
+        # Feeds random search, the start of Bayesian optimisation and the first rung of Hyperband.
+        if self.first is not None:
+            values, self.first = self.first, None
+            return values
+        return super()._random_values()  # type: ignore[misc]
+
+
+def _hyperparameters(space: SearchSpace) -> Any:
+    import keras_tuner as kt
+
+    hyperparameters = kt.HyperParameters()
+    for name in space.names:
+        conditions = list((space[name].when or {}).items())
+        _declare(hyperparameters, name, space[name], conditions)
+    hyperparameters.values = {}
+    return hyperparameters
+
+
+def _declare(
+    hyperparameters: Any,
+    name: str,
+    declared: IntRange | FloatRange | Choice,
+    conditions: list[tuple[str, list[ParamValue]]],
+) -> None:
+    if conditions:
+        parent, values = conditions[0]
+        with hyperparameters.conditional_scope(parent, values):
+            _declare(hyperparameters, name, declared, conditions[1:])
+    elif isinstance(declared, Choice):
+        hyperparameters.Choice(name, declared.values, ordered=declared.ordered)
+    elif isinstance(declared, IntRange):
+        scale = {"sampling": "log"} if declared.log else {"step": declared.step}
+        hyperparameters.Int(name, declared.low, declared.high, **scale)
+    elif (grid := declared.grid()) is not None:
+        # hp.Float with a step never reaches its end and does not give back what it was given.
+        hyperparameters.Choice(name, [float(value) for value in grid], ordered=True)
+    else:
+        scale = {"sampling": "log"} if declared.log else {}
+        hyperparameters.Float(name, declared.low, declared.high, **scale)

@@ -1,0 +1,89 @@
+"""Random search without any library: the reference searcher, and the control arm."""
+
+import math
+import random
+from collections.abc import Iterable
+
+from tuning.protocols import NoProposal
+from tuning.seeds import derive_seed
+from tuning.space import FloatRange, IntRange, SearchSpace
+from tuning.trial import (
+    CONTINUE,
+    Decision,
+    Measurement,
+    Params,
+    ParamValue,
+    Proposal,
+    TrialRecord,
+    TrialResult,
+    config_hash,
+)
+
+MAX_DRAWS = 100
+
+
+class RandomSearcher:
+    """Draws every configuration independently, and none twice.
+
+    Args:
+        name: The searcher's name.
+        space: What to draw from.
+        seed: The draw of a trial is a function of it and of the trial's number.
+        first: The configuration to propose first.
+    """
+
+    def __init__(self, name: str, space: SearchSpace, seed: int, first: Params) -> None:
+        self.name = name
+        self._space = space
+        self._seed = seed
+        self._first = first
+        self._seen: set[str] = set()
+
+    def ask(self, number: int) -> Proposal | NoProposal:
+        """Draws a configuration that has not been proposed."""
+        if number == 0:
+            return self._propose(self._first)
+        if len(self._seen) >= self._space.size():
+            return NoProposal.EXHAUSTED
+        for draw in range(MAX_DRAWS):
+            params = _draw(self._space, random.Random(derive_seed(self._seed, number, draw)))
+            if config_hash(params) not in self._seen:
+                return self._propose(params)
+        return NoProposal.EXHAUSTED
+
+    def report(self, number: int, measurement: Measurement) -> Decision:
+        """Lets every trial go on."""
+        return CONTINUE
+
+    def tell(self, number: int, result: TrialResult) -> None:
+        """Learns nothing."""
+
+    def restore(self, records: Iterable[TrialRecord]) -> None:
+        """Remembers what has been proposed."""
+        for record in records:
+            params = {n: v for n, v in record.trial.params.items() if n in self._space.names}
+            self._seen.add(config_hash(params))
+
+    def _propose(self, params: Params) -> Proposal:
+        self._seen.add(config_hash(params))
+        return Proposal(params=params)
+
+
+def _draw(space: SearchSpace, source: random.Random) -> dict[str, ParamValue]:
+    params: dict[str, ParamValue] = {}
+    for name in space.names:
+        if not space.is_active(name, params):
+            continue
+        hyperparameter = space[name]
+        if isinstance(hyperparameter, IntRange | FloatRange) and hyperparameter.log:
+            low, high = math.log(hyperparameter.low), math.log(hyperparameter.high)
+            drawn = math.exp(source.uniform(low, high))
+            drawn = round(drawn) if isinstance(hyperparameter, IntRange) else drawn
+            value: ParamValue = min(max(drawn, hyperparameter.low), hyperparameter.high)
+        elif (grid := hyperparameter.grid()) is not None:
+            value = source.choice(grid)
+        else:
+            assert isinstance(hyperparameter, FloatRange), "all others have a grid"
+            value = source.uniform(hyperparameter.low, hyperparameter.high)
+        params[name] = value
+    return space.canonical(params)

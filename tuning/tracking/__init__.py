@@ -1,0 +1,1 @@
+"""The record: writing it to MLflow while a study runs, and reading it back."""

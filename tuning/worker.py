@@ -1,0 +1,257 @@
+"""The process side of training: one worker trains one trial after another and never raises.
+
+A worker talks to its executor over one pipe. It imports Keras once, loads the data once, and ends
+when the pipe closes, so that none outlives the driver.
+"""
+
+import importlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from tuning.errors import BadInputError, FatalTrialError, InfeasibleError
+from tuning.protocols import Task
+from tuning.study import Objective
+from tuning.trial import (
+    CONTINUE,
+    Decision,
+    Failure,
+    FailureKind,
+    Measurement,
+    Trial,
+    TrialResult,
+    TrialState,
+)
+
+# A worker trains on if the driver does not answer in time, and obeys at the next epoch.
+REPLY_SECONDS = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerSpec:
+    """What a worker needs to know before its first trial.
+
+    Attributes:
+        task: ``package.module:Class``.
+        task_options: Keyword arguments of its constructor.
+        objective: By which the best epoch is chosen.
+        backend: Keras backend.
+        folder: Where trials leave their files, each in a folder of its own.
+        cache_dir: Where compiled programs are kept for the next worker; empty for nowhere.
+        environment: Further environment variables.
+        path: Folders to import the task from.
+    """
+
+    task: str
+    task_options: Mapping[str, object]
+    objective: Objective
+    backend: str
+    folder: str
+    cache_dir: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    path: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Train:
+    """To the worker: train this."""
+
+    trial: Trial
+
+
+@dataclass(frozen=True)
+class Reply:
+    """To the worker: the decision on the epoch that it reported."""
+
+    name: str
+    step: int
+    decision: Decision
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """From the worker: an epoch ended."""
+
+    name: str
+    attempt: int
+    measurement: Measurement
+
+
+@dataclass(frozen=True)
+class Done:
+    """From the worker: the trial ended. ``memory_mb`` is what the process holds now."""
+
+    name: str
+    attempt: int
+    result: TrialResult
+    memory_mb: float
+
+
+def import_task(path: str) -> Any:
+    """Imports ``package.module:Class``.
+
+    Raises:
+        BadInputError: There is no such module or class.
+    """
+    module_name, _, class_name = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise BadInputError(
+            f"task: {path!r} cannot be imported ({error}); "
+            "give it as package.module:Class, importable from the current folder"
+        ) from error
+
+
+def thread_environment(backend: str, cache_dir: str) -> dict[str, str]:
+    """Environment variables that hold a process to one thread on the given Keras backend."""
+    one = dict.fromkeys(
+        (
+            "OMP_NUM_THREADS",
+            "OPENBLAS_NUM_THREADS",
+            "MKL_NUM_THREADS",
+            "TF_NUM_INTRAOP_THREADS",
+            "TF_NUM_INTEROP_THREADS",
+        ),
+        "1",
+    )
+    return one | backend_environment(backend, cache_dir)
+
+
+def backend_environment(backend: str, cache_dir: str) -> dict[str, str]:
+    """Environment variables that choose the Keras backend and quieten it."""
+    variables = {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    if cache_dir:
+        # Confirmation trains the shapes of the search again, and a new worker those of the last.
+        variables["JAX_COMPILATION_CACHE_DIR"] = cache_dir
+        variables["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+    return variables
+
+
+def main(connection: Connection, spec: WorkerSpec, core: int | None) -> None:
+    """Runs a worker until it is told to end or its executor is gone."""
+    # Ctrl-C reaches the whole process group; what happens then is the driver's decision.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.pop("MLFLOW_RUN_ID", None)
+    os.environ.update(thread_environment(spec.backend, spec.cache_dir))
+    os.environ.update(spec.environment)
+    sys.path[:0] = [entry for entry in spec.path if entry not in sys.path]
+    if core is not None and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {core})
+    threading.Thread(target=_end_with_driver, daemon=True).start()
+    session = Session(spec)
+    try:
+        while isinstance(message := connection.recv(), Train | Reply):
+            # A late reply is for a trial that has ended.
+            if isinstance(message, Train):
+                done = session.run(message.trial, _Pipe(connection, message.trial))
+                connection.send(done)
+    except (EOFError, OSError, _DriverGoneError):
+        pass
+
+
+def _end_with_driver() -> None:
+    driver = multiprocessing.parent_process()
+    if driver is not None:
+        driver.join()
+        os._exit(1)
+
+
+class _DriverGoneError(BaseException):
+    """Nobody listens any more; not an Exception, so that no task's code swallows it."""
+
+
+class _Pipe:
+    """Reports the epochs of one trial over the pipe and waits for the decisions."""
+
+    def __init__(self, connection: Connection, trial: Trial) -> None:
+        self._connection = connection
+        self._trial = trial
+
+    def __call__(self, measurement: Measurement) -> Decision:
+        trial = self._trial
+        try:
+            self._connection.send(Epoch(trial.name, trial.attempt, measurement))
+            while self._connection.poll(REPLY_SECONDS):
+                reply = self._connection.recv()
+                if not isinstance(reply, Reply) or reply.name != trial.name:
+                    continue
+                if reply.decision.stop or reply.step >= measurement.step:
+                    return reply.decision
+        except (EOFError, OSError) as error:
+            raise _DriverGoneError from error
+        return CONTINUE
+
+
+class Session:
+    """Task and data of a worker, loaded at the first trial."""
+
+    def __init__(self, spec: WorkerSpec) -> None:
+        self._spec = spec
+        self._task: Task | None = None
+        self._data: Any = None
+
+    def run(self, trial: Trial, report: Any) -> Done:
+        """Trains a trial; whatever goes wrong is in the result."""
+        folder = Path(self._spec.folder, f"{trial.name}-attempt{trial.attempt}")
+        measurements: list[Measurement] = []
+
+        def remember(measurement: Measurement) -> Decision:
+            measurements.append(measurement)
+            decision: Decision = report(measurement)
+            return decision
+
+        try:
+            from tuning.training import train
+
+            task, data = self._load()
+            folder.mkdir(parents=True, exist_ok=True)
+            result = train(task, data, trial, self._spec.objective, remember, folder)
+        except _DriverGoneError:
+            raise
+        except BaseException as error:
+            result = _failed(error, tuple(measurements))
+        return Done(trial.name, trial.attempt, result, _memory_mb())
+
+    def _load(self) -> tuple[Task, Any]:
+        if self._task is None:
+            try:
+                task = import_task(self._spec.task)(**self._spec.task_options)
+                self._data = task.load("search")
+                self._task = task
+            except Exception as error:
+                raise FatalTrialError(f"the task cannot be loaded: {error}") from error
+        return self._task, self._data
+
+
+def _failed(error: BaseException, measurements: tuple[Measurement, ...]) -> TrialResult:
+    kinds = {
+        InfeasibleError: FailureKind.INFEASIBLE,
+        FatalTrialError: FailureKind.FATAL,
+        MemoryError: FailureKind.WORKER_LOST,
+    }
+    kind = next((k for c, k in kinds.items() if isinstance(error, c)), FailureKind.ERROR)
+    return TrialResult(
+        state=TrialState.FAILED,
+        measurements=measurements,
+        duration_s=measurements[-1].elapsed_s if measurements else 0.0,
+        failure=Failure(
+            kind=kind,
+            message=f"{type(error).__name__}: {error}",
+            traceback="".join(traceback.format_exception(error)),
+        ),
+    )
+
+
+def _memory_mb() -> float:
+    import psutil
+
+    return float(psutil.Process().memory_info().rss / 1e6)
