@@ -4,6 +4,7 @@ A worker talks to its executor over one pipe. It imports Keras once, loads the d
 when the pipe closes, so that none outlives the driver.
 """
 
+import contextlib
 import importlib
 import multiprocessing
 import os
@@ -148,6 +149,7 @@ def main(connection: Connection, spec: WorkerSpec, core: int | None) -> None:
         os.sched_setaffinity(0, {core})
     threading.Thread(target=_end_with_driver, daemon=True).start()
     session = Session(spec)
+    session.warm_up()
     try:
         while isinstance(message := connection.recv(), Train | Reply):
             # A late reply is for a trial that has ended.
@@ -198,6 +200,16 @@ class Session:
         self._spec = spec
         self._task: Task | None = None
         self._data: Any = None
+
+    def warm_up(self) -> None:
+        """Imports Keras and loads the data before the first trial asks for them.
+
+        What goes wrong here goes wrong again in the first trial, which can say so.
+        """
+        with contextlib.suppress(Exception):
+            importlib.import_module("tuning.training")
+            importlib.import_module("keras")
+            self._load()
 
     def run(self, trial: Trial, report: Any) -> Done:
         """Trains a trial; whatever goes wrong is in the result."""

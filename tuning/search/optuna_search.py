@@ -120,27 +120,11 @@ class OptunaSearcher:
         for record in sorted(records, key=lambda record: record.trial.number):
             params = {n: v for n, v in record.trial.params.items() if n in self._space.names}
             self._seen.add(config_hash(params))
-            self._study.add_trial(self._frozen(params, record.result))
+            frozen = frozen_trial(self._space, self._objective, params, record.result)
+            self._study.add_trial(frozen)
             restored += 1
         seed = derive_seed(self._seed, "sampler", restored)
         self._study.sampler = self._make_sampler(seed)
-
-    def _frozen(self, params: Params, result: TrialResult) -> "optuna.trial.FrozenTrial":
-        import optuna
-
-        states = {
-            TrialState.COMPLETED: optuna.trial.TrialState.COMPLETE,
-            TrialState.PRUNED: optuna.trial.TrialState.PRUNED,
-        }
-        state = states.get(result.state, optuna.trial.TrialState.FAIL)
-        metric = self._objective.metric
-        return optuna.trial.create_trial(
-            state=state,
-            value=result.value if state is not optuna.trial.TrialState.FAIL else None,
-            params=dict(params),
-            distributions={name: _distribution(self._space[name]) for name in params},
-            intermediate_values={m.step: m.metrics[metric] for m in result.measurements},
-        )
 
     def _tell(
         self, trial: "optuna.Trial", value: float | None = None, state: str | None = None
@@ -150,6 +134,30 @@ class OptunaSearcher:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             self._study.tell(trial, value, optuna.trial.TrialState[state] if state else None)
+
+
+def frozen_trial(
+    space: SearchSpace, objective: Objective, params: Params, result: TrialResult
+) -> "optuna.trial.FrozenTrial":
+    """Describes a finished trial to Optuna."""
+    import optuna
+
+    states = {
+        TrialState.COMPLETED: optuna.trial.TrialState.COMPLETE,
+        TrialState.PRUNED: optuna.trial.TrialState.PRUNED,
+    }
+    state = states.get(result.state, optuna.trial.TrialState.FAIL)
+    return optuna.trial.create_trial(
+        state=state,
+        value=result.value if state is not optuna.trial.TrialState.FAIL else None,
+        params=dict(params),
+        distributions={name: _distribution(space[name]) for name in params},
+        intermediate_values={
+            m.step: m.metrics[objective.metric]
+            for m in result.measurements
+            if objective.metric in m.metrics
+        },
+    )
 
 
 def _samplers() -> dict[str, Callable[[int], "optuna.samplers.BaseSampler"]]:

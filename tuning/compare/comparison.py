@@ -1,0 +1,296 @@
+"""From a study's record to what the comparison says: numbers only, no pictures and no text."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from tuning.compare.evaluate import scores
+from tuning.compare.insight import Change, Effect, changes, effects
+from tuning.compare.stats import (
+    Gain,
+    McNemar,
+    Verdict,
+    decide,
+    detectable_gain,
+    gain,
+    mcnemar,
+    probability_of_improvement,
+)
+from tuning.study import Study
+from tuning.tracking import names
+from tuning.tracking.record import Predictions, StudyRecord
+from tuning.trial import ParamValue, Phase, TrialRecord, TrialState
+
+
+@dataclass(frozen=True)
+class ConfirmedArm:
+    """A configuration that was trained with the fresh seeds.
+
+    Attributes:
+        label: ``baseline``, a reference's name, or the search trial that proposed it.
+        role: ``baseline``, ``reference`` or ``candidate``.
+        params: The configuration.
+        trials: Its trials, by seed.
+        search_value: The objective in the search, for a candidate.
+        validation: Best objective, by seed.
+        test_accuracy: By seed; empty before the test split was read.
+        test_loss: By seed.
+        train_seconds: Mean.
+        parameter_count: Of one model.
+    """
+
+    label: str
+    role: str
+    params: dict[str, ParamValue]
+    trials: list[str]
+    search_value: float | None
+    validation: list[float]
+    test_accuracy: list[float]
+    test_loss: list[float]
+    train_seconds: float
+    parameter_count: int
+
+    @property
+    def mean_validation(self) -> float:
+        """Mean of the best objective over seeds."""
+        return float(np.mean(self.validation))
+
+    @property
+    def mean_test(self) -> float:
+        """Mean test accuracy over seeds."""
+        return float(np.mean(self.test_accuracy))
+
+    @property
+    def sd_test(self) -> float:
+        """Standard deviation of the test accuracy over seeds; NaN for one seed."""
+        return float(np.std(self.test_accuracy, ddof=1)) if len(self.trials) > 1 else math.nan
+
+
+@dataclass(frozen=True)
+class SearchAccount:
+    """What one searcher spent and found."""
+
+    searcher: str
+    trials: int
+    completed: int
+    pruned: int
+    failed: int
+    interrupted: int
+    epochs: int
+    epochs_saved: int
+    train_seconds: float
+    best_value: float | None
+    best_trial: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that the report states.
+
+    Attributes:
+        verdict: The conclusion.
+        why: One sentence that explains it.
+        baseline: The baseline.
+        best: The winner; None if the search proposed nothing but the baseline.
+        references: The study's references.
+        candidates: Every confirmed candidate, the winner included.
+        gain: Winner against baseline on the test split.
+        mcnemar: The checkpoints of the first seed.
+        improvement: P(best > baseline) with its interval.
+        detectable: The gain that this comparison would find with 80% power.
+        searches: What each searcher spent.
+        effects: Importance and direction by hyperparameter.
+        changes: The table of hyperparameters.
+    """
+
+    verdict: Verdict
+    why: str
+    baseline: ConfirmedArm
+    best: ConfirmedArm | None
+    references: list[ConfirmedArm]
+    candidates: list[ConfirmedArm]
+    gain: Gain | None
+    mcnemar: McNemar | None
+    improvement: tuple[float, float, float] | None
+    detectable: float | None
+    searches: list[SearchAccount]
+    effects: dict[str, Effect]
+    changes: list[Change]
+
+    def to_json(self) -> dict[str, Any]:
+        """The comparison as JSON values; what is infinite or unknown is null."""
+        document: dict[str, Any] = _jsonable(asdict(self))
+        return document
+
+
+def compare(record: StudyRecord) -> Comparison:
+    """Compares the baseline with the winner, from the record alone.
+
+    Raises:
+        ValueError: The record has no completed baseline trial.
+    """
+    study = record.study
+    arms = confirmed_arms(record)
+    baseline = next((arm for arm in arms if arm.role == names.BASELINE), None)
+    if baseline is None:
+        raise ValueError("the record has no completed baseline trial")
+    candidates = [arm for arm in arms if arm.role == "candidate"]
+    best = choose_winner(study, candidates)
+    search = record.in_phase(Phase.SEARCH)
+    effects_ = effects(study, search)
+    found = _judge(record, baseline, best) if best is not None else None
+    verdict, why = _conclude(study, best, found[0] if found else None)
+    return Comparison(
+        verdict=verdict,
+        why=why,
+        baseline=baseline,
+        best=best,
+        references=[arm for arm in arms if arm.role == "reference"],
+        candidates=candidates,
+        gain=found[0] if found else None,
+        mcnemar=found[1] if found else None,
+        improvement=found[2] if found else None,
+        detectable=detectable_gain(found[0], study.compare.confidence) if found else None,
+        searches=[_account(study, name, search) for name in _searchers(search)],
+        effects=effects_,
+        changes=changes(study, best.params, effects_) if best else [],
+    )
+
+
+def choose_winner(study: Study, candidates: Sequence[ConfirmedArm]) -> ConfirmedArm | None:
+    """The candidate with the best mean on validation; the test split has no say."""
+    if not candidates:
+        return None
+    return min(candidates, key=lambda arm: study.objective.key(arm.mean_validation))
+
+
+def confirmed_arms(record: StudyRecord) -> list[ConfirmedArm]:
+    """Groups the completed trials with fresh seeds by configuration."""
+    groups: dict[tuple[str, str], list[TrialRecord]] = {}
+    roles = {Phase.BASELINE: names.BASELINE, Phase.REFERENCE: "reference"}
+    for trial in record.in_phase(*names.CONFIRMED):
+        if trial.result.state is TrialState.COMPLETED:
+            role = roles.get(trial.trial.phase, "candidate")
+            label = trial.trial.tags.get(names.CANDIDATE, names.BASELINE)
+            groups.setdefault((role, label), []).append(trial)
+    by_name = {trial.trial.name: trial for trial in record.trials}
+    return [_arm(record, label, role, trials, by_name) for (role, label), trials in groups.items()]
+
+
+def _arm(
+    record: StudyRecord,
+    label: str,
+    role: str,
+    trials: list[TrialRecord],
+    by_name: dict[str, TrialRecord],
+) -> ConfirmedArm:
+    trials = sorted(trials, key=lambda trial: trial.trial.number)
+    measured = [
+        scores(record.predictions.labels, record.predictions.probabilities[trial.trial.name])
+        for trial in trials
+        if record.predictions and trial.trial.name in record.predictions.probabilities
+    ]
+    origin = by_name.get(label)
+    return ConfirmedArm(
+        label=label,
+        role=role,
+        params=record.study.searched(trials[0].trial.params),
+        trials=[trial.trial.name for trial in trials],
+        search_value=origin.result.value if origin else None,
+        validation=[t.result.value for t in trials if t.result.value is not None],
+        test_accuracy=[score["test_accuracy"] for score in measured],
+        test_loss=[score["test_loss"] for score in measured],
+        train_seconds=float(np.mean([trial.result.duration_s for trial in trials])),
+        parameter_count=int(trials[0].result.facts.get("parameter_count", 0)),
+    )
+
+
+def _judge(
+    record: StudyRecord, baseline: ConfirmedArm, best: ConfirmedArm
+) -> tuple[Gain, McNemar, tuple[float, float, float]] | None:
+    predictions = record.predictions
+    if predictions is None or not (baseline.test_accuracy and best.test_accuracy):
+        return None
+    first, second = _right(predictions, baseline.trials), _right(predictions, best.trials)
+    pairs = min(len(baseline.trials), len(best.trials))
+    return (
+        gain(first, second, record.study.compare.confidence),
+        # The first seed, chosen before anything was seen; never the luckiest.
+        mcnemar(first[0], second[0]),
+        probability_of_improvement(
+            np.array(baseline.test_accuracy[:pairs]), np.array(best.test_accuracy[:pairs])
+        ),
+    )
+
+
+def _right(predictions: Predictions, trials: Sequence[str]) -> np.ndarray:
+    truth = predictions.labels == 1
+    return np.stack([(predictions.probabilities[name] >= 0.5) == truth for name in trials])
+
+
+def _conclude(study: Study, best: ConfirmedArm | None, found: Gain | None) -> tuple[Verdict, str]:
+    if best is None:
+        return Verdict.INCONCLUSIVE, "the search left no candidate other than the baseline"
+    if found is None:
+        return Verdict.INCONCLUSIVE, "the test split was not read"
+    verdict = decide(found, study.compare.min_gain)
+    if not math.isfinite(found.low):
+        return verdict, "one seed says nothing about the spread between seeds; use two or more"
+    interval = f"{points(found.low)} to {points(found.high)} points"
+    if verdict is Verdict.BETTER:
+        return verdict, f"the whole interval, {interval}, lies above zero"
+    if verdict is Verdict.WORSE:
+        return verdict, f"the whole interval, {interval}, lies below zero"
+    if found.low > 0:
+        return verdict, (
+            f"the gain is real but smaller than {points(study.compare.min_gain)} points, the "
+            "smallest worth having"
+        )
+    return verdict, f"the interval, {interval}, contains zero"
+
+
+def points(share: float) -> str:
+    """A difference of accuracies in percentage points, with its sign: ``+0.42``."""
+    return f"{100 * share:+.2f}"
+
+
+def _searchers(search: Sequence[TrialRecord]) -> list[str]:
+    return list(dict.fromkeys(trial.trial.searcher for trial in search))
+
+
+def _account(study: Study, searcher: str, search: Sequence[TrialRecord]) -> SearchAccount:
+    own = [trial for trial in search if trial.trial.searcher == searcher]
+    states = [trial.result.state for trial in own]
+    valued = [trial for trial in own if trial.result.value is not None]
+    best = min(
+        valued,
+        key=lambda trial: study.objective.key(trial.result.value or 0.0),
+        default=None,
+    )
+    pruned = [trial for trial in own if trial.result.state is TrialState.PRUNED]
+    return SearchAccount(
+        searcher=searcher,
+        trials=len(own),
+        completed=states.count(TrialState.COMPLETED),
+        pruned=len(pruned),
+        failed=states.count(TrialState.FAILED),
+        interrupted=states.count(TrialState.INTERRUPTED),
+        epochs=sum(len(trial.result.measurements) for trial in own),
+        epochs_saved=sum(t.trial.epochs - len(t.result.measurements) for t in pruned),
+        train_seconds=sum(trial.result.duration_s for trial in own),
+        best_value=best.result.value if best else None,
+        best_trial=best.trial.name if best else "",
+    )
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,308 @@
+"""Writes the record of a study to MLflow, in a thread of its own, in order.
+
+Every call names the run by its id through ``MlflowClient``. The fluent interface is never used:
+its active run belongs to a thread, and MLFLOW_RUN_ID would redirect it.
+"""
+
+import logging
+import queue
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuning.errors import TuningError
+from tuning.protocols import DataInfo
+from tuning.study import Study
+from tuning.tracking import names
+from tuning.tracking.curves import draw_curves, write_history
+from tuning.trial import Measurement, Phase, Trial, TrialResult, TrialState
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_log = logging.getLogger(__name__)
+
+RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
+OUTAGE_SECONDS = 600.0
+MAX_TAG = 5_000
+DIGEST_LENGTH = 36
+
+
+class TrackerError(TuningError):
+    """The store stayed away for longer than the tracker waits."""
+
+
+@dataclass
+class _Child:
+    """A trial's run, and what of it is written, so that a repeated call writes nothing twice."""
+
+    run_id: str
+    last_step: int = 0
+    model_id: str | None = None
+
+
+class MlflowTracker:
+    """The Tracker of a study whose parent run is open.
+
+    Args:
+        client: Of the store.
+        experiment_id: The experiment of the parent run.
+        parent_id: The parent run.
+        study: The study.
+        data: What it is trained on.
+        outage_s: How long one call is tried again before the tracker gives up.
+        sleep: Waits a number of seconds.
+    """
+
+    def __init__(
+        self,
+        client: "MlflowClient",
+        experiment_id: str,
+        parent_id: str,
+        study: Study,
+        data: DataInfo,
+        *,
+        outage_s: float = OUTAGE_SECONDS,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._client = client
+        self._experiment_id = experiment_id
+        self._parent_id = parent_id
+        self._study = study
+        self._data = data
+        self._outage_s = outage_s
+        self._sleep = sleep
+        self._children: dict[str, _Child] = {}
+        self._best: dict[str, float] = {}
+        self._ended: dict[str, int] = {}
+        self._error: Exception | None = None
+        self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._work, name="tuning-tracker", daemon=True)
+        self._thread.start()
+
+    def run_id(self, name: str) -> str:
+        """The run of a trial; known once it was flushed."""
+        return self._children[name].run_id
+
+    def trial_started(self, trial: Trial) -> None:
+        """Opens the trial's run."""
+        now = _now_ms()
+        self._queue.put(lambda: self._open(trial, now))
+
+    def measured(self, trial: Trial, measurement: Measurement) -> None:
+        """Logs the metrics of an epoch."""
+        now = _now_ms()
+        metrics = _objective_first(measurement.metrics, self._study.objective.metric)
+        self._queue.put(lambda: self._log_epoch(trial.name, metrics, measurement.step, now))
+
+    def trial_finished(self, trial: Trial, result: TrialResult) -> None:
+        """Logs what a trial left behind and closes its run."""
+        now = _now_ms()
+        self._queue.put(lambda: self._finish(trial, result, now))
+
+    def flush(self) -> None:
+        """Blocks until everything told so far is in the store.
+
+        Raises:
+            TrackerError: The store stayed away.
+        """
+        self._queue.join()
+        if self._error is not None:
+            raise TrackerError(
+                f"MLflow's store could not be written for {self._outage_s:g} s: {self._error}"
+            ) from self._error
+
+    def close(self) -> None:
+        """Flushes and ends the thread."""
+        if self._thread.is_alive():
+            self._queue.put(None)
+            self._thread.join()
+
+    def _work(self) -> None:
+        while (operation := self._queue.get()) is not None:
+            if self._error is None:
+                self._try(operation)
+            self._queue.task_done()
+        self._queue.task_done()
+
+    def _try(self, operation: Callable[[], None]) -> None:
+        waited = 0.0
+        for attempt in range(1_000_000):
+            try:
+                return operation()
+            except Exception as error:
+                delay = RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)]
+                if waited + delay > self._outage_s or not _may_pass(error):
+                    _log.error("MLflow's store cannot be written: %s", error)
+                    self._error = error
+                    return None
+                _log.warning("MLflow's store does not answer (%s); again in %g s", error, delay)
+                self._sleep(delay)
+                waited += delay
+
+    def _open(self, trial: Trial, now: int) -> None:
+        from mlflow.entities import Param
+
+        if trial.name not in self._children:
+            run_id = self._find(trial.name) or self._create(trial, now)
+            self._children[trial.name] = _Child(run_id)
+        run_id = self._children[trial.name].run_id
+        self._client.set_tag(run_id, names.ATTEMPT, str(trial.attempt))
+        if trial.attempt == 0:
+            params = {**trial.params, "seed": trial.seed, "epochs": trial.epochs}
+            self._client.log_batch(run_id, params=[Param(k, str(v)) for k, v in params.items()])
+            self._client.log_inputs(run_id, datasets=dataset_inputs(self._data, "training"))
+
+    def _find(self, name: str) -> str | None:
+        runs = self._client.search_runs(
+            [self._experiment_id],
+            f"tags.`{names.PARENT}` = '{self._parent_id}' and tags.`{names.TRIAL}` = '{name}'",
+            max_results=1,
+        )
+        return runs[0].info.run_id if runs else None
+
+    def _create(self, trial: Trial, now: int) -> str:
+        tags = {
+            names.PARENT: self._parent_id,
+            names.PHASE: trial.phase.value,
+            names.SEARCHER: trial.searcher,
+            names.TRIAL: trial.name,
+            names.NUMBER: str(trial.number),
+            names.SEED: str(trial.seed),
+            names.CONFIG: self._study.config_id(trial.params),
+            names.DATASET: self._data.label,
+            **trial.tags,
+        }
+        run = self._client.create_run(
+            self._experiment_id, start_time=now, tags=tags, run_name=trial.name
+        )
+        return str(run.info.run_id)
+
+    def _log_epoch(self, name: str, metrics: Mapping[str, float], step: int, now: int) -> None:
+        child = self._children[name]
+        # The attempt after a loss repeats the same epochs with the same seed.
+        if step > child.last_step:
+            self._log(name, metrics, step, now)
+            child.last_step = step
+
+    def _log(self, name: str, metrics: Mapping[str, float], step: int, now: int) -> None:
+        from mlflow.entities import Metric
+
+        self._client.log_batch(
+            self._children[name].run_id,
+            metrics=[Metric(key, value, now, step) for key, value in metrics.items()],
+        )
+
+    def _finish(self, trial: Trial, result: TrialResult, now: int) -> None:
+        from mlflow.entities import RunTag
+
+        child = self._children[trial.name]
+        run_id = child.run_id
+        self._log(trial.name, self._once(result), result.best_step or 0, now)
+        tags = {names.STATE: result.state.value, names.WORKER: result.worker}
+        if result.stop_reason:
+            tags[names.STOP_REASON] = result.stop_reason
+        if result.failure is not None:
+            tags[names.FAILURE] = f"{result.failure.kind.value}: {result.failure.message}"
+        if child.model_id is None:
+            child.model_id = self._log_model(run_id, trial, result)
+        if child.model_id is not None:
+            tags[names.MODEL] = child.model_id
+        self._log_files(run_id, trial, result)
+        self._client.log_batch(
+            run_id, tags=[RunTag(key, value[:MAX_TAG]) for key, value in tags.items()]
+        )
+        self._client.set_terminated(run_id, names.RUN_STATUS[result.state], end_time=now)
+        if trial.phase is Phase.SEARCH:
+            self._log_best_so_far(trial, result, now)
+
+    def _once(self, result: TrialResult) -> dict[str, float]:
+        metrics: dict[str, float] = {}
+        if result.value is not None and result.best_step is not None:
+            metrics[f"best_{self._study.objective.metric}"] = round(result.value, 6)
+            metrics["best_epoch"] = result.best_step
+        metrics["train_seconds"] = round(result.duration_s, 3)
+        return {**metrics, **result.facts}
+
+    def _log_model(self, run_id: str, trial: Trial, result: TrialResult) -> str | None:
+        model = result.artifacts.get("model")
+        keep = self._study.keep_models == "all" or trial.phase is not Phase.SEARCH
+        # Of a pruned trial nothing is worth keeping: its training was not even finished.
+        if model is None or not keep or result.state is not TrialState.COMPLETED:
+            return None
+        from tuning.tracking.keras_model import log_keras_model
+
+        spec_file = Path(result.artifacts["model_spec"])
+        return log_keras_model(run_id, trial.name, Path(model), spec_file, result.best_step or 0)
+
+    def _log_files(self, run_id: str, trial: Trial, result: TrialResult) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            if result.measurements:
+                write_history(result.measurements, Path(folder, "history.csv"))
+                draw_curves(
+                    trial.name, result.measurements, result.best_step, Path(folder, "curves.png")
+                )
+            if result.failure is not None:
+                text = result.failure.traceback or result.failure.message
+                Path(folder, "failure.txt").write_text(text, "utf-8")
+            self._client.log_artifacts(run_id, folder)
+
+    def _log_best_so_far(self, trial: Trial, result: TrialResult, now: int) -> None:
+        searcher, objective = trial.searcher, self._study.objective
+        self._ended[searcher] = self._ended.get(searcher, 0) + 1
+        if result.value is not None and objective.better(result.value, self._best.get(searcher)):
+            self._best[searcher] = result.value
+        if searcher in self._best:
+            self._client.log_metric(
+                self._parent_id,
+                f"best_so_far/{searcher}",
+                self._best[searcher],
+                timestamp=now,
+                step=self._ended[searcher],
+            )
+
+
+def dataset_inputs(data: DataInfo, context: str) -> list[Any]:
+    """Describes the data set for MLflow, by our digest of all of it.
+
+    MLflow's own digest covers the first rows only.
+    """
+    import json
+
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    dataset = Dataset(
+        name=data.name,
+        digest=data.digest[:DIGEST_LENGTH],
+        source_type="local",
+        source=json.dumps({"uri": data.source}),
+        profile=json.dumps(dict(data.sizes)),
+    )
+    return [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])]
+
+
+def _objective_first(metrics: Mapping[str, float], objective: str) -> dict[str, float]:
+    # MLflow's compare page opens on the metric that was logged first.
+    return {objective: metrics[objective], **metrics} if objective in metrics else {**metrics}
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether waiting may help: the store is away or busy, rather than refusing."""
+    from mlflow.exceptions import MlflowException
+
+    if not isinstance(error, MlflowException):
+        return isinstance(error, OSError)
+    return error.error_code in (
+        "INTERNAL_ERROR",
+        "TEMPORARILY_UNAVAILABLE",
+        "REQUEST_LIMIT_EXCEEDED",
+        "DEADLINE_EXCEEDED",
+    )
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

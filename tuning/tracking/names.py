@@ -1,0 +1,44 @@
+"""The names by which the record is written, filtered and read back: one place for all of them."""
+
+from tuning.trial import Phase, TrialState
+
+PARENT = "mlflow.parentRunId"
+NOTE = "mlflow.note.content"
+
+PHASE = "tuning.phase"
+SEARCHER = "tuning.searcher"
+TRIAL = "tuning.trial"
+NUMBER = "tuning.number"
+STATE = "tuning.state"
+SEED = "tuning.seed"
+CONFIG = "tuning.config"
+ATTEMPT = "tuning.attempt"
+MODEL = "tuning.model"
+STOP_REASON = "tuning.stop_reason"
+FAILURE = "tuning.failure"
+WORKER = "tuning.worker"
+CANDIDATE = "tuning.candidate"
+
+STUDY = "tuning.study"
+DATASET = "tuning.dataset"
+DATASET_DIGEST = "tuning.dataset_digest"
+BACKEND = "tuning.backend"
+VERSION = "tuning.version"
+VERDICT = "tuning.verdict"
+COMMAND = "tuning.command"
+
+BASELINE = "baseline"
+
+RUN_STATUS = {
+    TrialState.COMPLETED: "FINISHED",
+    TrialState.PRUNED: "KILLED",
+    TrialState.FAILED: "FAILED",
+    TrialState.INTERRUPTED: "KILLED",
+}
+
+STUDY_FILE = "study.yaml"
+ENVIRONMENT_FILE = "environment.txt"
+PREDICTIONS_FILE = "evaluation/predictions.npz"
+REPORT_FOLDER = "report"
+
+CONFIRMED = (Phase.BASELINE, Phase.REFERENCE, Phase.CONFIRM)

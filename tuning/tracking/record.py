@@ -1,0 +1,255 @@
+"""Reads a study back from MLflow: all that a report, a gate or a resumed study needs."""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuning.errors import BadInputError
+from tuning.protocols import DataInfo
+from tuning.study import Study, load_study
+from tuning.tracking import names
+from tuning.trial import (
+    Failure,
+    FailureKind,
+    Measurement,
+    ParamValue,
+    Phase,
+    Trial,
+    TrialRecord,
+    TrialResult,
+    TrialState,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+DATA_FILE = "data.json"
+PAGE = 1_000
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What the confirmed models say of the test split.
+
+    Attributes:
+        labels: True classes, 0 or 1, of shape (examples,).
+        probabilities: Of class 1, by trial name, each of shape (examples,).
+    """
+
+    labels: "np.ndarray[Any, Any]"
+    probabilities: Mapping[str, "np.ndarray[Any, Any]"]
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """A study as MLflow remembers it.
+
+    Attributes:
+        run_id: The parent run.
+        experiment_id: Its experiment.
+        study: The study file, with everything that the command line changed.
+        data: What it was trained on.
+        tags: Of the parent run.
+        metrics: Of the parent run, the latest values.
+        trials: Every trial that has ended, in order of their start.
+        predictions: None until the test split was read.
+        started_ms: Start of the parent run, Unix time in milliseconds.
+    """
+
+    run_id: str
+    experiment_id: str
+    study: Study
+    data: DataInfo
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+    trials: tuple[TrialRecord, ...]
+    predictions: Predictions | None
+    started_ms: int
+    run_times_ms: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def in_phase(self, *phases: Phase) -> list[TrialRecord]:
+        """The trials of the given phases."""
+        return [record for record in self.trials if record.trial.phase in phases]
+
+
+def write_head(client: "MlflowClient", run_id: str, study: Study, data: DataInfo) -> None:
+    """Stores what a record starts with: the study as it is run, and the data's description."""
+    client.log_text(run_id, study.to_yaml(), names.STUDY_FILE)
+    client.log_text(run_id, json.dumps(asdict(data), indent=2), DATA_FILE)
+
+
+def write_predictions(client: "MlflowClient", run_id: str, predictions: Predictions) -> None:
+    """Stores what the models said of the test split."""
+    import numpy as np
+
+    path = Path(names.PREDICTIONS_FILE)
+    labels = predictions.labels.astype("u1")
+    arrays = {f"p_{name}": value.astype("f4") for name, value in predictions.probabilities.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, path.name)
+        np.savez_compressed(file, allow_pickle=False, labels=labels, **arrays)
+        client.log_artifact(run_id, str(file), str(path.parent))
+
+
+def read_record(client: "MlflowClient", run_id: str) -> StudyRecord:
+    """Reads a study.
+
+    Args:
+        client: Of the store.
+        run_id: The parent run.
+
+    Raises:
+        BadInputError: There is no such run, or it is not a study's parent.
+    """
+    parent = _get_run(client, run_id)
+    with tempfile.TemporaryDirectory() as folder:
+        study_file = _fetch(client, run_id, names.STUDY_FILE, folder)
+        data_file = _fetch(client, run_id, DATA_FILE, folder)
+        if study_file is None or data_file is None:
+            raise BadInputError(
+                f"run {run_id} is not the parent run of a study: it has no {names.STUDY_FILE}"
+            )
+        study = load_study(study_file)
+        data = DataInfo(**json.loads(data_file.read_text("utf-8")))
+        predictions_file = _fetch(client, run_id, names.PREDICTIONS_FILE, folder)
+        predictions = _read_predictions(predictions_file) if predictions_file else None
+    runs = _children(client, parent)
+    return StudyRecord(
+        run_id=run_id,
+        experiment_id=parent.info.experiment_id,
+        study=study,
+        data=data,
+        tags=parent.data.tags,
+        metrics=parent.data.metrics,
+        trials=tuple(_trial_record(client, run, study) for run in runs),
+        predictions=predictions,
+        started_ms=parent.info.start_time,
+        run_times_ms={
+            run.data.tags[names.TRIAL]: (run.info.start_time, run.info.end_time or 0)
+            for run in runs
+        },
+    )
+
+
+def _get_run(client: "MlflowClient", run_id: str) -> "Run":
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_run(run_id)
+    except MlflowException as error:
+        raise BadInputError(
+            f"run_id: there is no run {run_id!r} in {client.tracking_uri} ({error.message})"
+        ) from error
+
+
+def _fetch(client: "MlflowClient", run_id: str, path: str, folder: str) -> Path | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return Path(client.download_artifacts(run_id, path, folder))
+    except (MlflowException, OSError):
+        return None
+
+
+def _read_predictions(file: Path) -> Predictions:
+    import numpy as np
+
+    with np.load(file, allow_pickle=False) as arrays:
+        return Predictions(
+            labels=arrays["labels"],
+            probabilities={
+                name.removeprefix("p_"): arrays[name] for name in arrays.files if name != "labels"
+            },
+        )
+
+
+def _children(client: "MlflowClient", parent: "Run") -> list["Run"]:
+    runs: list[Run] = []
+    token: str | None = None
+    while True:
+        page = client.search_runs(
+            [parent.info.experiment_id],
+            f"tags.`{names.PARENT}` = '{parent.info.run_id}'",
+            max_results=PAGE,
+            order_by=["attributes.start_time ASC"],
+            page_token=token,
+        )
+        runs += [run for run in page if names.STATE in run.data.tags]
+        token = page.token
+        if not token:
+            return runs
+
+
+def _trial_record(client: "MlflowClient", run: "Run", study: Study) -> TrialRecord:
+    tags, params = run.data.tags, run.data.params
+    trial = Trial(
+        name=tags[names.TRIAL],
+        number=int(tags[names.NUMBER]),
+        params=_params(params, study),
+        phase=Phase(tags[names.PHASE]),
+        searcher=tags[names.SEARCHER],
+        seed=int(tags[names.SEED]),
+        epochs=int(params["epochs"]),
+        attempt=int(tags.get(names.ATTEMPT, 0)),
+        tags={key: value for key, value in tags.items() if key.startswith("tuning.")},
+    )
+    return TrialRecord(
+        trial=trial,
+        result=_result(client, run, study),
+        run_id=run.info.run_id,
+        model_id=tags.get(names.MODEL, ""),
+    )
+
+
+def _params(logged: Mapping[str, str], study: Study) -> dict[str, ParamValue]:
+    """Gives MLflow's strings their types back."""
+    import yaml
+
+    searched = {name: logged[name] for name in study.space.names if name in logged}
+    params: dict[str, ParamValue] = {}
+    for name, text in searched.items():
+        declared = study.space[name]
+        matches = [v for v in declared.grid() or () if str(v) == text]
+        params[name] = matches[0] if matches else declared.canonical(yaml.safe_load(text))
+    return params | {name: value for name, value in study.fixed.items() if name in logged}
+
+
+def _result(client: "MlflowClient", run: "Run", study: Study) -> TrialResult:
+    tags, metrics = run.data.tags, run.data.metrics
+    state = TrialState(tags[names.STATE])
+    failure = None
+    if state is TrialState.FAILED:
+        kind, _, message = tags.get(names.FAILURE, "error: unknown").partition(": ")
+        failure = Failure(kind=FailureKind(kind), message=message)
+    best = metrics.get(f"best_{study.objective.metric}")
+    return TrialResult(
+        state=state,
+        value=best,
+        best_step=int(metrics["best_epoch"]) if best is not None else None,
+        measurements=_measurements(client, run, study),
+        duration_s=metrics.get("train_seconds", 0.0),
+        failure=failure,
+        facts={k: v for k, v in metrics.items() if k in ("parameter_count", "test_accuracy")},
+        worker=tags.get(names.WORKER, ""),
+        stop_reason=tags.get(names.STOP_REASON, ""),
+    )
+
+
+def _measurements(client: "MlflowClient", run: "Run", study: Study) -> tuple[Measurement, ...]:
+    run_id = run.info.run_id
+    steps: dict[int, dict[str, float]] = {}
+    curves = [key for key in run.data.metrics if f"val_{key}" in run.data.metrics]
+    for key in [*curves, *(f"val_{key}" for key in curves), "epoch_seconds"]:
+        if key in run.data.metrics:
+            for metric in client.get_metric_history(run_id, key):
+                steps.setdefault(metric.step, {})[key] = metric.value
+    elapsed, result = 0.0, []
+    for step, metrics in sorted(steps.items()):
+        elapsed += metrics.get("epoch_seconds", 0.0)
+        result.append(Measurement(step=step, metrics=metrics, elapsed_s=elapsed))
+    return tuple(result)

@@ -1,0 +1,140 @@
+"""Opens MLflow's store: absolute addresses, one process at a time for a fresh SQLite file."""
+
+import os
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuning.errors import BadInputError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+DATABASE = "mlflow.db"
+LOCK_SECONDS = 120
+_SQLITE = "sqlite:///"
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The run under which all trials of a study are.
+
+    Attributes:
+        run_id: Its id.
+        experiment_id: The experiment that it is in.
+        created: Whether it was created here; otherwise ``mlflow run`` had opened it.
+        launcher: The run that ``mlflow run`` had opened, where it could not be used.
+    """
+
+    run_id: str
+    experiment_id: str
+    created: bool
+    launcher: str = ""
+
+
+def resolve_uri(env: Mapping[str, str] = os.environ) -> str:
+    """The tracking address: MLFLOW_TRACKING_URI, or ``mlflow.db`` in the current folder.
+
+    A relative SQLite address would name another file in every folder, so it is made absolute.
+    """
+    uri = env.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{DATABASE}"
+    if uri.startswith(_SQLITE):
+        return f"{_SQLITE}{Path(uri.removeprefix(_SQLITE)).absolute()}"
+    return uri
+
+
+def open_store(uri: str) -> "MlflowClient":
+    """Opens the store, creating a local one if needed, and makes it MLflow's current one.
+
+    Raises:
+        BadInputError: The store cannot be reached or used.
+    """
+    # The tracker has a longer patience of its own, and says what it waits for.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    client = mlflow.MlflowClient(uri, uri)
+    try:
+        if uri.startswith(_SQLITE):
+            _initialise(client, Path(uri.removeprefix(_SQLITE)))
+        else:
+            client.search_experiments(max_results=1)
+    except (MlflowException, OSError, sqlite3.Error) as error:
+        raise BadInputError(
+            f"MLflow's store {uri} cannot be used: {error}. "
+            "Set MLFLOW_TRACKING_URI to a running server or a writable sqlite:////path/mlflow.db"
+        ) from error
+    return client
+
+
+def open_parent(client: "MlflowClient", experiment: str, env: dict[str, str]) -> Parent:
+    """Takes over the run that ``mlflow run`` opened, or creates one in the study's experiment.
+
+    Args:
+        client: Of the open store.
+        experiment: Name of the experiment to create a run in.
+        env: The environment, from which MLFLOW_RUN_ID is removed: while it is set, the first run
+            that any process starts through MLflow's fluent interface would take this run over.
+    """
+    run_id = env.pop("MLFLOW_RUN_ID", "")
+    env.pop("MLFLOW_EXPERIMENT_ID", None)
+    if run_id:
+        info = client.get_run(run_id).info
+        if _is_writable(info.artifact_uri, client.tracking_uri):
+            return Parent(run_id, info.experiment_id, created=False)
+    experiment_id = get_experiment(client, experiment)
+    created = client.create_run(experiment_id, run_name="tune")
+    if run_id:
+        client.set_tag(run_id, "tuning.run", created.info.run_id)
+    return Parent(created.info.run_id, experiment_id, created=True, launcher=run_id)
+
+
+def get_experiment(client: "MlflowClient", name: str) -> str:
+    """The id of an experiment, which is created if there is none of that name.
+
+    Raises:
+        BadInputError: There is one, but it was deleted.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        experiment_id: str = client.create_experiment(name)
+        return experiment_id
+    except MlflowException:
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
+            raise
+        if experiment.lifecycle_stage == "deleted":
+            raise BadInputError(
+                f"the MLflow experiment {name!r} was deleted; restore it with `mlflow experiments "
+                f"restore -x {experiment.experiment_id}`, or give the study another name"
+            ) from None
+        return str(experiment.experiment_id)
+
+
+def _initialise(client: "MlflowClient", database: Path) -> None:
+    from filelock import FileLock
+
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{database}.lock", timeout=LOCK_SECONDS):
+        # Processes that create the tables at the same time leave a broken file behind.
+        client.search_experiments(max_results=1)
+        # With a write-ahead log, readers such as the UI and the writer do not wait for each other.
+        connection = sqlite3.connect(database, timeout=20)
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        finally:
+            connection.close()
+
+
+def _is_writable(artifact_uri: str, tracking_uri: str) -> bool:
+    # `mlflow ui`, if it created the database, gives the Default experiment an artifact root that
+    # only a server can write.
+    return not artifact_uri.startswith("mlflow-artifacts:") or tracking_uri.startswith("http")
