@@ -200,4 +200,4 @@ def detectable_gain(gain: Gain, confidence: float = 0.95, power: float = 0.8) ->
         return float("inf") if not np.isfinite(gain.seed_error) else 0.0
     error = (gain.seed_error**2 + gain.example_error**2) ** 0.5
     quantiles = np.asarray(stats.t.ppf([(1 + confidence) / 2, power], gain.degrees_of_freedom))
-    return float(quantiles.sum()) * error
+    return float(error * (quantiles[0] + quantiles[1]))

@@ -1,0 +1,61 @@
+# The commands of this repository; `make` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+STUDY := imdb-lstm-sentiment
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+PORT ?= 5000
+
+.PHONY: help setup setup-dev tune ui test test-fast lint clean
+
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/.run ## Make .venv with what running needs
+
+setup-dev: $(VENV)/.dev ## Make .venv with what developing needs too
+
+tune: setup ## The main job; ARGS="-P trials=20 -P dataset=synthetic"
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mlflow run . -e tune --env-manager local \
+		--experiment-name $(STUDY) $(ARGS)
+
+ui: setup ## Open MLflow on the local store; PORT=5000
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pipelines.ui --port $(PORT)
+
+test: setup-dev ## Run every test that this machine can run
+	$(BIN)/python -m pytest $(ARGS)
+
+test-fast: setup-dev ## Run the tests that take seconds
+	$(BIN)/python -m pytest -m "not slow and not browser and not imdb" $(ARGS)
+
+lint: setup-dev ## Lint, formatting, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean: ## Remove .venv and caches; MLflow's store stays
+	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache
+
+# uv where it is present, pip otherwise; both install what the hashes name, and nothing else.
+define install
+	@if command -v uv >/dev/null; then \
+		test -x $(BIN)/python || uv venv --quiet --python $(PYTHON) $(VENV); \
+		uv pip install --quiet --python $(BIN)/python --require-hashes -r $(1); \
+	else \
+		test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV); \
+		$(BIN)/pip install --quiet --require-hashes -r $(1); \
+	fi
+	@touch $@
+endef
+
+$(VENV)/.run: requirements.txt
+	@echo "Setting up $(VENV) (a minute or two) …"
+	$(call install,requirements.txt)
+
+$(VENV)/.dev: requirements-dev.txt
+	@echo "Setting up $(VENV) for development (a minute or two) …"
+	$(call install,requirements-dev.txt)
+	@touch $(VENV)/.run

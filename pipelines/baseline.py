@@ -1,0 +1,15 @@
+"""Trains the baseline alone, with every fresh seed."""
+
+import sys
+from collections.abc import Sequence
+
+from pipelines.entry import run
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code."""
+    return run("baseline", argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,15 @@
+"""Makes a registered version champion, if the gate holds."""
+
+import sys
+from collections.abc import Sequence
+
+from pipelines.entry import run
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code."""
+    return run("promote", argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,15 @@
+"""Writes a study's report again, from MLflow's record."""
+
+import sys
+from collections.abc import Sequence
+
+from pipelines.entry import run
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code."""
+    return run("report", argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

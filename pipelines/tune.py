@@ -1,0 +1,15 @@
+"""The main job: search, confirm, compare, report, register, promote."""
+
+import sys
+from collections.abc import Sequence
+
+from pipelines.entry import run
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code."""
+    return run("tune", argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

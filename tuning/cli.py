@@ -1,0 +1,263 @@
+"""The command line, for any study file. What is heavy is imported after the input is found good."""
+
+import argparse
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tuning
+from tuning.errors import EXIT_INTERRUPTED, EXIT_OK, BadInputError, TuningError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_TUNE_EXAMPLES = """examples:
+  tuning tune --study study.yaml
+  tuning tune --study study.yaml --trials 20 --epochs 8 --seeds 5
+  tuning tune --study study.yaml --searchers optuna:tpe+hyperband,keras_tuner:bayesian
+  tuning tune --study study.yaml --dataset synthetic --timeout 600 --promote never
+
+exit codes: 0 done, 2 bad input (nothing was started), 3 promotion refused,
+130 interrupted, 1 anything else"""
+
+_SEARCHERS = (
+    "comma-separated; optuna[:tpe|random[+median|hyperband|none]], "
+    "keras_tuner[:bayesian|hyperband|random|grid], random"
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command.
+
+    Args:
+        argv: Arguments without the program's name; None takes the process's own.
+
+    Returns:
+        The exit code.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    options.command_line = shlex.join(["tuning", *arguments])
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        run: Callable[[argparse.Namespace], int] = options.run
+        return run(options)
+    except TuningError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="tuning",
+        description="Tune Keras models with MLflow as the memory; promote only what is better.",
+    )
+    parser.add_argument("--version", action="version", version=f"tuning {tuning.__version__}")
+    commands = parser.add_subparsers(metavar="command", required=True)
+
+    tune = _command(commands, "tune", _tune, "search, confirm, compare, report, promote")
+    tune.epilog, tune.formatter_class = _TUNE_EXAMPLES, argparse.RawDescriptionHelpFormatter
+    _add_training(tune)
+    tune.add_argument("--searchers", type=_text, metavar="NAMES", help=_SEARCHERS)
+    tune.add_argument("--trials", type=_count, metavar="N", help="trials a searcher")
+    tune.add_argument("--top-k", type=_count, metavar="N", help="candidates to confirm")
+    tune.add_argument(
+        "--timeout",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="seconds until the search ends; what was found is still confirmed and compared",
+    )
+    tune.add_argument("--promote", default="gate", metavar="WHEN", help="gate (default) or never")
+
+    baseline = _command(commands, "baseline", _baseline, "train the baseline alone, every seed")
+    _add_training(baseline)
+
+    report = _command(commands, "report", _report, "write a study's report again, from MLflow")
+    report.add_argument("--run-id", default="last", help="the study's parent run, or last")
+
+    promote = _command(commands, "promote", _promote, "make a version champion, if the gate holds")
+    promote.add_argument(
+        "--target", type=_text, help="a study's run id, a version, or name/version"
+    )
+    predict = _command(commands, "predict", _predict, "ask the champion about raw input")
+    predict.add_argument("--text", type=_text, help="one input")
+    predict.add_argument("--file", type=_text, help="a file of one input a line; - for stdin")
+    predict.add_argument("--model", type=_text, help="models:/name@alias, models:/name/version")
+    return parser
+
+
+def _command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    text: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    parser.add_argument("--study", type=Path, required=True, metavar="FILE", help="the study file")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--dataset", default="auto", metavar="NAME", help="a name or path; the task knows which")
+    add("--epochs", type=_count, metavar="N", help="most epochs a trial")
+    add("--seeds", type=_count, metavar="N", help="fresh seeds for baseline and confirmation")
+    add("--workers", type=int, default=0, metavar="N", help="processes; 0 (default): one a core")
+    add("--backend", default="auto", metavar="NAME", help="auto (default), jax, tensorflow, torch")
+    add("--seed", type=int, metavar="N", help="the study's seed")
+    add(
+        "--cache-dir",
+        type=Path,
+        default=Path(".cache/tuning"),
+        metavar="DIR",
+        help="where prepared data and compiled programs are kept",
+    )
+
+
+def _count(text: str) -> int | None:
+    """A number from 1; 0 stands for "as the study says"."""
+    return int(text) or None
+
+
+_count.__name__ = "whole number"
+
+
+def _text(text: str) -> str | None:
+    """A text; an empty one stands for "not given"."""
+    return text.strip() or None
+
+
+def _tune(options: argparse.Namespace) -> int:
+    from tuning.plan import Options, make_plan
+
+    plan = make_plan(
+        Options(
+            **_training_options(options),
+            searchers=options.searchers,
+            trials=options.trials,
+            top_k=options.top_k,
+            timeout=options.timeout,
+            promote=options.promote,
+        )
+    )
+    from tuning.phases import say_where, tune
+
+    say_where(tune(plan))
+    return EXIT_OK
+
+
+def _baseline(options: argparse.Namespace) -> int:
+    from tuning.plan import Options, make_plan
+
+    plan = make_plan(Options(**_training_options(options)))
+    from tuning.phases import say_where, train_baseline
+
+    say_where(train_baseline(plan))
+    return EXIT_OK
+
+
+def _training_options(options: argparse.Namespace) -> dict[str, object]:
+    names = ("study", "dataset", "epochs", "seeds", "workers", "backend", "seed", "cache_dir")
+    return {name: getattr(options, name) for name in names} | {"command": options.command_line}
+
+
+def _report(options: argparse.Namespace) -> int:
+    from tuning.study import load_study
+
+    study = load_study(options.study)
+    client = _open()
+    run_id = _last_run(client, study.name) if options.run_id == "last" else options.run_id
+    from tuning.phases import Outcome, make_report, say_comparison, say_where
+    from tuning.tracking.record import read_record
+
+    record = read_record(client, run_id)
+    try:
+        comparison = make_report(client, record)
+    except ValueError as error:
+        raise TuningError(f"no report can be made of run {run_id}: {error}") from error
+    say_comparison(comparison)
+    say_where(Outcome(record.run_id, record.experiment_id))
+    return EXIT_OK
+
+
+def _promote(options: argparse.Namespace) -> int:
+    from tuning.study import load_study
+
+    study = load_study(options.study)
+    client = _open()
+    from tuning import registry
+
+    name, version = registry.find_version(client, options.target, study.registered_model)
+    gate = registry.promote(
+        client, name, version, lock_folder=Path(".cache/tuning"), by="tuning promote"
+    )
+    print(f"{name} version {version} is {registry.CHAMPION}: {'; '.join(gate.reasons)}")
+    return EXIT_OK
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from tuning.study import load_study
+
+    study = load_study(options.study)
+    texts = _inputs(options)
+    client = _open()
+    from tuning.registry import predict
+
+    for line in predict(client, options.model, study, texts):
+        print(line)
+    return EXIT_OK
+
+
+def _inputs(options: argparse.Namespace) -> list[str]:
+    if (options.text is None) == (options.file is None):
+        raise BadInputError("give either a text or a file of texts, one a line")
+    if options.text is not None:
+        return [options.text]
+    try:
+        if options.file == "-":
+            lines = sys.stdin.read().splitlines()
+        else:
+            lines = Path(options.file).read_text("utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise BadInputError(f"file: {options.file!r} cannot be read ({error})") from error
+    texts = [line for line in lines if line.strip()]
+    if not texts:
+        raise BadInputError(f"file: {options.file!r} holds no text")
+    return texts
+
+
+def _open() -> "MlflowClient":
+    from tuning.tracking.store import open_store, resolve_uri
+
+    # The run that `mlflow run` opened for this command is not the one that it is about.
+    os.environ.pop("MLFLOW_RUN_ID", None)
+    return open_store(resolve_uri())
+
+
+def _last_run(client: "MlflowClient", study: str) -> str:
+    from tuning.tracking import names
+
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = client.search_runs(
+        experiments,
+        f"tags.`{names.STUDY}` = '{study}'",
+        order_by=["attributes.start_time DESC"],
+        max_results=1,
+    )
+    if not runs:
+        raise BadInputError(f"run_id: there is no run of the study {study!r} yet")
+    return str(runs[0].info.run_id)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,208 @@
+"""The report: HTML, Markdown, JSON and a table of trials, from a study's record alone."""
+
+import base64
+import csv
+import json
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tuning.compare.comparison import Comparison, ConfirmedArm, points
+from tuning.compare.figures import draw_figures
+from tuning.tracking import names
+from tuning.tracking.record import StudyRecord
+
+_TEMPLATES = Path(__file__).with_name("templates")
+
+
+def write_report(record: StudyRecord, comparison: Comparison, folder: Path) -> None:
+    """Writes ``report.html``, ``report.md``, ``comparison.json``, ``trials.csv`` and the figures.
+
+    Args:
+        record: The study.
+        comparison: What it says.
+        folder: An existing folder.
+    """
+    figures = draw_figures(record, comparison, folder / "figures")
+    context = _context(record, comparison)
+    pictures = [
+        {"title": title, "data": _data_uri(file), "file": f"figures/{file.name}"}
+        for title, file in figures.items()
+    ]
+    html = _render("report.html", context | {"figures": pictures})
+    (folder / "report.html").write_text(html, "utf-8")
+    (folder / "report.md").write_text(
+        _render("report.md", context | {"figures": pictures}), "utf-8"
+    )
+    document = {"run_id": record.run_id, "dataset": record.data.label, **comparison.to_json()}
+    (folder / "comparison.json").write_text(json.dumps(document, indent=2), "utf-8")
+    _write_trials(record, folder / "trials.csv")
+
+
+def model_table(comparison: Comparison) -> list[list[str]]:
+    """The notebook's first table: model, test accuracy, status."""
+    rows = [["model", "test accuracy", "status"]]
+    rows.append(["baseline", _accuracy(comparison.baseline), "to beat"])
+    for arm in comparison.references:
+        gain = arm.mean_test - comparison.baseline.mean_test
+        status = f"reference; {points(gain)} points" if arm.test_accuracy else "reference"
+        rows.append([arm.label, _accuracy(arm), status])
+    if comparison.best is not None:
+        best = comparison.best
+        status = comparison.verdict.value
+        if comparison.gain is not None:
+            status += f"; {points(comparison.gain.estimate)} points"
+        rows.append([f"best ({best.label})", _accuracy(best), status])
+    return rows
+
+
+def change_table(comparison: Comparison) -> list[list[str]]:
+    """The notebook's second table: hyperparameter, baseline, best, reason for change."""
+    rows = [["hyperparameter", "baseline", "best", "reason for change"]]
+    for change in comparison.changes:
+        before, after = _value(change.baseline), _value(change.best)
+        rows.append([change.name, before, after, change.reason])
+    return rows
+
+
+def headline(comparison: Comparison) -> str:
+    """The verdict in one line."""
+    gain = comparison.gain
+    if gain is None:
+        return f"Verdict: {comparison.verdict.value}; {comparison.why}."
+    interval = (
+        f"95% interval {points(gain.low)} to {points(gain.high)}, p = {gain.p_value:.2g}"
+        if math.isfinite(gain.low)
+        else "no interval"
+    )
+    return (
+        f"Verdict: {comparison.verdict.value}. Gain on the test split "
+        f"{points(gain.estimate)} points ({interval}): {comparison.why}."
+    )
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """A table whose first row is its head."""
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    lines = ["| " + " | ".join(row) + " |" for row in escaped]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
+
+
+def _render(template: str, context: dict[str, Any]) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=template.endswith(".html"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        points=points,
+        percent=lambda share: f"{100 * share:.2f}%",
+        table=markdown_table,
+    )
+    return environment.get_template(f"{template}.j2").render(context)
+
+
+def _context(record: StudyRecord, comparison: Comparison) -> dict[str, Any]:
+    study, gain = record.study, comparison.gain
+    arms = [
+        comparison.baseline,
+        *comparison.references,
+        *sorted(comparison.candidates, key=lambda arm: study.objective.key(arm.mean_validation)),
+    ]
+    return {
+        "record": record,
+        "study": study,
+        "data": record.data,
+        "comparison": comparison,
+        "headline": headline(comparison),
+        "models": model_table(comparison),
+        "changes": change_table(comparison),
+        "arms": [_arm_row(arm, comparison) for arm in arms],
+        "seeds": _seed_rows(arms),
+        "gain": gain if gain is not None and math.isfinite(gain.low) else None,
+        "detectable": _finite(comparison.detectable),
+        "started": datetime.fromtimestamp(record.started_ms / 1000, UTC).strftime(
+            "%Y-%m-%d %H:%M UTC"
+        ),
+        "backend": record.tags.get(names.BACKEND, ""),
+        "version": record.tags.get(names.VERSION, ""),
+        "command": record.tags.get(names.COMMAND, ""),
+    }
+
+
+def _arm_row(arm: ConfirmedArm, comparison: Comparison) -> list[str]:
+    chosen = comparison.best is not None and arm.label == comparison.best.label
+    search = f"{100 * arm.search_value:.2f}" if arm.search_value is not None else "–"
+    return [
+        f"{arm.label} (chosen)" if chosen else arm.label,
+        search,
+        f"{100 * arm.mean_validation:.2f}",
+        f"{100 * arm.mean_test:.2f}" if arm.test_accuracy else "–",
+        f"{100 * arm.sd_test:.2f}" if len(arm.test_accuracy) > 1 else "–",
+        f"{sum(arm.test_loss) / len(arm.test_loss):.4f}" if arm.test_loss else "–",
+        f"{arm.parameter_count:,}",
+        f"{arm.train_seconds:.0f}",
+    ]
+
+
+def _seed_rows(arms: Sequence[ConfirmedArm]) -> list[list[str]]:
+    return [
+        [
+            name,
+            f"{100 * arm.validation[index]:.2f}",
+            f"{100 * arm.test_accuracy[index]:.2f}" if index < len(arm.test_accuracy) else "–",
+        ]
+        for arm in arms
+        for index, name in enumerate(arm.trials)
+    ]
+
+
+def _accuracy(arm: ConfirmedArm) -> str:
+    if not arm.test_accuracy:
+        return "not read"
+    if len(arm.test_accuracy) == 1:
+        return f"{100 * arm.mean_test:.2f}%"
+    return f"{100 * arm.mean_test:.2f}% ± {100 * arm.sd_test:.2f}"
+
+
+def _value(value: object) -> str:
+    return "–" if value is None else str(value)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _data_uri(file: Path) -> str:
+    return f"data:image/svg+xml;base64,{base64.b64encode(file.read_bytes()).decode()}"
+
+
+def _write_trials(record: StudyRecord, file: Path) -> None:
+    space = record.study.space.names
+    head = ["name", "phase", "searcher", "state", "value", "best_epoch", "epochs", "seconds"]
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow([*head, "seed", *space, "run_id"])
+        for item in record.trials:
+            trial, result = item.trial, item.result
+            writer.writerow(
+                [
+                    trial.name,
+                    trial.phase.value,
+                    trial.searcher,
+                    result.state.value,
+                    "" if result.value is None else result.value,
+                    "" if result.best_step is None else result.best_step,
+                    len(result.measurements),
+                    result.duration_s,
+                    trial.seed,
+                    *(trial.params.get(name, "") for name in space),
+                    item.run_id,
+                ]
+            )

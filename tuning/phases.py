@@ -1,0 +1,350 @@
+"""The phases of ``tune``, each over the same driver, and the record between them."""
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuning.driver import Arm
+from tuning.errors import PromotionRefusedError, StudyFailedError
+from tuning.plan import Plan
+from tuning.search.factory import make_searcher
+from tuning.search.fixed import FixedSearcher
+from tuning.seeds import derive_seed
+from tuning.session import Session, open_session
+from tuning.study import Study
+from tuning.tracking import names
+from tuning.tracking.record import StudyRecord, read_record, write_predictions
+from tuning.tracking.view import leaderboard_link, share_leaderboard
+from tuning.trial import Phase, Proposal, TrialRecord, TrialState
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from tuning.compare.comparison import Comparison
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command leaves behind.
+
+    Attributes:
+        run_id: The parent run.
+        experiment_id: Its experiment.
+        verdict: Of the comparison; empty if none was made.
+        registered: ``name/version``; empty if nothing was registered.
+        promoted: Whether it became champion.
+    """
+
+    run_id: str
+    experiment_id: str
+    verdict: str = ""
+    registered: str = ""
+    promoted: bool = False
+
+
+def tune(plan: Plan) -> Outcome:
+    """Runs every phase: baseline, search, confirm, compare, report, register, promote.
+
+    Raises:
+        BadInputError: The data or the store cannot be had; nothing was started.
+        StudyFailedError: No trial can succeed.
+        InterruptedStudyError: The user stopped it.
+    """
+    with open_session(plan) as session:
+        _search(session)
+        _confirm(session)
+        session.executor.close()
+        _evaluate(session)
+        record = read_record(session.client, session.parent.run_id)
+        comparison = make_report(session.client, record)
+        registered, promoted = _register(session, record, comparison)
+        share_leaderboard(session.client, session.parent.experiment_id, session.study)
+    say_comparison(comparison)
+    return Outcome(
+        session.parent.run_id,
+        session.parent.experiment_id,
+        comparison.verdict.value,
+        registered,
+        promoted,
+    )
+
+
+def train_baseline(plan: Plan) -> Outcome:
+    """Trains the baseline alone, with its fresh seeds; the test split stays unread."""
+    with open_session(plan) as session:
+        study = session.study
+        session.progress.phase("Baseline", study.confirm.seeds)
+        records = session.driver.run([_baseline_arm(study)])
+        session.tracker.flush()
+        _count(session, records)
+        values = [r.result.value for r in records if r.result.value is not None]
+        if values:
+            session.client.log_metric(
+                session.parent.run_id, f"baseline_{study.objective.metric}", _mean(values)
+            )
+        share_leaderboard(session.client, session.parent.experiment_id, study)
+    return Outcome(session.parent.run_id, session.parent.experiment_id)
+
+
+def make_report(client: "MlflowClient", record: StudyRecord) -> "Comparison":
+    """Compares, writes the report into the parent run, and sets its metrics and description."""
+    from mlflow.entities import Metric
+
+    from tuning.compare.comparison import compare
+    from tuning.compare.report import change_table, headline, markdown_table, model_table
+    from tuning.compare.report import write_report as write
+
+    comparison = compare(record)
+    with tempfile.TemporaryDirectory() as folder:
+        write(record, comparison, Path(folder))
+        client.log_artifacts(record.run_id, folder, names.REPORT_FOLDER)
+    # Rounded, because MLflow's pages show every digit.
+    metrics = [
+        Metric(key, round(value, 6), record.started_ms, 0)
+        for key, value in _metrics(comparison).items()
+    ]
+    client.log_batch(record.run_id, metrics=metrics)
+    client.set_tag(record.run_id, names.VERDICT, comparison.verdict.value)
+    note = [
+        f"**{headline(comparison)}**",
+        f"**{record.data.warning}**" if record.data.warning else "",
+        markdown_table(model_table(comparison)),
+        markdown_table(change_table(comparison)) if comparison.changes else "",
+        f"The whole report is the artifact `{names.REPORT_FOLDER}/report.html`.",
+    ]
+    client.set_tag(record.run_id, names.NOTE, "\n\n".join(part for part in note if part))
+    return comparison
+
+
+def say_comparison(comparison: "Comparison") -> None:
+    """Prints the notebook's two tables and the verdict."""
+    from tuning.compare.report import change_table, headline, model_table
+
+    for rows in (model_table(comparison), change_table(comparison)):
+        if len(rows) > 1:
+            print(f"\n{_columns(rows)}")
+    print(f"\n{headline(comparison)}", flush=True)
+
+
+def _search(session: Session) -> None:
+    study, plan = session.study, session.plan
+    arms = [_baseline_arm(study)]
+    for spec in plan.searchers:
+        searcher = make_searcher(spec, study)
+        arms.append(Arm(searcher, Phase.SEARCH, study.budget.epochs, study.budget.trials, 1))
+    expected = study.confirm.seeds + study.budget.trials * len(plan.searchers)
+    named = ", ".join(spec.name for spec in plan.searchers)
+    session.progress.phase(f"Baseline and search ({named})", expected)
+    deadline = None
+    if plan.options.timeout:
+        import time
+
+        deadline = time.monotonic() + plan.options.timeout
+    records = session.driver.run(arms, deadline)
+    session.tracker.flush()
+    _count(session, records)
+    if not any(_completed(r) for r in records if r.trial.phase is Phase.BASELINE):
+        failures = [r.result.failure.message for r in records if r.result.failure]
+        raise StudyFailedError(f"the baseline could not be trained: {failures[:1]}")
+
+
+def _confirm(session: Session) -> None:
+    study = session.study
+    record = read_record(session.client, session.parent.run_id)
+    candidates = choose_candidates(study, record.in_phase(Phase.SEARCH))
+    references = [
+        proposal
+        for name, params in study.references.items()
+        for proposal in _repeats(study, f"reference-{name}", name, params)
+    ]
+    repeats = [
+        proposal
+        for trial in candidates
+        for proposal in _repeats(
+            study,
+            f"confirm-{trial.trial.name}",
+            trial.trial.name,
+            study.searched(trial.trial.params),
+        )
+    ]
+    arms = [
+        Arm(FixedSearcher("reference", references), Phase.REFERENCE, study.budget.epochs),
+        Arm(FixedSearcher("confirm", repeats), Phase.CONFIRM, study.budget.epochs),
+    ]
+    session.progress.phase(
+        f"Confirmation: {len(candidates)} candidates and {len(study.references)} references, "
+        f"{study.confirm.seeds} fresh seeds each",
+        len(references) + len(repeats),
+    )
+    session.driver.run(arms)
+    session.tracker.flush()
+
+
+def choose_candidates(study: Study, search: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """The best distinct configurations of all searchers, without the baseline's own."""
+    chosen: dict[str, TrialRecord] = {}
+    ranked = sorted(
+        (record for record in search if _completed(record) and record.result.value is not None),
+        key=lambda record: study.objective.key(record.result.value or 0.0),
+    )
+    baseline = study.config_id(study.baseline)
+    for record in ranked:
+        config = study.config_id(record.trial.params)
+        if config != baseline and len(chosen) < study.confirm.top_k:
+            chosen.setdefault(config, record)
+    return list(chosen.values())
+
+
+def _evaluate(session: Session) -> None:
+    from tuning.compare.evaluate import predict_test, scores
+
+    record = read_record(session.client, session.parent.run_id)
+    trials = [trial for trial in record.in_phase(*names.CONFIRMED) if trial.model_id]
+    session.progress.say(f"\nTest split: {len(trials)} models, read once")
+    with tempfile.TemporaryDirectory() as folder:
+        files = {t.trial.name: fetch_keras_file(t.model_id, folder) for t in trials}
+        predictions = predict_test(session.task, files)
+    write_predictions(session.client, record.run_id, predictions)
+    for trial in trials:
+        measured = scores(predictions.labels, predictions.probabilities[trial.trial.name])
+        for key, value in measured.items():
+            session.client.log_metric(
+                trial.run_id,
+                key,
+                round(value, 6),
+                step=trial.result.best_step or 0,
+                model_id=trial.model_id,
+            )
+
+
+def fetch_keras_file(model_id: str, folder: str) -> Path:
+    """The ``.keras`` file of a logged model, downloaded if the store is remote."""
+    from mlflow.artifacts import download_artifacts
+
+    target = Path(folder, model_id)
+    target.mkdir()
+    found = download_artifacts(
+        artifact_uri=f"models:/{model_id}/data/model.keras", dst_path=str(target)
+    )
+    return Path(found)
+
+
+def _register(session: Session, record: StudyRecord, comparison: "Comparison") -> tuple[str, bool]:
+    from tuning import registry
+    from tuning.compare.comparison import points
+
+    best, gain = comparison.best, comparison.gain
+    if best is None or gain is None:
+        return "", False
+    if record.data.cannot_serve:
+        session.progress.say(f"\nNothing is registered: {record.data.cannot_serve}")
+        return "", False
+    first = next(trial for trial in record.trials if trial.trial.name == best.trials[0])
+    name = registry.registered_name(session.study, record.data)
+    tags = {
+        names.VERDICT: comparison.verdict.value,
+        registry.GAIN: points(gain.estimate),
+        registry.INTERVAL: f"{points(gain.low)} to {points(gain.high)}",
+        names.DATASET: record.data.label,
+        names.DATASET_DIGEST: record.data.digest,
+        registry.PARENT_RUN: record.run_id,
+        registry.TRIAL: first.trial.name,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        version = registry.register(
+            session.client,
+            name=name,
+            run_id=record.run_id,
+            task=session.task,
+            model_file=fetch_keras_file(first.model_id, folder),
+            tags=tags,
+        )
+    session.progress.say(f"\nRegistered {name} version {version} as {registry.CHALLENGER}")
+    if session.plan.options.promote == "never":
+        return f"{name}/{version}", False
+    try:
+        registry.promote(
+            session.client,
+            name,
+            version,
+            lock_folder=session.plan.options.cache_dir,
+            by=f"tune {record.run_id}",
+        )
+    except PromotionRefusedError as refusal:
+        session.progress.say(f"Not promoted: {refusal}")
+        return f"{name}/{version}", False
+    session.progress.say(f"Promoted {name} version {version} to {registry.CHAMPION}")
+    return f"{name}/{version}", True
+
+
+def _baseline_arm(study: Study) -> Arm:
+    proposals = _repeats(study, names.BASELINE, names.BASELINE, study.baseline)
+    return Arm(FixedSearcher(names.BASELINE, proposals), Phase.BASELINE, study.budget.epochs)
+
+
+def _repeats(study: Study, prefix: str, candidate: str, params: Any) -> list[Proposal]:
+    """The same configuration with every fresh seed, which all repeated configurations share."""
+    return [
+        Proposal(
+            params=params,
+            name=f"{prefix}-seed{number}",
+            seed=derive_seed(study.seed, "confirm", number),
+            tags={names.CANDIDATE: candidate},
+        )
+        for number in range(1, study.confirm.seeds + 1)
+    ]
+
+
+def _count(session: Session, records: Sequence[TrialRecord]) -> None:
+    states = [r.result.state for r in records if r.trial.phase is Phase.SEARCH]
+    for state in (TrialState.COMPLETED, TrialState.PRUNED, TrialState.FAILED):
+        session.client.log_metric(
+            session.parent.run_id, f"trials_{state.value}", states.count(state)
+        )
+
+
+def _metrics(comparison: "Comparison") -> dict[str, float]:
+    import math
+
+    metrics: dict[str, float] = {}
+    if comparison.baseline.test_accuracy:
+        metrics["baseline_test_accuracy"] = comparison.baseline.mean_test
+    if comparison.best is not None and comparison.best.test_accuracy:
+        metrics["best_test_accuracy"] = comparison.best.mean_test
+    if comparison.gain is not None:
+        metrics |= {
+            "test_accuracy_gain": comparison.gain.estimate,
+            "gain_ci_low": comparison.gain.low,
+            "gain_ci_high": comparison.gain.high,
+            "p_value": comparison.gain.p_value,
+        }
+    return {key: value for key, value in metrics.items() if math.isfinite(value)}
+
+
+def _completed(record: TrialRecord) -> bool:
+    return record.result.state is TrialState.COMPLETED
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    return "\n".join([lines[0], "  ".join("─" * width for width in widths), *lines[1:]])
+
+
+def say_where(outcome: Outcome) -> None:
+    """Prints where to look next."""
+    with suppress(BrokenPipeError):
+        print(f"\nRun {outcome.run_id}; `make ui` opens MLflow, the leaderboard is at")
+        print(leaderboard_link(outcome.experiment_id))
+        sys.stdout.flush()

@@ -1,0 +1,159 @@
+"""From options to a plan: everything is checked here, before any work starts."""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tuning.errors import BadInputError
+from tuning.protocols import DataInfo, Task
+from tuning.search.factory import SearcherSpec, check_installed, parse_searchers
+from tuning.study import Study, load_study
+from tuning.tracking.store import resolve_uri
+from tuning.worker import backend_environment, import_task
+
+BACKENDS = ("jax", "tensorflow", "torch")
+MAX_WORKERS = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line says; None leaves the study's value.
+
+    Attributes:
+        study: The study file.
+        dataset: Passed to the task.
+        searchers: Comma-separated names.
+        trials: A searcher.
+        epochs: Most, a trial.
+        seeds: Fresh ones, for baseline and confirmation.
+        top_k: Candidates confirmed.
+        workers: Processes; 0 means one a core.
+        backend: Keras backend, or ``auto``.
+        timeout: Seconds until the search ends; 0 means no limit.
+        seed: Of the study.
+        promote: ``gate`` or ``never``.
+        cache_dir: Where prepared data and compiled programs are kept.
+        command: What was typed, for the record.
+    """
+
+    study: Path
+    dataset: str = "auto"
+    searchers: str | None = None
+    trials: int | None = None
+    epochs: int | None = None
+    seeds: int | None = None
+    top_k: int | None = None
+    workers: int = 0
+    backend: str = "auto"
+    timeout: float = 0.0
+    seed: int | None = None
+    promote: str = "gate"
+    cache_dir: Path = Path(".cache/tuning")
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Options that were found good.
+
+    Attributes:
+        options: As given.
+        study: With the options applied.
+        searchers: Parsed.
+        backend: The Keras backend.
+        tracking_uri: Absolute.
+    """
+
+    options: Options
+    study: Study
+    searchers: list[SearcherSpec]
+    backend: str
+    tracking_uri: str
+
+
+def make_plan(options: Options, env: Mapping[str, str] = os.environ) -> Plan:
+    """Checks the options; imports neither Keras nor MLflow.
+
+    Raises:
+        BadInputError: Naming the option or field, the value and what would be accepted.
+    """
+    if not 0 <= options.workers <= MAX_WORKERS:
+        raise BadInputError(f"workers: from 0 to {MAX_WORKERS}; got {options.workers}")
+    if not 0 <= options.timeout < float("inf"):
+        raise BadInputError(f"timeout: seconds, 0 or more; got {options.timeout}")
+    if options.promote not in ("gate", "never"):
+        raise BadInputError(f"promote: gate or never; got {options.promote!r}")
+    study = apply_options(load_study(options.study), options)
+    searchers = parse_searchers(study.searchers)
+    check_installed(searchers)
+    plan = Plan(options, study, searchers, choose_backend(options.backend), resolve_uri(env))
+    make_task(plan)
+    return plan
+
+
+def apply_options(study: Study, options: Options) -> Study:
+    """Applies what the command line says about the study."""
+    return study.override(
+        trials=options.trials,
+        epochs=options.epochs,
+        seeds=options.seeds,
+        top_k=options.top_k,
+        searchers=options.searchers,
+        seed=options.seed,
+    )
+
+
+def for_data(plan: Plan, data: DataInfo) -> Study:
+    """The study with the profile of the data, and over it what the command line says."""
+    return apply_options(load_study(plan.options.study).for_dataset(data.label), plan.options)
+
+
+def choose_backend(name: str) -> str:
+    """Chooses the Keras backend: the named one, or the fastest that is installed.
+
+    Raises:
+        BadInputError: It is unknown or not installed.
+    """
+    if name == "auto":
+        installed = [backend for backend in BACKENDS if importlib.util.find_spec(backend)]
+        if not installed:
+            raise BadInputError(f"backend: none of {', '.join(BACKENDS)} is installed")
+        return installed[0]
+    if name not in BACKENDS:
+        raise BadInputError(f"backend: auto, {', '.join(BACKENDS)}; got {name!r}")
+    if importlib.util.find_spec(name) is None:
+        raise BadInputError(f"backend: {name} is not installed; pip install {name}")
+    return name
+
+
+def make_task(plan: Plan) -> Task:
+    """Constructs the study's task.
+
+    Raises:
+        BadInputError: It cannot be imported, or refuses its options.
+    """
+    if os.getcwd() not in sys.path:
+        # A study's task lies beside where the command is run, as with python -m.
+        sys.path.insert(0, os.getcwd())
+    try:
+        task: Task = import_task(plan.study.task)(
+            dataset=plan.options.dataset,
+            cache_dir=str(plan.options.cache_dir.absolute()),
+            **plan.study.task_options,
+        )
+    except TypeError as error:
+        raise BadInputError(f"task_options: {plan.study.task} refuses them: {error}") from error
+    return task
+
+
+def use_backend(plan: Plan) -> None:
+    """Sets the environment of this process, before Keras is imported."""
+    os.environ.update(backend_environment(plan.backend, str(compile_cache(plan))))
+
+
+def compile_cache(plan: Plan) -> Path:
+    """Where programs compiled by JAX are kept."""
+    return plan.options.cache_dir.absolute() / "compiled"

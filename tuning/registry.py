@@ -1,0 +1,280 @@
+"""The model registry: a gate that decides, versions, and the aliases challenger and champion."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuning.errors import BadInputError, PromotionRefusedError
+from tuning.protocols import DataInfo, ServedModel, Task
+from tuning.study import Study
+from tuning.tracking import names
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CHALLENGER = "challenger"
+CHAMPION = "champion"
+LOCK_SECONDS = 60
+
+GATE = "tuning.gate"
+GATE_REASONS = "tuning.gate_reasons"
+GAIN = "tuning.gain"
+INTERVAL = "tuning.gain_interval"
+PARENT_RUN = "tuning.run"
+TRIAL = names.TRIAL
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Whether a version may become champion, and why.
+
+    Attributes:
+        passed: Whether every condition holds.
+        reasons: The conditions that do not hold; if all do, the one that decided.
+    """
+
+    passed: bool
+    reasons: tuple[str, ...]
+
+
+def decide_gate(tags: Mapping[str, str], champion_tags: Mapping[str, str] | None) -> Gate:
+    """The rule: the verdict is ``better``, on the champion's data set.
+
+    Args:
+        tags: Of the version that wants to be champion.
+        champion_tags: Of the present champion, if there is one.
+    """
+    reasons: list[str] = []
+    verdict = tags.get(names.VERDICT, "unknown")
+    if verdict != "better":
+        reasons.append(f"its verdict is {verdict}, not better")
+    if champion_tags is not None:
+        ours, theirs = tags.get(names.DATASET_DIGEST), champion_tags.get(names.DATASET_DIGEST)
+        if ours != theirs:
+            reasons.append("it was measured on other data than the champion")
+    if reasons:
+        return Gate(False, tuple(reasons))
+    return Gate(True, (f"verdict better, gain {tags.get(GAIN, '?')} points",))
+
+
+def registered_name(study: Study, data: DataInfo) -> str:
+    """The name in the registry; data that stand in for real ones have a name of their own."""
+    return f"{study.registered_model}-{data.label}" if data.warning else study.registered_model
+
+
+def register(
+    client: "MlflowClient",
+    *,
+    name: str,
+    run_id: str,
+    task: Task,
+    model_file: Path,
+    tags: Mapping[str, str],
+) -> str:
+    """Logs a model of raw input under the parent run and registers it as challenger.
+
+    Args:
+        client: Of the store.
+        name: In the registry.
+        run_id: The study's parent run.
+        task: Makes the model of raw input.
+        model_file: The trained ``.keras`` file.
+        tags: Of the version; what the gate needs is among them.
+
+    Returns:
+        The version. A study that registered before gets its version again.
+    """
+    import mlflow
+
+    for version in client.search_model_versions(f"name='{name}'"):
+        if version.run_id == run_id:
+            return str(version.version)
+    with tempfile.TemporaryDirectory() as folder:
+        model_id = _log_served(run_id, name, task.serve(model_file, Path(folder)))
+    version = mlflow.register_model(f"models:/{model_id}", name, tags=dict(tags))
+    client.set_registered_model_alias(name, CHALLENGER, version.version)
+    return str(version.version)
+
+
+def promote(
+    client: "MlflowClient", name: str, version: str, *, lock_folder: Path, by: str
+) -> Gate:
+    """Makes a version champion if the gate lets it pass.
+
+    Args:
+        client: Of the store.
+        name: In the registry.
+        version: The version.
+        lock_folder: Where promotions on this machine wait for each other.
+        by: Who or what asked, for the record.
+
+    Returns:
+        The gate's decision, which has passed.
+
+    Raises:
+        PromotionRefusedError: The gate refused; no alias was changed.
+        BadInputError: There is no such version.
+    """
+    from filelock import FileLock
+
+    lock_folder.mkdir(parents=True, exist_ok=True)
+    # The registry has no compare-and-set, so reading and setting must not be interleaved.
+    with FileLock(lock_folder / f"promote-{name}.lock", timeout=LOCK_SECONDS):
+        candidate = get_version(client, name, version)
+        champion = get_champion(client, name)
+        gate = decide_gate(candidate.tags, champion.tags if champion else None)
+        decision = "passed" if gate.passed else "refused"
+        facts = {
+            GATE: f"{decision} {datetime.now(UTC):%Y-%m-%d %H:%M UTC} by {by}",
+            GATE_REASONS: "; ".join(gate.reasons),
+        }
+        for key, value in facts.items():
+            client.set_model_version_tag(name, version, key, value)
+        if not gate.passed:
+            raise PromotionRefusedError(
+                f"{name} version {version} stays {CHALLENGER}: {'; '.join(gate.reasons)}"
+            )
+        if champion is None or champion.version != version:
+            if champion is not None:
+                client.set_model_version_tag(
+                    name, version, "tuning.replaces", str(champion.version)
+                )
+            client.set_registered_model_alias(name, CHAMPION, version)
+    return gate
+
+
+def get_version(client: "MlflowClient", name: str, version: str) -> Any:
+    """A version.
+
+    Raises:
+        BadInputError: There is none.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version(name, version)
+    except MlflowException as error:
+        raise BadInputError(f"there is no version {version!r} of {name!r}") from error
+
+
+def get_champion(client: "MlflowClient", name: str) -> Any | None:
+    """The version that is champion, or None."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version_by_alias(name, CHAMPION)
+    except MlflowException:
+        return None
+
+
+def find_version(client: "MlflowClient", target: str, default_name: str) -> tuple[str, str]:
+    """Finds what ``promote`` is asked for.
+
+    Args:
+        client: Of the store.
+        target: The id of a study's parent run, ``version``, or ``name/version``.
+        default_name: The registered name that a bare version belongs to.
+
+    Raises:
+        BadInputError: There is no such version.
+    """
+    if "/" in target:
+        name, _, version = target.rpartition("/")
+        return name, version
+    if target.isdigit() and len(target) < 10:
+        return default_name, target
+    found = [
+        version
+        for version in client.search_model_versions(f"run_id='{_plain(target)}'")
+        if version.tags.get(PARENT_RUN) == target
+    ]
+    if not found:
+        raise BadInputError(
+            f"no registered version comes from run {target!r}; pass the run id of a `tune`, "
+            "a version number, or name/version"
+        )
+    return found[0].name, str(found[0].version)
+
+
+def _plain(text: str) -> str:
+    if not text.isalnum():
+        raise BadInputError(f"{text!r} is neither a run id nor a version")
+    return text
+
+
+def _log_served(run_id: str, name: str, served: ServedModel) -> str:
+    import mlflow.pyfunc
+    import pandas as pd
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    signature = ModelSignature(
+        Schema([ColSpec("string", served.input_column)]),
+        Schema([ColSpec(kind, column) for column, kind in served.outputs.items()]),
+    )
+    info: Any = Model.log(
+        artifact_path=None,
+        flavor=mlflow.pyfunc,
+        name=name,
+        run_id=run_id,
+        python_model=str(served.code),
+        artifacts={key: str(path) for key, path in served.artifacts.items()},
+        signature=signature,
+        input_example=pd.DataFrame({served.input_column: list(served.input_example)}),
+        pip_requirements=list(served.pip_requirements),
+    )
+    return str(info.model_id)
+
+
+def predict(
+    client: "MlflowClient", model: str | None, study: Study, texts: Sequence[str]
+) -> list[str]:
+    """Asks a registered model about raw input.
+
+    Args:
+        client: Of the store.
+        model: Its address; None takes the champion, or the challenger where there is none.
+        study: Names the registered model.
+        texts: The inputs.
+
+    Returns:
+        A line for each input.
+
+    Raises:
+        BadInputError: There is no such model.
+    """
+    import mlflow.pyfunc
+    import pandas as pd
+    from mlflow.exceptions import MlflowException
+
+    address = model or _default_model(client, study)
+    try:
+        loaded = mlflow.pyfunc.load_model(address)
+    except MlflowException as error:
+        raise BadInputError(f"model: {address} cannot be loaded ({error.message})") from error
+    column = loaded.metadata.get_input_schema().input_names()[0]
+    answers = loaded.predict(pd.DataFrame({column: list(texts)}))
+    lines = [f"{address}"]
+    for text, answer in zip(texts, answers.to_dict("records"), strict=True):
+        facts = "  ".join(
+            f"{value:.4f}" if isinstance(value, float) else f"{value:<9}"
+            for value in answer.values()
+        )
+        lines.append(f"{facts}  {text if len(text) <= 80 else text[:79] + '…'}")
+    return lines
+
+
+def _default_model(client: "MlflowClient", study: Study) -> str:
+    prefix = study.registered_model
+    found = {model.name: model.aliases for model in client.search_registered_models()}
+    others = sorted(name for name in found if name.startswith(f"{prefix}-"))
+    for name in (prefix, *others):
+        for alias in (CHAMPION, CHALLENGER):
+            if alias in found.get(name, {}):
+                return f"models:/{name}@{alias}"
+    raise BadInputError(
+        f"no version of {prefix!r} is registered yet; `tune` registers one, or pass a model"
+    )
