@@ -1,4 +1,4 @@
-"""The command line, for any study file. What is heavy is imported after the input is found good."""
+"""The command line, for any study file; what is heavy is imported once the input is good."""
 
 import argparse
 import logging
@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tuning
 from tuning.errors import EXIT_INTERRUPTED, EXIT_OK, BadInputError, TuningError
@@ -166,7 +166,7 @@ def _baseline(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _training_options(options: argparse.Namespace) -> dict[str, object]:
+def _training_options(options: argparse.Namespace) -> dict[str, Any]:
     names = ("study", "dataset", "epochs", "seeds", "workers", "backend", "seed", "cache_dir")
     return {name: getattr(options, name) for name in names} | {"command": options.command_line}
 

@@ -227,10 +227,8 @@ def fetch_keras_file(model_id: str, folder: str) -> Path:
 
     target = Path(folder, model_id)
     target.mkdir()
-    found = download_artifacts(
-        artifact_uri=f"models:/{model_id}/data/model.keras", dst_path=str(target)
-    )
-    return Path(found)
+    found = download_artifacts(artifact_uri=f"models:/{model_id}", dst_path=str(target))
+    return Path(found, "data", "model.keras")
 
 
 def _register(session: Session, record: StudyRecord, comparison: "Comparison") -> tuple[str, bool]:

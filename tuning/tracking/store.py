@@ -1,5 +1,6 @@
 """Opens MLflow's store: absolute addresses, one process at a time for a fresh SQLite file."""
 
+import logging
 import os
 import sqlite3
 from collections.abc import Mapping
@@ -55,6 +56,9 @@ def open_store(uri: str) -> "MlflowClient":
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # With every model it complains of environments without pip, such as those that uv makes.
+    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
     import mlflow
     from mlflow.exceptions import MlflowException
 
