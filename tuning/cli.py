@@ -185,7 +185,7 @@ def _report(options: argparse.Namespace) -> int:
         comparison = make_report(client, record)
     except ValueError as error:
         raise TuningError(f"no report can be made of run {run_id}: {error}") from error
-    say_comparison(comparison)
+    say_comparison(comparison, record.study)
     say_where(Outcome(record.run_id, record.experiment_id))
     return EXIT_OK
 

@@ -63,7 +63,7 @@ def tune(plan: Plan) -> Outcome:
         comparison = make_report(session.client, record)
         registered, promoted = _register(session, record, comparison)
         share_leaderboard(session.client, session.parent.experiment_id, session.study)
-    say_comparison(comparison)
+    say_comparison(comparison, session.study)
     return Outcome(
         session.parent.run_id,
         session.parent.experiment_id,
@@ -110,7 +110,7 @@ def make_report(client: "MlflowClient", record: StudyRecord) -> "Comparison":
     client.log_batch(record.run_id, metrics=metrics)
     client.set_tag(record.run_id, names.VERDICT, comparison.verdict.value)
     note = [
-        f"**{headline(comparison)}**",
+        f"**{headline(comparison, record.study.compare.confidence)}**",
         f"**{record.data.warning}**" if record.data.warning else "",
         markdown_table(model_table(comparison)),
         markdown_table(change_table(comparison)) if comparison.changes else "",
@@ -120,14 +120,14 @@ def make_report(client: "MlflowClient", record: StudyRecord) -> "Comparison":
     return comparison
 
 
-def say_comparison(comparison: "Comparison") -> None:
+def say_comparison(comparison: "Comparison", study: Study) -> None:
     """Prints the notebook's two tables and the verdict."""
     from tuning.compare.report import change_table, headline, model_table
 
     for rows in (model_table(comparison), change_table(comparison)):
         if len(rows) > 1:
             print(f"\n{_columns(rows)}")
-    print(f"\n{headline(comparison)}", flush=True)
+    print(f"\n{headline(comparison, study.compare.confidence)}", flush=True)
 
 
 def _search(session: Session) -> None:

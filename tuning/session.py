@@ -100,6 +100,7 @@ def open_session(plan: Plan) -> Iterator[Session]:
 def _begin(
     client: "MlflowClient", parent: Parent, plan: Plan, study: Study, data: DataInfo
 ) -> None:
+    client.update_run(parent.run_id, name=f"{study.name} on {data.label}")
     tags = {
         names.STUDY: study.name,
         names.DATASET: data.label,

@@ -67,13 +67,13 @@ def change_table(comparison: Comparison) -> list[list[str]]:
     return rows
 
 
-def headline(comparison: Comparison) -> str:
-    """The verdict in one line."""
+def headline(comparison: Comparison, confidence: float) -> str:
+    """The verdict in one line; ``confidence`` is that of the interval."""
     gain = comparison.gain
     if gain is None:
         return f"Verdict: {comparison.verdict.value}; {comparison.why}."
     interval = (
-        f"95% interval {points(gain.low)} to {points(gain.high)}, p = {gain.p_value:.2g}"
+        f"{confidence:.0%} interval {points(gain.low)} to {points(gain.high)}, p = {gain.p_value:.2g}"
         if math.isfinite(gain.low)
         else "no interval"
     )
@@ -120,7 +120,7 @@ def _context(record: StudyRecord, comparison: Comparison) -> dict[str, Any]:
         "study": study,
         "data": record.data,
         "comparison": comparison,
-        "headline": headline(comparison),
+        "headline": headline(comparison, study.compare.confidence),
         "models": model_table(comparison),
         "changes": change_table(comparison),
         "arms": [_arm_row(arm, comparison) for arm in arms],

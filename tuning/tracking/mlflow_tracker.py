@@ -260,7 +260,7 @@ class MlflowTracker:
             self._client.log_metric(
                 self._parent_id,
                 f"best_so_far/{searcher}",
-                self._best[searcher],
+                round(self._best[searcher], 6),
                 timestamp=now,
                 step=self._ended[searcher],
             )
