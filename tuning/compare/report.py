@@ -72,11 +72,10 @@ def headline(comparison: Comparison, confidence: float) -> str:
     gain = comparison.gain
     if gain is None:
         return f"Verdict: {comparison.verdict.value}; {comparison.why}."
-    interval = (
-        f"{confidence:.0%} interval {points(gain.low)} to {points(gain.high)}, p = {gain.p_value:.2g}"
-        if math.isfinite(gain.low)
-        else "no interval"
-    )
+    interval = "no interval"
+    if math.isfinite(gain.low):
+        ends = f"{points(gain.low)} to {points(gain.high)}"
+        interval = f"{confidence:.0%} interval {ends}, p = {gain.p_value:.2g}"
     return (
         f"Verdict: {comparison.verdict.value}. Gain on the test split "
         f"{points(gain.estimate)} points ({interval}): {comparison.why}."

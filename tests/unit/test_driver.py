@@ -1,0 +1,251 @@
+"""The loop: every trial ends once, budgets hold, losses are retried, users can stop it."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from tests.fakes import FakeExecutor, RecordingListener, lost
+from tests.factories import make_study
+from tuning.driver import Arm, Driver, StopSignal
+from tuning.errors import InterruptedStudyError, StudyFailedError
+from tuning.protocols import NoProposal
+from tuning.search.fixed import FixedSearcher
+from tuning.search.random_search import RandomSearcher
+from tuning.seeds import derive_seed
+from tuning.trial import (
+    CONTINUE,
+    Decision,
+    Failure,
+    FailureKind,
+    Measurement,
+    Phase,
+    Proposal,
+    Trial,
+    TrialResult,
+    TrialState,
+)
+
+STUDY = make_study()
+
+
+def random_arm(budget: int | None = 5, name: str = "random", **changes: int) -> Arm:
+    searcher = RandomSearcher(name, STUDY.space, 1, STUDY.baseline)
+    return Arm(searcher, Phase.SEARCH, STUDY.budget.epochs, budget, **changes)
+
+
+def drive(
+    executor: FakeExecutor, arms: Sequence[Arm], **options: object
+) -> tuple[Driver, RecordingListener]:
+    listener = RecordingListener()
+    driver = Driver(executor, [listener], study_seed=3, fixed=STUDY.fixed, **options)  # type: ignore[arg-type]
+    return driver, listener
+
+
+def rising(trial: Trial) -> list[float]:
+    return [0.5, 0.6]
+
+
+def test_a_budget_of_n_means_n_trials_and_each_ends_once() -> None:
+    executor = FakeExecutor(rising)
+    driver, listener = drive(executor, arms := [random_arm(5)])
+    records = driver.run(arms)
+    assert len(records) == 5
+    finished = [name for what, name in listener.events if what == "finished"]
+    assert sorted(finished) == [f"random-{number:03d}" for number in range(5)]
+    assert {record.result.state for record in records} == {TrialState.COMPLETED}
+
+
+def test_trials_carry_fixed_params_and_their_own_seed() -> None:
+    executor = FakeExecutor(rising)
+    driver, _ = drive(executor, arms := [random_arm(2)])
+    driver.run(arms)
+    first, second = sorted(executor.submitted, key=lambda trial: trial.number)
+    assert first.params == {**STUDY.baseline, **STUDY.fixed}
+    assert first.seed == derive_seed(3, "random", 0)
+    assert first.seed != second.seed
+
+
+def test_two_arms_share_the_slots_fairly() -> None:
+    executor = FakeExecutor(rising, slots=2)
+    driver, _ = drive(executor, arms := [random_arm(4, "a"), random_arm(4, "b")])
+    driver.run(arms)
+    order = [trial.searcher for trial in executor.submitted]
+    assert sorted(order[:2]) == ["a", "b"]
+    assert abs(order[:4].count("a") - 2) <= 1
+    assert (order.count("a"), order.count("b")) == (4, 4)
+
+
+def test_an_arm_of_lower_priority_number_goes_first() -> None:
+    executor = FakeExecutor(rising, slots=1)
+    driver, _ = drive(
+        executor, arms := [random_arm(2, "later", priority=1), random_arm(2, "first")]
+    )
+    driver.run(arms)
+    assert [trial.searcher for trial in executor.submitted] == ["first", "first"] + ["later"] * 2
+
+
+def test_a_lost_worker_is_tried_again_with_the_same_seed() -> None:
+    def curve(trial: Trial) -> list[float] | Failure:
+        return lost() if trial.attempt < 2 else [0.5, 0.6]
+
+    executor = FakeExecutor(curve)
+    driver, listener = drive(executor, arms := [random_arm(1)])
+    (record,) = driver.run(arms)
+    assert record.result.state is TrialState.COMPLETED
+    assert [trial.attempt for trial in executor.submitted] == [0, 1, 2]
+    assert len({trial.seed for trial in executor.submitted}) == 1
+    assert [what for what, _ in listener.events].count("finished") == 1
+
+
+def test_a_trial_that_loses_every_worker_fails() -> None:
+    executor = FakeExecutor(lambda trial: lost() if trial.number == 1 else [0.5])
+    driver, _ = drive(executor, arms := [random_arm(3)])
+    states = {record.trial.number: record.result.state for record in driver.run(arms)}
+    assert states[1] is TrialState.FAILED
+    assert states[0] is states[2] is TrialState.COMPLETED
+
+
+@pytest.mark.parametrize("kind", [FailureKind.INFEASIBLE, FailureKind.ERROR])
+def test_a_failed_trial_is_not_retried_and_the_study_goes_on(kind: FailureKind) -> None:
+    failure = Failure(kind=kind, message="no")
+    executor = FakeExecutor(lambda trial: failure if trial.number == 1 else [0.5])
+    driver, _ = drive(executor, arms := [random_arm(3)])
+    records = driver.run(arms)
+    assert len(executor.submitted) == 3
+    assert sum(record.result.state is TrialState.FAILED for record in records) == 1
+
+
+def test_failures_in_a_row_stop_the_study_and_everything_running_ends() -> None:
+    failure = Failure(kind=FailureKind.ERROR, message="a bug")
+    executor = FakeExecutor(lambda trial: failure if trial.number else [0.5] * 50, slots=2)
+    arm = random_arm(12)
+    arm.epochs = 50
+    driver, listener = drive(executor, [arm])
+    with pytest.raises(StudyFailedError, match="5 trials in a row failed.*a bug"):
+        driver.run([arm])
+    started = {name for what, name in listener.events if what == "started"}
+    assert started == set(listener.results)
+
+
+def test_a_fatal_failure_stops_at_once() -> None:
+    failure = Failure(kind=FailureKind.FATAL, message="the data is gone")
+    driver, _ = drive(FakeExecutor(lambda trial: failure), arms := [random_arm(9)])
+    with pytest.raises(StudyFailedError, match="the data is gone"):
+        driver.run(arms)
+
+
+def test_the_first_interrupt_ends_the_epoch_and_the_trials_are_interrupted() -> None:
+    stop = StopSignal()
+    executor = FakeExecutor(lambda trial: [0.5] * 9)
+    arm = random_arm(4)
+    arm.epochs = 9
+    driver, listener = drive(executor, [arm], stop=stop)
+    original = executor.poll
+
+    def poll(timeout_s: float) -> Sequence[object]:
+        stop.level = 1 if len(listener.events) > 6 else 0
+        return original(timeout_s)
+
+    executor.poll = poll  # type: ignore[method-assign, assignment]
+    with pytest.raises(InterruptedStudyError):
+        driver.run([arm])
+    assert {result.state for result in listener.results.values()} == {TrialState.INTERRUPTED}
+    assert all(0 < len(r.measurements) < 9 for r in listener.results.values())
+
+
+def test_the_second_interrupt_kills() -> None:
+    stop = StopSignal(level=0)
+    executor = FakeExecutor(lambda trial: [0.5] * 9)
+    driver, listener = drive(executor, arms := [random_arm(4)], stop=stop)
+    stop_after = executor.poll
+
+    def poll(timeout_s: float) -> Sequence[object]:
+        stop.level = 2
+        return stop_after(timeout_s)
+
+    executor.poll = poll  # type: ignore[method-assign, assignment]
+    with pytest.raises(InterruptedStudyError):
+        driver.run(arms)
+    assert {result.state for result in listener.results.values()} == {TrialState.INTERRUPTED}
+
+
+def test_after_the_deadline_no_search_trial_starts_but_the_baseline_does() -> None:
+    now = [0.0]
+    baseline = FixedSearcher(
+        "baseline", [Proposal(params=STUDY.baseline, name=f"baseline-{i}") for i in range(3)]
+    )
+    arms = [random_arm(9), Arm(baseline, Phase.BASELINE, 2, priority=1)]
+    driver, listener = drive(FakeExecutor(rising, slots=1), arms, clock=lambda: now[0])
+    now[0] = 10.0
+    driver.run(arms, deadline=5.0)
+    assert sorted(listener.results) == ["baseline-0", "baseline-1", "baseline-2"]
+
+
+class PruneSecond:
+    """Prunes trial 1 at its first epoch, and counts what it is told."""
+
+    name = "pruning"
+
+    def __init__(self) -> None:
+        self.reports: list[tuple[int, int]] = []
+        self.told: list[int] = []
+
+    def ask(self, number: int) -> Proposal | NoProposal:
+        return Proposal(params=STUDY.baseline) if number < 3 else NoProposal.EXHAUSTED
+
+    def report(self, number: int, measurement: Measurement) -> Decision:
+        self.reports.append((number, measurement.step))
+        return Decision(stop=True, reason="bad") if number == 1 else CONTINUE
+
+    def tell(self, number: int, result: TrialResult) -> None:
+        self.told.append(number)
+
+    def restore(self, records: object) -> None:
+        raise AssertionError
+
+
+def test_a_pruned_trial_stops_and_keeps_the_reason() -> None:
+    searcher = PruneSecond()
+    arm = Arm(searcher, Phase.SEARCH, 2)
+    driver, listener = drive(FakeExecutor(rising), [arm])
+    driver.run([arm])
+    pruned = listener.results["pruning-001"]
+    assert (pruned.state, pruned.stop_reason) == (TrialState.PRUNED, "bad")
+    assert len(pruned.measurements) == 1
+    assert sorted(searcher.told) == [0, 1, 2]
+
+
+def test_epochs_repeated_after_a_loss_are_reported_once() -> None:
+    searcher = PruneSecond()
+    seen: dict[tuple[str, int], int] = {}
+
+    class LosesAfterOneEpoch(FakeExecutor):
+        def _advance(self, trial: Trial, done: list[Measurement]) -> object:  # type: ignore[override]
+            if trial.number == 0 and trial.attempt == 0 and len(done) == 1:
+                return self._end(trial, done, failure=lost())
+            seen[trial.name, trial.attempt] = len(done)
+            return super()._advance(trial, done)
+
+    arm = Arm(searcher, Phase.SEARCH, 2, budget=1)
+    driver, _ = drive(LosesAfterOneEpoch(rising), [arm])
+    driver.run([arm])
+    assert ("pruning-000", 1) in seen
+    assert searcher.reports == [(0, 1), (0, 2)]
+
+
+class Waits(PruneSecond):
+    """Proposes one trial at a time, then claims to wait for ever."""
+
+    name = "waiting"
+
+    def ask(self, number: int) -> Proposal | NoProposal:
+        if number > len(self.told) or number >= 2:
+            return NoProposal.WAIT
+        return Proposal(params=STUDY.baseline)
+
+
+def test_waiting_is_asked_again_after_a_tell_and_ends_if_none_can_come() -> None:
+    searcher = Waits()
+    arm = Arm(searcher, Phase.SEARCH, 1)
+    driver, _ = drive(FakeExecutor(rising, slots=3), [arm])
+    assert len(driver.run([arm])) == 2
