@@ -170,17 +170,20 @@ def get_champion(client: "MlflowClient", name: str) -> Any | None:
         return None
 
 
-def find_version(client: "MlflowClient", target: str, default_name: str) -> tuple[str, str]:
+def find_version(client: "MlflowClient", target: str | None, default_name: str) -> tuple[str, str]:
     """Finds what ``promote`` is asked for.
 
     Args:
         client: Of the store.
-        target: The id of a study's parent run, ``version``, or ``name/version``.
+        target: The id of a study's parent run, ``version``, or ``name/version``; None for the
+            challenger.
         default_name: The registered name that a bare version belongs to.
 
     Raises:
         BadInputError: There is no such version.
     """
+    if target is None:
+        return default_name, _challenger(client, default_name)
     if "/" in target:
         name, _, version = target.rpartition("/")
         return name, version
@@ -197,6 +200,17 @@ def find_version(client: "MlflowClient", target: str, default_name: str) -> tupl
             "a version number, or name/version"
         )
     return found[0].name, str(found[0].version)
+
+
+def _challenger(client: "MlflowClient", name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(client.get_model_version_by_alias(name, CHALLENGER).version)
+    except MlflowException as error:
+        raise BadInputError(
+            f"{name!r} has no {CHALLENGER} yet; `tune` registers one, or pass a target"
+        ) from error
 
 
 def _plain(text: str) -> str:

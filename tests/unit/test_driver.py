@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.fakes import FakeExecutor, RecordingListener, lost
 from tests.factories import make_study
+from tests.fakes import FakeExecutor, RecordingListener, lost
 from tuning.driver import Arm, Driver, StopSignal
 from tuning.errors import InterruptedStudyError, StudyFailedError
 from tuning.protocols import NoProposal
@@ -121,7 +121,7 @@ def test_failures_in_a_row_stop_the_study_and_everything_running_ends() -> None:
     arm = random_arm(12)
     arm.epochs = 50
     driver, listener = drive(executor, [arm])
-    with pytest.raises(StudyFailedError, match="5 trials in a row failed.*a bug"):
+    with pytest.raises(StudyFailedError, match=r"5 trials in a row failed.*a bug"):
         driver.run([arm])
     started = {name for what, name in listener.events if what == "started"}
     assert started == set(listener.results)

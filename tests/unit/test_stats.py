@@ -34,7 +34,9 @@ def test_seed_variance_alone_gives_welch() -> None:
     # Every example is right with the same share in each seed, so only seeds differ.
     random = np.random.default_rng(0)
     baseline, best = np.array([0.80, 0.84, 0.82]), np.array([0.90, 0.88, 0.92])
-    first = np.stack([random.permutation(np.arange(50_000) < share * 50_000) for share in baseline])
+    first = np.stack(
+        [random.permutation(np.arange(50_000) < share * 50_000) for share in baseline]
+    )
     second = np.stack([random.permutation(np.arange(50_000) < share * 50_000) for share in best])
     found = gain(first, second)
     expected = scipy_stats.ttest_ind(best, baseline, equal_var=False)

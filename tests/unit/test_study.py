@@ -78,7 +78,7 @@ def test_what_is_not_a_study_file_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_a_missing_file_is_named() -> None:
-    with pytest.raises(BadInputError, match="'nowhere.yaml' cannot be read"):
+    with pytest.raises(BadInputError, match=r"'nowhere\.yaml' cannot be read"):
         load_study(Path("nowhere.yaml"))
 
 

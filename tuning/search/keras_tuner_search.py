@@ -80,8 +80,7 @@ class KerasTunerSearcher:
             if trial.status == "STOPPED":
                 return NoProposal.EXHAUSTED
             values = dict(trial.hyperparameters.values)
-            config = {k: v for k, v in values.items() if not k.startswith(_PREFIX)}
-            params = self._space.canonical(config)
+            params = self._config(trial)
             key = config_hash(params)
             if self._multi_fidelity or key not in self._values:
                 self._values.setdefault(key, None)
@@ -108,11 +107,9 @@ class KerasTunerSearcher:
     def tell(self, number: int, result: TrialResult) -> None:
         """Ends the trial in the oracle."""
         trial = self._running.pop(number)
-        values = trial.hyperparameters.values
-        config = {k: v for k, v in values.items() if not k.startswith(_PREFIX)}
         ended_well = result.state in (TrialState.COMPLETED, TrialState.PRUNED)
         value = result.value if ended_well else None
-        self._values[config_hash(self._space.canonical(config))] = value
+        self._values[config_hash(self._config(trial))] = value
         self._end(trial, value)
 
     def restore(self, records: Iterable[TrialRecord]) -> None:
@@ -129,6 +126,18 @@ class KerasTunerSearcher:
             params = {n: v for n, v in record.trial.params.items() if n in self._space.names}
             self._running[number] = self._adopt(params)
             self.tell(number, record.result)
+
+    def _config(self, trial: Any) -> dict[str, ParamValue]:
+        config: dict[str, Any] = {}
+        for name, value in trial.hyperparameters.values.items():
+            if name.startswith(_PREFIX):
+                continue
+            declared = self._space[name]
+            if not isinstance(declared, Choice) and declared.log:
+                # On a logarithmic scale KerasTuner rounds up to one beyond the end.
+                value = min(max(value, declared.low), declared.high)
+            config[name] = value
+        return self._space.canonical(config)
 
     def _adopt(self, params: Params) -> Any:
         from keras_tuner.src.engine.trial import Trial
@@ -170,7 +179,10 @@ class KerasTunerSearcher:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
+    from threadpoolctl import threadpool_limits
+
+    # The workers have the cores; a Gaussian process that takes them all slows everybody down.
+    with warnings.catch_warnings(), threadpool_limits(1):
         # KerasTuner calls deprecated threading functions, and scikit-learn doubts its kernels.
         warnings.simplefilter("ignore")
         yield

@@ -1,0 +1,94 @@
+"""Fixtures that several folders share: a fresh MLflow store, and one finished study for all."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An initialised SQLite store to copy: making its tables takes seconds."""
+    from tuning.tracking.store import open_store
+
+    file = tmp_path_factory.mktemp("store") / "mlflow.db"
+    open_store(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture
+def client(
+    empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator["MlflowClient"]:
+    """A client of a fresh store in ``tmp_path``, which is the current folder too."""
+    import sqlite3
+
+    from tuning.tracking.store import open_store
+
+    with sqlite3.connect(empty_store) as source, sqlite3.connect(tmp_path / "mlflow.db") as copy:
+        source.backup(copy)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
+    client = open_store(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    # The copied Default experiment keeps its files elsewhere; tests use one of their own.
+    client.create_experiment("test", artifact_location=(tmp_path / "mlruns").as_uri())
+    yield client
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a command left behind.
+
+    Attributes:
+        folder: Where it ran; holds ``mlflow.db`` and ``mlruns``.
+        output: What it printed.
+    """
+
+    folder: Path
+    output: str
+
+    @property
+    def uri(self) -> str:
+        return f"sqlite:///{self.folder / 'mlflow.db'}"
+
+
+def run_project(folder: Path, entry: str, *parameters: str, **env: str) -> Finished:
+    """Runs ``mlflow run`` of this repository in a folder, as a user would."""
+    command = [sys.executable, "-m", "mlflow", "run", str(ROOT), "-e", entry]
+    command += ["--env-manager", "local", "--experiment-name", "imdb-lstm-sentiment"]
+    for parameter in parameters:
+        command += ["-P", parameter]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "PATH": path, "MLFLOW_TRACKING_URI": _uri(folder), **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Finished(folder, done.stdout)
+
+
+@pytest.fixture(scope="session")
+def finished_study(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The main job, once for all tests: ``mlflow run`` on the embedded data, as small as can be."""
+    folder = tmp_path_factory.mktemp("study")
+    return run_project(
+        folder, "tune", "dataset=synthetic", "trials=3", "epochs=2", "seeds=2", "top_k=1"
+    )
+
+
+def _uri(folder: Path) -> str:
+    return f"sqlite:///{folder / 'mlflow.db'}"

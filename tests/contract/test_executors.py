@@ -1,0 +1,81 @@
+"""Every executor holds the contract."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests import toy_worker
+from tests.contract.executor_contract import (
+    ExecutorContract,
+    LosesWorkers,
+    alive,
+    collect,
+    finished,
+)
+from tests.factories import make_trial
+from tests.fakes import FakeExecutor
+from tuning.executors.local import LocalExecutor
+from tuning.study import Objective
+from tuning.trial import TrialState
+from tuning.worker import WorkerSpec
+
+SPEC = WorkerSpec(
+    task="tests.toy_task:ToyTask",
+    task_options={},
+    objective=Objective(),
+    backend="jax",
+    folder="",
+)
+
+
+class TestFake(ExecutorContract):
+    @pytest.fixture
+    def executor(self) -> Iterator[FakeExecutor]:
+        yield FakeExecutor(lambda trial: [0.1] * trial.epochs, slots=2)
+
+
+class TestLocal(ExecutorContract, LosesWorkers):
+    @pytest.fixture
+    def executor(self) -> Iterator[LocalExecutor]:
+        executor = LocalExecutor(SPEC, 2, target=toy_worker.main)
+        yield executor
+        executor.close()
+
+
+def test_closing_leaves_no_process() -> None:
+    executor = LocalExecutor(SPEC, 2, target=toy_worker.main)
+    executor.submit(make_trial("a", params={"how": "hangs"}, epochs=9))
+    pids = executor.pids
+    assert len(pids) == 2
+    executor.close()
+    assert not any(map(alive, pids))
+
+
+def test_a_worker_that_grew_is_replaced_after_its_trial() -> None:
+    executor = LocalExecutor(SPEC, 1, memory_limit_mb=100, target=toy_worker.main)
+    try:
+        (before,) = executor.pids
+        for name, memory_mb, same in (("small", 50, True), ("large", 500, False)):
+            executor.submit(make_trial(name, params={"memory_mb": memory_mb}, epochs=1))
+            assert finished(collect(executor))[name].result.state is TrialState.COMPLETED
+            assert (executor.pids == [before]) is same
+        executor.submit(make_trial("after", params={}, epochs=1))
+        assert finished(collect(executor))["after"].result.state is TrialState.COMPLETED
+    finally:
+        executor.close()
+
+
+def dies_at_once(*_: object) -> None:
+    raise SystemExit(7)
+
+
+def test_workers_that_cannot_start_do_not_spin() -> None:
+    executor = LocalExecutor(SPEC, 2, target=dies_at_once)
+    try:
+        for name in ("a", "b"):
+            executor.submit(make_trial(name))
+            result = finished(collect(executor))[name].result
+            assert result.failure is not None
+            assert "died" in result.failure.message
+    finally:
+        executor.close()

@@ -1,0 +1,247 @@
+"""Every searcher holds the contract; what is special to one is tested below."""
+
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.contract.searcher_contract import (
+    EPOCHS,
+    FIRST,
+    SPACE,
+    MakeSearcher,
+    SearcherContract,
+    ask,
+    play,
+    value_of,
+)
+from tests.factories import make_measurement, make_result, make_study, make_trial
+from tuning.errors import BadInputError
+from tuning.protocols import NoProposal, Searcher
+from tuning.search.factory import make_searcher, parse_searchers
+from tuning.search.fixed import FixedSearcher
+from tuning.search.keras_tuner_search import KerasTunerSearcher
+from tuning.search.optuna_search import OptunaSearcher
+from tuning.search.random_search import RandomSearcher
+from tuning.study import Objective
+from tuning.trial import Proposal, TrialRecord, TrialState
+
+
+def optuna(**fixed: str) -> MakeSearcher:
+    def make(space: Any = SPACE, first: Any = FIRST, seed: int = 11) -> Searcher:
+        return OptunaSearcher(
+            "optuna", space, Objective(), seed=seed, first=first, epochs=EPOCHS, **fixed
+        )
+
+    return make
+
+
+def keras_tuner(oracle: str) -> MakeSearcher:
+    def make(space: Any = SPACE, first: Any = FIRST, seed: int = 11) -> Searcher:
+        return KerasTunerSearcher(
+            "keras_tuner",
+            space,
+            Objective(),
+            seed=seed,
+            first=first,
+            epochs=EPOCHS,
+            trials=12,
+            oracle=oracle,
+        )
+
+    return make
+
+
+class TestRandom(SearcherContract):
+    @pytest.fixture
+    def make(self) -> MakeSearcher:
+        return lambda space=SPACE, first=FIRST, seed=11: RandomSearcher("r", space, seed, first)
+
+
+class TestOptunaTpeMedian(SearcherContract):
+    @pytest.fixture
+    def make(self) -> MakeSearcher:
+        return optuna(sampler="tpe", pruner="median")
+
+
+class TestOptunaTpeHyperband(SearcherContract):
+    @pytest.fixture
+    def make(self) -> MakeSearcher:
+        return optuna(sampler="tpe", pruner="hyperband")
+
+
+class TestOptunaRandom(SearcherContract):
+    @pytest.fixture
+    def make(self) -> MakeSearcher:
+        return optuna(sampler="random", pruner="none")
+
+
+@pytest.mark.slow
+class TestKerasTunerBayesian(SearcherContract):
+    @pytest.fixture
+    def make(self) -> MakeSearcher:
+        return keras_tuner("bayesian")
+
+
+@pytest.mark.slow
+class TestKerasTunerRandom(SearcherContract):
+    @pytest.fixture
+    def make(self) -> MakeSearcher:
+        return keras_tuner("random")
+
+
+@pytest.mark.slow
+class TestKerasTunerHyperband(SearcherContract):
+    restores = False
+    repeats_configurations = True
+
+    @pytest.fixture
+    def make(self) -> MakeSearcher:
+        return keras_tuner("hyperband")
+
+    def test_several_may_run_at_once_and_end_in_any_order(self, make: MakeSearcher) -> None:
+        searcher = make()
+        proposals = {number: ask(searcher, number) for number in range(3)}
+        for number in (2, 0, 1):
+            play(searcher, number, proposals[number])
+
+
+def test_keras_tuners_hyperband_goes_on_from_the_parents_checkpoint() -> None:
+    searcher = keras_tuner("hyperband")()
+    promoted: list[tuple[int, Proposal]] = []
+    for number in range(12):
+        proposal = searcher.ask(number)
+        if not isinstance(proposal, Proposal):
+            break
+        assert not any(name.startswith("tuner/") for name in proposal.params)
+        if proposal.resume_from is not None:
+            promoted.append((number, proposal))
+        play(searcher, number, proposal)
+    assert promoted
+    number, proposal = promoted[0]
+    assert proposal.epochs == EPOCHS
+    parent = int(proposal.resume_from.removeprefix("keras_tuner-"))  # type: ignore[union-attr]
+    assert parent < number
+
+
+def test_keras_tuners_hyperband_refuses_to_be_restored() -> None:
+    record = TrialRecord(trial=make_trial(params=FIRST), result=make_result())
+    with pytest.raises(BadInputError, match="hyperband cannot go on"):
+        keras_tuner("hyperband")().restore([record])
+
+
+def test_keras_tuners_grid_covers_the_space() -> None:
+    study = make_study()
+    searcher = KerasTunerSearcher(
+        "grid",
+        study.space,
+        Objective(),
+        seed=1,
+        first=study.baseline,
+        epochs=1,
+        trials=99,
+        oracle="grid",
+    )
+    seen = []
+    for number in range(99):
+        proposal = searcher.ask(number)
+        if not isinstance(proposal, Proposal):
+            assert proposal is NoProposal.EXHAUSTED
+            break
+        seen.append(tuple(proposal.params.values()))
+        play(searcher, number, proposal)
+    assert len(set(seen)) == len(seen) == study.space.size()
+
+
+def test_optunas_median_pruner_stops_the_worst_but_never_the_baseline() -> None:
+    searcher = optuna(sampler="random", pruner="median")()
+    for number in range(5):
+        proposal = ask(searcher, number)
+        for step in range(1, 4):
+            searcher.report(number, make_measurement(step, 0.8))
+        searcher.tell(number, make_result([0.8] * 3))
+        assert proposal
+    ask(searcher, 5)
+    assert not searcher.report(5, make_measurement(1, 0.1)).stop
+    decisions = [searcher.report(5, make_measurement(step, 0.1)) for step in (2, 3)]
+    assert decisions[-1].stop
+    assert "optuna" in decisions[-1].reason
+    late = optuna(sampler="random", pruner="median")()
+    first = {number: ask(late, number) for number in range(6)}
+    for number in range(1, 6):
+        play(late, number, first[number])
+    assert not any(late.report(0, make_measurement(step, 0.0)).stop for step in (1, 2, 3))
+
+
+@pytest.mark.parametrize("make", [optuna(), keras_tuner("bayesian")], ids=["tpe", "bayesian"])
+def test_a_model_based_searcher_beats_its_own_beginning(
+    make: Callable[..., Searcher],
+) -> None:
+    """Over several seeds, late proposals are better than early ones."""
+    early, late = [], []
+    for seed in range(4):
+        searcher = make(seed=1000 * seed + 1)
+        values = []
+        for number in range(16):
+            proposal = ask(searcher, number)
+            values.append(value_of(proposal.params))
+            play(searcher, number, proposal)
+        early.append(statistics.mean(values[1:5]))
+        late.append(statistics.mean(values[-5:]))
+    assert statistics.mean(late) > statistics.mean(early)
+
+
+def test_minimising_prunes_and_prefers_the_other_end() -> None:
+    objective = Objective(metric="val_loss", direction="minimize")
+    searcher = OptunaSearcher("o", SPACE, objective, seed=3, first=FIRST, epochs=EPOCHS)
+    for number in range(4):
+        ask(searcher, number)
+        searcher.report(number, make_measurement(1, val_loss=0.5))
+        searcher.tell(number, make_result([0.5]))
+    assert ask(searcher, 4).params
+
+
+def test_a_fixed_list_is_proposed_in_order_and_restored_by_name() -> None:
+    proposals = [Proposal(params=FIRST, name=f"baseline-seed{i}", seed=i) for i in (1, 2, 3)]
+    searcher = FixedSearcher("baseline", proposals)
+    done = make_trial("baseline-seed1")
+    searcher.restore([TrialRecord(trial=done, result=make_result())])
+    assert [ask(searcher, number).name for number in range(2)] == [
+        "baseline-seed2",
+        "baseline-seed3",
+    ]
+    assert searcher.ask(2) is NoProposal.EXHAUSTED
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("hyperopt", "there is no 'hyperopt'; accepted are optuna, keras_tuner, random"),
+        ("optuna:gp", "optuna has no algorithm 'gp'; accepted are tpe, random"),
+        ("optuna:tpe+asha", "optuna has no pruner 'asha'; accepted are median"),
+        ("keras_tuner:bayesian+median", "keras_tuner has no pruner 'median'; accepted are none"),
+        ("random:x", "random has no algorithm 'x'"),
+    ],
+)
+def test_an_unknown_searcher_is_named(text: str, message: str) -> None:
+    with pytest.raises(BadInputError, match=message.replace("+", r"\+")):
+        parse_searchers([text])
+
+
+def test_two_searchers_of_a_library_get_names_of_their_own() -> None:
+    specs = parse_searchers(["optuna:tpe", "optuna:random+none", "random"])
+    assert [spec.name for spec in specs] == ["optuna-tpe-median", "optuna-random-none", "random"]
+    with pytest.raises(BadInputError, match="'optuna:tpe' is there twice"):
+        parse_searchers(["optuna", "optuna:tpe"])
+
+
+def test_the_factory_makes_what_is_named() -> None:
+    study = make_study()
+    for text in ("optuna:tpe+hyperband", "keras_tuner:random", "random"):
+        (spec,) = parse_searchers([text])
+        searcher = make_searcher(spec, study)
+        proposal = searcher.ask(0)
+        assert isinstance(proposal, Proposal)
+        assert proposal.params == study.baseline
+        searcher.tell(0, make_result((), TrialState.FAILED))

@@ -1,0 +1,207 @@
+"""The tracker: every fact reaches the record once, in spite of repeats and outages."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.factories import make_measurement, make_result, make_study, make_trial
+from tuning.protocols import DataInfo
+from tuning.tracking import names
+from tuning.tracking.mlflow_tracker import MlflowTracker, TrackerError
+from tuning.tracking.record import read_record, write_head
+from tuning.trial import Phase, TrialState
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+STUDY = make_study()
+DATA = DataInfo(label="toy", name="toy", source="here", digest="d" * 64, sizes={"train": 5})
+
+
+@pytest.fixture
+def parent(client: "MlflowClient") -> str:
+    experiment = client.get_experiment_by_name("test")
+    assert experiment is not None
+    run_id = client.create_run(experiment.experiment_id, run_name="tune").info.run_id
+    write_head(client, run_id, STUDY, DATA)
+    return str(run_id)
+
+
+@pytest.fixture
+def tracker(client: "MlflowClient", parent: str) -> Iterator[MlflowTracker]:
+    experiment_id = client.get_run(parent).info.experiment_id
+    tracker = MlflowTracker(client, experiment_id, parent, STUDY, DATA)
+    yield tracker
+    tracker.close()
+
+
+def tell(tracker: MlflowTracker, name: str, state: TrialState, **changes: Any) -> None:
+    trial = make_trial(name, **changes)
+    result = make_result((0.5, 0.7, 0.6), state)
+    tracker.trial_started(trial)
+    for measurement in result.measurements:
+        tracker.measured(trial, measurement)
+    tracker.trial_finished(trial, result)
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [
+        (TrialState.COMPLETED, "FINISHED"),
+        (TrialState.PRUNED, "KILLED"),
+        (TrialState.FAILED, "FAILED"),
+        (TrialState.INTERRUPTED, "KILLED"),
+    ],
+)
+def test_a_trial_becomes_a_terminal_child_run(
+    client: "MlflowClient", parent: str, tracker: MlflowTracker, state: TrialState, status: str
+) -> None:
+    tell(tracker, "random-000", state)
+    tracker.flush()
+    run = client.get_run(tracker.run_id("random-000"))
+    assert run.info.status == status
+    assert run.info.run_name == "random-000"
+    assert run.data.tags[names.PARENT] == parent
+    assert run.data.tags[names.STATE] == state.value
+    assert run.data.params == {
+        "units": "2",
+        "rate": "0.0",
+        "batch_size": "16",
+        "seed": "7",
+        "epochs": "2",
+    }
+    history = client.get_metric_history(run.info.run_id, "val_accuracy")
+    assert [(m.step, m.value) for m in history] == [(1, 0.5), (2, 0.7), (3, 0.6)]
+    assert run.data.metrics["best_val_accuracy"] == 0.7
+    assert run.data.metrics["best_epoch"] == 2
+    assert run.data.metrics["parameter_count"] == 11
+    files = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert {"history.csv", "curves.png"} <= files
+    assert ("failure.txt" in files) is (state is TrialState.FAILED)
+    assert run.inputs.dataset_inputs[0].dataset.digest == "d" * 36
+
+
+def test_the_record_reads_back_what_was_told(
+    client: "MlflowClient", parent: str, tracker: MlflowTracker
+) -> None:
+    tell(tracker, "random-000", TrialState.COMPLETED)
+    tell(tracker, "random-001", TrialState.FAILED, number=1, params={"units": 4, "rate": 0.3})
+    tell(
+        tracker,
+        "baseline-seed1",
+        TrialState.COMPLETED,
+        phase=Phase.BASELINE,
+        searcher="baseline",
+        tags={names.CANDIDATE: "baseline"},
+    )
+    tracker.flush()
+    record = read_record(client, parent)
+    assert record.study == STUDY
+    assert record.data == DATA
+    assert {trial.trial.name for trial in record.trials} == {
+        "random-000",
+        "random-001",
+        "baseline-seed1",
+    }
+    by_name = {trial.trial.name: trial for trial in record.trials}
+    first = by_name["random-000"]
+    assert first.trial.params == {"units": 2, "rate": 0.0, "batch_size": 16}
+    assert (first.result.value, first.result.best_step) == (0.7, 2)
+    assert [m.metrics["val_loss"] for m in first.result.measurements] == [0.7, 0.7, 0.7]
+    failed = by_name["random-001"]
+    assert failed.trial.params == {"units": 4, "rate": 0.3}
+    assert failed.result.failure is not None
+    assert failed.result.failure.message == "it broke"
+    assert record.in_phase(Phase.BASELINE)[0].trial.tags[names.CANDIDATE] == "baseline"
+    assert record.predictions is None
+
+
+def test_repeats_are_written_once(client: "MlflowClient", tracker: MlflowTracker) -> None:
+    trial = make_trial()
+    for attempt in range(2):
+        tracker.trial_started(make_trial(attempt=attempt))
+        for step in (1, 2):
+            tracker.measured(trial, make_measurement(step, 0.5))
+    tracker.trial_finished(trial, make_result((0.5, 0.5)))
+    tracker.flush()
+    run_id = tracker.run_id(trial.name)
+    assert len(client.get_metric_history(run_id, "val_accuracy")) == 2
+    assert client.get_run(run_id).data.tags[names.ATTEMPT] == "1"
+
+
+def test_best_so_far_is_on_the_parent(
+    client: "MlflowClient", parent: str, tracker: MlflowTracker
+) -> None:
+    for number, values in enumerate(((0.5,), (0.8,), (0.6,))):
+        trial = make_trial(f"random-{number:03d}", number=number)
+        tracker.trial_started(trial)
+        tracker.trial_finished(trial, make_result(values))
+    tracker.flush()
+    history = client.get_metric_history(parent, "best_so_far/random")
+    assert [(m.step, m.value) for m in history] == [(1, 0.5), (2, 0.8), (3, 0.8)]
+
+
+class FlakyClient:
+    """Answers every call with an outage until it has been asked often enough."""
+
+    def __init__(self, client: "MlflowClient", outages: int) -> None:
+        self._client = client
+        self.outages = outages
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._client, name)
+        if not callable(method):
+            return method
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if self.outages > 0:
+                self.outages -= 1
+                raise ConnectionError("the server is away")
+            return method(*args, **kwargs)
+
+        return call
+
+
+def flaky(client: "MlflowClient", parent: str, outages: int, **options: Any) -> MlflowTracker:
+    experiment_id = client.get_run(parent).info.experiment_id
+    away: Any = FlakyClient(client, outages)
+    return MlflowTracker(away, experiment_id, parent, STUDY, DATA, **options)
+
+
+def test_an_outage_is_waited_out_in_order(client: "MlflowClient", parent: str) -> None:
+    waits: list[float] = []
+    tracker = flaky(client, parent, 4, sleep=waits.append)
+    tell(tracker, "random-000", TrialState.COMPLETED)
+    tracker.flush()
+    assert waits == [1, 2, 5, 10]
+    (record,) = read_record(client, parent).trials
+    assert len(record.result.measurements) == 3
+    tracker.close()
+
+
+def test_an_outage_that_lasts_is_raised_by_flush_only(client: "MlflowClient", parent: str) -> None:
+    tracker = flaky(client, parent, 10**6, outage_s=30, sleep=lambda seconds: None)
+    tell(tracker, "random-000", TrialState.COMPLETED)
+    with pytest.raises(TrackerError, match="the server is away"):
+        tracker.flush()
+    tracker.close()
+
+
+def test_a_run_that_is_no_study_is_refused(client: "MlflowClient") -> None:
+    from tuning.errors import BadInputError
+
+    experiment = client.get_experiment_by_name("test")
+    assert experiment is not None
+    other = client.create_run(experiment.experiment_id).info.run_id
+    with pytest.raises(BadInputError, match="not the parent run of a study"):
+        read_record(client, other)
+    with pytest.raises(BadInputError, match="there is no run 'nothing'"):
+        read_record(client, "nothing")
+
+
+def test_files_are_below_the_test_folder(client: "MlflowClient", tmp_path: Path) -> None:
+    experiment = client.get_experiment_by_name("test")
+    assert experiment is not None
+    assert str(tmp_path) in experiment.artifact_location
