@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 
+# Before any test imports Keras, which would take TensorFlow by itself.
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -83,7 +86,7 @@ def run_project(folder: Path, entry: str, *parameters: str, **env: str) -> Finis
 
 @pytest.fixture(scope="session")
 def finished_study(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """The main job, once for all tests: ``mlflow run`` on the embedded data, as small as can be."""
+    """The main job, once for all tests: ``mlflow run`` on embedded data, as small as can be."""
     folder = tmp_path_factory.mktemp("study")
     return run_project(
         folder, "tune", "dataset=synthetic", "trials=3", "epochs=2", "seeds=2", "top_k=1"

@@ -1,0 +1,86 @@
+"""Opening MLflow's store: fresh files, several processes at once, runs of ``mlflow run``."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tuning.errors import BadInputError
+from tuning.tracking.store import get_experiment, open_parent, open_store, resolve_uri
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_addresses_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert resolve_uri({}) == f"sqlite:///{tmp_path}/mlflow.db"
+    relative = {"MLFLOW_TRACKING_URI": "sqlite:///sub/x.db"}
+    assert resolve_uri(relative) == f"sqlite:///{tmp_path}/sub/x.db"
+    http = {"MLFLOW_TRACKING_URI": "http://somewhere:5000"}
+    assert resolve_uri(http) == "http://somewhere:5000"
+
+
+def test_a_parent_is_created_in_the_study_s_experiment(client: "MlflowClient") -> None:
+    parent = open_parent(client, "a-study", {})
+    assert parent.created
+    run = client.get_run(parent.run_id)
+    assert run.info.experiment_id == get_experiment(client, "a-study") == parent.experiment_id
+
+
+def test_the_run_of_mlflow_run_becomes_the_parent(client: "MlflowClient") -> None:
+    experiment = client.get_experiment_by_name("test")
+    assert experiment is not None
+    opened = client.create_run(experiment.experiment_id).info.run_id
+    env = {"MLFLOW_RUN_ID": opened, "MLFLOW_EXPERIMENT_ID": experiment.experiment_id}
+    parent = open_parent(client, "a-study", env)
+    assert (parent.run_id, parent.created) == (opened, False)
+    assert env == {}, "no worker may attach to it"
+
+
+def test_a_run_whose_files_only_a_server_can_write_is_not_used(client: "MlflowClient") -> None:
+    served = client.create_experiment("served", artifact_location="mlflow-artifacts:/7")
+    opened = client.create_run(served).info.run_id
+    parent = open_parent(client, "a-study", {"MLFLOW_RUN_ID": opened})
+    assert parent.created
+    assert parent.launcher == opened
+    assert client.get_run(opened).data.tags["tuning.run"] == parent.run_id
+
+
+def test_a_deleted_experiment_is_explained(client: "MlflowClient") -> None:
+    client.delete_experiment(get_experiment(client, "gone"))
+    with pytest.raises(BadInputError, match="'gone' was deleted; restore it with"):
+        get_experiment(client, "gone")
+
+
+def test_a_store_that_cannot_be_used_is_explained(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.db"
+    broken.write_text("this is no database, whatever its name says" * 100)
+    with pytest.raises(BadInputError, match="Set MLFLOW_TRACKING_URI"):
+        open_store(f"sqlite:///{broken}")
+
+
+@pytest.mark.slow
+def test_processes_that_open_a_fresh_store_at_once_do_not_break_it(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    code = (
+        "from tuning.tracking.store import open_parent, open_store\n"
+        f"open_parent(open_store({uri!r}), 'shared', {{}})\n"
+    )
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=os.environ.copy())
+        for _ in range(4)
+    ]
+    assert [process.wait() for process in processes] == [0] * 4
+    client = open_store(uri)
+    experiment = client.get_experiment_by_name("shared")
+    assert experiment is not None
+    assert len(client.search_runs([experiment.experiment_id])) == 4
+    with sqlite3.connect(tmp_path / "mlflow.db") as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)

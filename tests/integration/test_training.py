@@ -1,0 +1,160 @@
+"""Training one trial with real Keras: seeds, the best epoch, continuation, divergence."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.factories import make_trial
+from tests.toy_task import ToyTask
+from tuning.errors import InfeasibleError
+from tuning.study import Objective
+from tuning.trial import CONTINUE, Decision, FailureKind, Measurement, Trial, TrialState
+
+pytestmark = pytest.mark.slow
+
+PARAMS = {"units": 4, "rate": 0.2, "batch_size": 20}
+
+
+@pytest.fixture
+def fit(tmp_path: Path) -> Callable[..., Any]:
+    from tuning.training import train
+
+    count = iter(range(99))
+
+    def run(
+        report: Callable[[Measurement], Decision] = lambda measurement: CONTINUE, **changes: Any
+    ) -> Any:
+        folder = tmp_path / str(next(count))
+        folder.mkdir()
+        trial: Trial = make_trial(**{"params": PARAMS, "epochs": 4, **changes})
+        task = ToyTask()
+        return train(task, task.load("search"), trial, Objective(), report, folder)
+
+    return run
+
+
+def curve(result: Any, metric: str = "loss") -> list[float]:
+    return [measurement.metrics[metric] for measurement in result.measurements]
+
+
+def test_the_same_seed_trains_the_same_model_and_another_does_not(fit: Any) -> None:
+    first, again, other = fit(seed=1), fit(seed=1), fit(seed=2)
+    assert curve(first) == curve(again)
+    assert curve(first) != curve(other)
+
+
+def test_seeding_is_that_of_keras(fit: Any) -> None:
+    import keras
+
+    from tuning.training import set_seed
+
+    def weights() -> list[np.ndarray]:
+        return ToyTask().build(PARAMS).get_weights()  # type: ignore[no-any-return]
+
+    set_seed(11)
+    ours = weights()
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(11)
+    for a, b in zip(ours, weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_every_epoch_is_reported_and_the_best_is_kept(fit: Any) -> None:
+    import keras
+
+    seen: list[int] = []
+
+    def report(measurement: Measurement) -> Decision:
+        seen.append(measurement.step)
+        return CONTINUE
+
+    result = fit(report, params={**PARAMS, "learning_rate": 0.3}, epochs=6)
+    assert seen == [1, 2, 3, 4, 5, 6]
+    assert result.state is TrialState.COMPLETED
+    values = curve(result, "val_accuracy")
+    assert (result.value, result.best_step) == (max(values), values.index(max(values)) + 1)
+    model = keras.saving.load_model(result.artifacts["model"])
+    x, y = ToyTask().load("search")["validation"]
+    accuracy = np.mean((model.predict(x, verbose=0)[:, 0] >= 0.5) == y)
+    assert accuracy == pytest.approx(result.value, abs=1e-6)
+    spec = json.loads(Path(result.artifacts["model_spec"]).read_text())
+    assert spec["inputs"] == [{"dtype": "float32", "shape": [-1, 2]}]
+    assert result.facts["parameter_count"] == 2 * 4 + 4 + 4 + 1
+
+
+def test_a_decision_to_stop_prunes_at_that_epoch(fit: Any) -> None:
+    result = fit(lambda m: Decision(stop=m.step == 2, reason="r" * (m.step == 2)))
+    assert result.state is TrialState.PRUNED
+    assert len(result.measurements) == 2
+
+
+def test_to_stop_at_the_last_epoch_is_to_complete(fit: Any) -> None:
+    result = fit(lambda m: Decision(stop=m.step == 4, reason="r" * (m.step == 4)))
+    assert result.state is TrialState.COMPLETED
+
+
+def test_going_on_from_a_checkpoint_keeps_the_optimizers_state(fit: Any) -> None:
+    # Without dropout, and with one batch an epoch, only weights and Adam's state matter.
+    params = {"units": 4, "rate": 0.0, "batch_size": 200}
+    whole = fit(params=params, epochs=6)
+    half = fit(params=params, epochs=3, keep_checkpoint=True)
+    rest = fit(params=params, epochs=6, resume_from=half.artifacts["checkpoint"])
+    assert [m.step for m in rest.measurements] == [4, 5, 6]
+    np.testing.assert_allclose(curve(whole)[3:], curve(rest), rtol=1e-4)
+
+
+def test_a_training_that_diverges_fails_without_a_model(fit: Any) -> None:
+    result = fit(params={**PARAMS, "learning_rate": float("inf")})
+    assert result.state is TrialState.FAILED
+    assert result.failure.kind is FailureKind.INFEASIBLE
+    assert "diverged" in result.failure.message
+    assert not result.artifacts
+
+
+def test_an_impossible_model_is_infeasible(fit: Any) -> None:
+    with pytest.raises(InfeasibleError, match="1000 units are too many"):
+        fit(params={**PARAMS, "units": 1000})
+
+
+def test_an_unknown_objective_is_named(tmp_path: Path) -> None:
+    from tuning.training import train
+
+    task = ToyTask()
+    with pytest.raises(InfeasibleError, match=r"'val_f1' is not among.*val_accuracy"):
+        train(
+            task,
+            task.load("search"),
+            make_trial(params=PARAMS, epochs=1),
+            Objective(metric="val_f1"),
+            lambda measurement: CONTINUE,
+            tmp_path,
+        )
+
+
+def test_on_jax_tensorflow_is_never_imported(tmp_path: Path) -> None:
+    code = f"""
+import sys
+from pathlib import Path
+from tests.factories import make_trial
+from tests.toy_task import ToyTask
+from tuning.study import Objective
+from tuning.training import train
+from tuning.trial import CONTINUE
+task = ToyTask()
+trial = make_trial(params={PARAMS!r}, epochs=1)
+train(task, task.load("search"), trial, Objective(), lambda m: CONTINUE, Path({str(tmp_path)!r}))
+assert "tensorflow" not in sys.modules
+"""
+    subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        cwd=Path(__file__).parents[2],
+        check=True,
+    )
