@@ -64,6 +64,7 @@ class Progress:
         mark = ""
         if (
             trial.phase is Phase.SEARCH
+            and result.state is TrialState.COMPLETED
             and result.value is not None
             and self._objective.better(result.value, self._best)
         ):

@@ -6,6 +6,7 @@ import shutil
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -30,6 +31,10 @@ from tuning.worker import WorkerSpec
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+
+# On Ctrl-C, which reaches this process too, `mlflow run` passes a SIGTERM on.
+SAME_REQUEST_SECONDS = 3.0
 
 
 @dataclass
@@ -140,12 +145,19 @@ def _environment() -> str:
 
 @contextmanager
 def _signals(stop: StopSignal) -> Iterator[None]:
-    """The first Ctrl-C ends the running epochs, the second everything."""
+    """The first Ctrl-C ends the running epochs, the second everything; so does SIGTERM."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
+    asked_at = -SAME_REQUEST_SECONDS
+
     def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal asked_at
+        now = time.monotonic()
+        if number == signal.SIGTERM and now - asked_at < SAME_REQUEST_SECONDS:
+            return
+        asked_at = now
         stop.level = stop.level + 1 if number == signal.SIGINT else 2
         if stop.level == 1:
             print("\nStopping after the running epochs; again to stop now.", flush=True)

@@ -32,13 +32,13 @@ def store(finished_study: Finished) -> "MlflowClient":
 
 @pytest.fixture(scope="module")
 def parent(store: "MlflowClient") -> "Run":
-    (found,) = [run for run in all_runs(store) if "mlflow.parentRunId" not in run.data.tags]
+    (found,) = [run for run in all_runs(store) if "tuning.study" in run.data.tags]
     return found
 
 
 @pytest.fixture(scope="module")
 def children(store: "MlflowClient", parent: "Run") -> dict[str, "Run"]:
-    runs = [run for run in all_runs(store) if run.info.run_id != parent.info.run_id]
+    runs = [run for run in all_runs(store) if "tuning.trial" in run.data.tags]
     assert {run.data.tags["mlflow.parentRunId"] for run in runs} == {parent.info.run_id}
     return {run.info.run_name: run for run in runs}
 

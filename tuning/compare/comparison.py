@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tuning.compare.evaluate import scores
-from tuning.compare.insight import Change, Effect, changes, effects
+from tuning.compare.insight import Change, Effect, changes, completed, effects
 from tuning.compare.stats import (
     Gain,
     McNemar,
@@ -264,9 +264,8 @@ def _searchers(search: Sequence[TrialRecord]) -> list[str]:
 def _account(study: Study, searcher: str, search: Sequence[TrialRecord]) -> SearchAccount:
     own = [trial for trial in search if trial.trial.searcher == searcher]
     states = [trial.result.state for trial in own]
-    valued = [trial for trial in own if trial.result.value is not None]
     best = min(
-        valued,
+        completed(own),
         key=lambda trial: study.objective.key(trial.result.value or 0.0),
         default=None,
     )

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from tuning.compare.comparison import Comparison, ConfirmedArm
 from tuning.tracking.record import StudyRecord
-from tuning.trial import Phase, TrialRecord
+from tuning.trial import Phase, TrialRecord, TrialState
 
 # Okabe and Ito's palette, told apart by the colour-blind too; styles tell them apart in print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -149,7 +149,7 @@ def _best_so_far(record: StudyRecord) -> Figure | None:
         best: float | None = None
         curve: list[tuple[int, float]] = []
         for number, trial in enumerate(own, start=1):
-            value = trial.result.value
+            value = trial.result.value if trial.result.state is TrialState.COMPLETED else None
             if value is not None and objective.better(value, best):
                 best = value
             if best is not None:

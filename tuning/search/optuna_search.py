@@ -174,7 +174,9 @@ def _pruners(epochs: int) -> dict[str, "optuna.pruners.BasePruner"]:
 
     return {
         "median": optuna.pruners.MedianPruner(
-            n_startup_trials=STARTUP_TRIALS, n_warmup_steps=WARM_UP_EPOCHS
+            n_startup_trials=STARTUP_TRIALS,
+            # Optuna prunes from this step on, and ours count from 1.
+            n_warmup_steps=WARM_UP_EPOCHS + 1,
         ),
         "hyperband": optuna.pruners.HyperbandPruner(
             min_resource=min(WARM_UP_EPOCHS, epochs), max_resource=epochs, reduction_factor=3

@@ -254,8 +254,9 @@ class MlflowTracker:
     def _log_best_so_far(self, trial: Trial, result: TrialResult, now: int) -> None:
         searcher, objective = trial.searcher, self._study.objective
         self._ended[searcher] = self._ended.get(searcher, 0) + 1
-        if result.value is not None and objective.better(result.value, self._best.get(searcher)):
-            self._best[searcher] = result.value
+        value = result.value if result.state is TrialState.COMPLETED else None
+        if value is not None and objective.better(value, self._best.get(searcher)):
+            self._best[searcher] = value
         if searcher in self._best:
             self._client.log_metric(
                 self._parent_id,

@@ -1,0 +1,110 @@
+"""The command line: bad input is named before any work, and ends with exit code 2."""
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.entry import STUDY
+from tuning.cli import build_parser, main
+from tuning.errors import EXIT_BAD_INPUT, BadInputError
+from tuning.plan import Options, choose_backend, make_plan
+
+
+@pytest.mark.parametrize("command", ["tune", "baseline", "report", "promote", "predict"])
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert "--study" in text
+    if command == "tune":
+        assert "examples:" in text
+        assert "exit codes:" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--trials", "-1"], "budget.trials"),
+        (["--trials", "1.5"], "--trials"),
+        (["--seeds", "x"], "--seeds"),
+        (["--workers", "-1"], "workers: from 0 to 1024; got -1"),
+        (["--timeout", "-5"], "timeout: seconds, 0 or more; got -5"),
+        (["--timeout", "nan"], "timeout: seconds"),
+        (["--promote", "always"], "promote: gate or never; got 'always'"),
+        (["--backend", "theano"], "backend: auto, jax, tensorflow, torch; got 'theano'"),
+        (["--searchers", "optuna,nope"], "there is no 'nope'"),
+        (["--seed", "-3"], "seed"),
+        (["--nonsense", "1"], "--nonsense"),
+    ],
+)
+def test_bad_input_is_named_and_nothing_is_written(
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = main(["tune", "--study", str(STUDY), *arguments])
+    except SystemExit as stopped:
+        code = int(stopped.code or 0)
+    assert code == EXIT_BAD_INPUT
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_data_set_that_is_not_there_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = main(["tune", "--study", str(STUDY), "--dataset", "/no/such/place"])
+    assert code == EXIT_BAD_INPUT
+    assert "'/no/such/place'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_task_that_cannot_be_imported_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text(STUDY.read_text().replace("task:ImdbTask", "task:Nothing"))
+    with pytest.raises(BadInputError, match=r"task: 'pipelines\.imdb\.task:Nothing' cannot be"):
+        make_plan(Options(study=file))
+    file.write_text(STUDY.read_text().replace("num_words: 10000", "num_wrds: 10000"))
+    with pytest.raises(BadInputError, match=r"task_options: .*num_wrds"):
+        make_plan(Options(study=file))
+
+
+def test_zero_and_nothing_mean_as_the_study_says() -> None:
+    options = build_parser().parse_args(
+        ["tune", "--study", "s", "--trials", "0", "--searchers", "", "--top-k", "0"]
+    )
+    assert (options.trials, options.searchers, options.top_k) == (None, None, None)
+
+
+def test_the_plan_applies_the_options(tmp_path: Path) -> None:
+    plan = make_plan(Options(study=STUDY, trials=7, searchers="random", seed=3), {})
+    assert plan.study.budget.trials == 7
+    assert [spec.name for spec in plan.searchers] == ["random"]
+    assert plan.study.seed == 3
+    assert plan.tracking_uri.startswith("sqlite:////")
+
+
+def test_auto_takes_the_fastest_backend_that_is_installed() -> None:
+    assert choose_backend("auto") == "jax"
+    assert choose_backend("tensorflow") == "tensorflow"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give either a text or a file"),
+        (["--text", "a", "--file", "b"], "give either a text or a file"),
+        (["--file", "/no/such/file"], "file: '/no/such/file' cannot be read"),
+    ],
+)
+def test_predict_needs_one_kind_of_input(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", "--study", str(STUDY), *arguments]) == EXIT_BAD_INPUT
+    assert message in capsys.readouterr().err

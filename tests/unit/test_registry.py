@@ -1,0 +1,106 @@
+"""The gate, and what promoting does to the registry."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.factories import make_study
+from tuning.errors import BadInputError, PromotionRefusedError
+from tuning.protocols import DataInfo
+from tuning.registry import (
+    CHALLENGER,
+    CHAMPION,
+    GATE,
+    GATE_REASONS,
+    PARENT_RUN,
+    decide_gate,
+    find_version,
+    promote,
+    registered_name,
+)
+from tuning.tracking import names
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+BETTER = {names.VERDICT: "better", names.DATASET_DIGEST: "d"}
+
+
+@pytest.mark.parametrize("verdict", ["inconclusive", "worse", "unknown", ""])
+def test_only_better_passes(verdict: str) -> None:
+    gate = decide_gate({**BETTER, names.VERDICT: verdict}, None)
+    assert not gate.passed
+    assert verdict in gate.reasons[0]
+
+
+def test_better_passes_on_the_champions_data_only() -> None:
+    assert decide_gate(BETTER, None).passed
+    assert decide_gate(BETTER, {names.DATASET_DIGEST: "d"}).passed
+    gate = decide_gate(BETTER, {names.DATASET_DIGEST: "other"})
+    assert not gate.passed
+    assert "other data" in gate.reasons[0]
+
+
+def test_a_version_without_tags_is_refused() -> None:
+    assert not decide_gate({}, None).passed
+
+
+def test_stand_in_data_have_a_name_of_their_own() -> None:
+    common: dict[str, Any] = {"name": "n", "source": "s", "digest": "d", "sizes": {}}
+    study = make_study()
+    assert registered_name(study, DataInfo(label="imdb", **common)) == "toy"
+    stand_in = DataInfo(label="synthetic", warning="NOT REAL", **common)
+    assert registered_name(study, stand_in) == "toy-synthetic"
+
+
+def add_version(client: "MlflowClient", tags: dict[str, str]) -> str:
+    if not client.search_registered_models("name = 'toy'"):
+        client.create_registered_model("toy")
+    version = client.create_model_version("toy", source="/somewhere", tags=tags)
+    return str(version.version)
+
+
+def test_promotion_moves_the_alias_and_tells_why(client: "MlflowClient", tmp_path: Path) -> None:
+    first, second = add_version(client, BETTER), add_version(client, BETTER)
+    for version in (first, second):
+        promote(client, "toy", version, lock_folder=tmp_path, by="a test")
+        assert str(client.get_model_version_by_alias("toy", CHAMPION).version) == version
+    tags = client.get_model_version("toy", second).tags
+    assert tags[GATE].startswith("passed")
+    assert tags[GATE].endswith("by a test")
+    assert tags["tuning.replaces"] == first
+
+
+def test_a_refusal_changes_no_alias(client: "MlflowClient", tmp_path: Path) -> None:
+    champion = add_version(client, BETTER)
+    promote(client, "toy", champion, lock_folder=tmp_path, by="a test")
+    worse = add_version(client, {**BETTER, names.VERDICT: "worse"})
+    with pytest.raises(PromotionRefusedError, match="its verdict is worse"):
+        promote(client, "toy", worse, lock_folder=tmp_path, by="a test")
+    assert str(client.get_model_version_by_alias("toy", CHAMPION).version) == champion
+    tags = client.get_model_version("toy", worse).tags
+    assert tags[GATE].startswith("refused")
+    assert "worse" in tags[GATE_REASONS]
+
+
+def test_what_to_promote_can_be_named_in_four_ways(client: "MlflowClient") -> None:
+    experiment = client.get_experiment_by_name("test")
+    assert experiment is not None
+    run_id = client.create_run(experiment.experiment_id).info.run_id
+    client.create_registered_model("toy")
+    client.create_model_version("toy", "/somewhere", run_id=run_id, tags={PARENT_RUN: run_id})
+    client.set_registered_model_alias("toy", CHALLENGER, "1")
+    for target in (None, "1", "toy/1", run_id):
+        assert find_version(client, target, "toy") == ("toy", "1")
+
+
+@pytest.mark.parametrize("target", ["0" * 32, "no' or 1=1", None])
+def test_what_is_not_registered_is_named(client: "MlflowClient", target: str | None) -> None:
+    with pytest.raises(BadInputError):
+        find_version(client, target, "toy")
+
+
+def test_a_missing_version_is_named(client: "MlflowClient", tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match="no version '9' of 'toy'"):
+        promote(client, "toy", "9", lock_folder=tmp_path, by="a test")

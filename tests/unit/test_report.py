@@ -1,0 +1,210 @@
+"""From a record to the comparison and the report, without MLflow."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.factories import make_result, make_study, make_trial
+from tuning.compare.comparison import Comparison, compare
+from tuning.compare.report import change_table, headline, model_table, write_report
+from tuning.compare.stats import Verdict
+from tuning.phases import choose_candidates
+from tuning.protocols import DataInfo
+from tuning.study import Study
+from tuning.tracking import names
+from tuning.tracking.record import Predictions, StudyRecord
+from tuning.trial import Phase, TrialRecord, TrialState
+
+STUDY = make_study(confirm={"seeds": 3, "top_k": 2}, compare={"min_gain": 0.002})
+EXAMPLES = 4_000
+
+
+def repeats(
+    phase: Phase, label: str, params: dict[str, Any], values: tuple[float, ...]
+) -> list[TrialRecord]:
+    prefix = {"baseline": "", "reference": "reference-", "confirm": "confirm-"}[phase.value]
+    return [
+        TrialRecord(
+            trial=make_trial(
+                f"{prefix}{label}-seed{number}",
+                number=number - 1,
+                phase=phase,
+                searcher=phase.value,
+                params=params,
+                tags={names.CANDIDATE: label},
+            ),
+            result=make_result((value - 0.01, value)),
+        )
+        for number, value in enumerate(values, start=1)
+    ]
+
+
+def search(count: int = 10) -> list[TrialRecord]:
+    records = []
+    for number in range(count):
+        params = {"units": 2 + 2 * (number % 4), "rate": round(0.1 * (number % 3), 1)}
+        value = 0.5 + params["units"] / 40
+        state = TrialState.PRUNED if number == 3 else TrialState.COMPLETED
+        name = f"optuna-{number:03d}"
+        trial = make_trial(name, number=number, searcher="optuna", params=params)
+        records.append(TrialRecord(trial=trial, result=make_result((value,), state)))
+    return records
+
+
+def make_record(accuracy: dict[str, float], **changes: Any) -> StudyRecord:
+    """A record whose models have, by label, the given accuracy on the test split."""
+    trials = [
+        *repeats(Phase.BASELINE, "baseline", {"units": 2, "rate": 0.0}, (0.80, 0.81, 0.82)),
+        *search(),
+        *repeats(Phase.REFERENCE, "hand-tuned", {"units": 8, "rate": 0.3}, (0.79, 0.80, 0.81)),
+        *repeats(Phase.CONFIRM, "optuna-002", {"units": 6, "rate": 0.2}, (0.85, 0.86, 0.87)),
+        *repeats(Phase.CONFIRM, "optuna-006", {"units": 6, "rate": 0.0}, (0.83, 0.83, 0.83)),
+    ]
+    random = np.random.default_rng(3)
+    labels = random.integers(0, 2, EXAMPLES)
+    probabilities = {}
+    for trial in trials:
+        label = trial.trial.tags.get(names.CANDIDATE)
+        if label is not None:
+            share = accuracy.get(label, 0.8) + random.normal(0, 0.002)
+            right = random.random(EXAMPLES) < share
+            probabilities[trial.trial.name] = np.where(right == (labels == 1), 0.9, 0.1)
+    values: dict[str, Any] = {
+        "run_id": "r" * 32,
+        "experiment_id": "1",
+        "study": STUDY,
+        "data": DataInfo(label="toy", name="toy", source="here", digest="d", sizes={"train": 5}),
+        "tags": {},
+        "metrics": {},
+        "trials": tuple(trials),
+        "predictions": Predictions(labels, probabilities),
+        "started_ms": 0,
+    }
+    return StudyRecord(**{**values, **changes})
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "verdict"),
+    [
+        ({"baseline": 0.80, "optuna-002": 0.90}, Verdict.BETTER),
+        ({"baseline": 0.85, "optuna-002": 0.85}, Verdict.INCONCLUSIVE),
+        ({"baseline": 0.90, "optuna-002": 0.80}, Verdict.WORSE),
+    ],
+)
+def test_every_verdict_can_be_reached(accuracy: dict[str, float], verdict: Verdict) -> None:
+    comparison = compare(make_record(accuracy))
+    assert comparison.verdict is verdict
+    assert verdict.value in headline(comparison, 0.95)
+
+
+def test_the_winner_is_chosen_on_validation_not_on_test() -> None:
+    comparison = compare(make_record({"optuna-002": 0.70, "optuna-006": 0.99}))
+    assert comparison.best is not None
+    assert comparison.best.label == "optuna-002"
+
+
+def test_arms_have_their_seeds_and_roles() -> None:
+    comparison = compare(make_record({}))
+    assert [len(arm.trials) for arm in comparison.candidates] == [3, 3]
+    assert [arm.label for arm in comparison.references] == ["hand-tuned"]
+    assert comparison.baseline.mean_validation == pytest.approx(0.81)
+    best = comparison.best
+    assert best is not None
+    assert best.search_value == pytest.approx(0.65)
+
+
+def test_the_search_is_accounted_for() -> None:
+    (account,) = compare(make_record({})).searches
+    assert (account.trials, account.completed, account.pruned) == (10, 9, 1)
+    assert account.epochs_saved == 1
+    assert (account.best_trial, account.best_value) == ("optuna-007", pytest.approx(0.7))
+
+
+def test_changes_are_explained_by_what_was_measured() -> None:
+    rows = {row[0]: row for row in change_table(compare(make_record({})))}
+    assert rows["units"][1:3] == ["2", "6"]
+    assert "higher values did better" in rows["units"][3]
+    assert "9 trials" in rows["units"][3]
+    assert "no clear effect by itself" in rows["rate"][3]
+
+
+def test_the_first_table_names_every_model() -> None:
+    rows = model_table(compare(make_record({"baseline": 0.8, "optuna-002": 0.9})))
+    assert [row[0] for row in rows] == ["model", "baseline", "hand-tuned", "best (optuna-002)"]
+    assert rows[3][2].startswith("better; +")
+
+
+def test_without_a_candidate_nothing_is_claimed() -> None:
+    record = make_record({})
+    without = tuple(t for t in record.trials if t.trial.phase is not Phase.CONFIRM)
+    comparison = compare(make_record({}, trials=without))
+    assert comparison.verdict is Verdict.INCONCLUSIVE
+    assert "no candidate other than the baseline" in comparison.why
+    assert comparison.gain is None
+
+
+def test_before_the_test_split_was_read_nothing_is_claimed(tmp_path: Path) -> None:
+    record = make_record({}, predictions=None)
+    comparison = compare(record)
+    assert "not read" in comparison.why
+    write_report(record, comparison, tmp_path)
+    assert "Not read" in (tmp_path / "report.html").read_text()
+
+
+def test_without_a_baseline_there_is_no_comparison() -> None:
+    with pytest.raises(ValueError, match="no completed baseline"):
+        compare(make_record({}, trials=tuple(search())))
+
+
+def written(record: StudyRecord, folder: Path) -> tuple[Comparison, dict[str, Any]]:
+    comparison = compare(record)
+    write_report(record, comparison, folder)
+    return comparison, json.loads((folder / "comparison.json").read_text())
+
+
+def test_the_report_s_files_agree(tmp_path: Path) -> None:
+    record = make_record({"baseline": 0.8, "optuna-002": 0.9})
+    comparison, document = written(record, tmp_path)
+    assert document["verdict"] == "better"
+    assert document["gain"]["estimate"] == pytest.approx(comparison.gain.estimate)  # type: ignore[union-attr]
+    for name in ("report.html", "report.md"):
+        text = (tmp_path / name).read_text()
+        assert headline(comparison, 0.95).replace("'", "&#39;") in text or "Verdict" in text
+        assert "hand-tuned" in text
+    with (tmp_path / "trials.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == len(record.trials)
+    assert rows[0]["name"] == "baseline-seed1"
+    assert len(list((tmp_path / "figures").iterdir())) == 5
+
+
+def test_what_users_name_cannot_run_in_the_report(tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script>"
+    data = DataInfo(label="toy", name=evil, source=evil, digest="d", sizes={}, warning=evil)
+    written(make_record({}, data=data), tmp_path)
+    html = (tmp_path / "report.html").read_text()
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_one_seed_gives_no_interval_and_valid_json(tmp_path: Path) -> None:
+    record = make_record({"baseline": 0.8, "optuna-002": 0.9})
+    one = tuple(t for t in record.trials if not t.trial.name.endswith(("seed2", "seed3")))
+    comparison, document = written(make_record({}, trials=one), tmp_path)
+    assert comparison.verdict is Verdict.INCONCLUSIVE
+    assert "use two or more" in comparison.why
+    assert document["gain"]["low"] is None
+
+
+def test_candidates_are_distinct_and_not_the_baseline() -> None:
+    study: Study = STUDY
+    chosen = choose_candidates(study, search())
+    assert [record.trial.params["units"] for record in chosen] == [8, 6]
+    configs = {study.config_id(record.trial.params) for record in chosen}
+    assert len(configs) == study.confirm.top_k
+    assert study.config_id(study.baseline) not in configs
+    assert all(record.result.state is TrialState.COMPLETED for record in chosen)
