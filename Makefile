@@ -41,6 +41,7 @@ clean: ## Remove .venv and caches; MLflow's store stays
 
 # uv where it is present, pip otherwise; both install what the hashes name, and nothing else.
 define install
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12")'
 	@if command -v uv >/dev/null; then \
 		test -x $(BIN)/python || uv venv --quiet --python $(PYTHON) $(VENV); \
 		uv pip install --quiet --python $(BIN)/python --require-hashes -r $(1); \

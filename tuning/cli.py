@@ -42,7 +42,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = build_parser()
     options = parser.parse_args(arguments)
-    options.command_line = shlex.join(["tuning", *arguments])
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         run: Callable[[argparse.Namespace], int] = options.run
@@ -103,7 +102,7 @@ def _command(
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
     parser.add_argument("--study", type=Path, required=True, metavar="FILE", help="the study file")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, parser=parser)
     return parser
 
 
@@ -168,7 +167,17 @@ def _baseline(options: argparse.Namespace) -> int:
 
 def _training_options(options: argparse.Namespace) -> dict[str, Any]:
     names = ("study", "dataset", "epochs", "seeds", "workers", "backend", "seed", "cache_dir")
-    return {name: getattr(options, name) for name in names} | {"command": options.command_line}
+    return {name: getattr(options, name) for name in names} | {"command": _said(options)}
+
+
+def _said(options: argparse.Namespace) -> str:
+    """The shortest command that says the same; what ``mlflow run`` passes on is mostly default."""
+    parser: argparse.ArgumentParser = options.parser
+    words = [*parser.prog.split(), "--study", str(options.study)]
+    for name, value in vars(options).items():
+        if name not in ("study", "run", "parser") and value != parser.get_default(name):
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(words)
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.entry import STUDY
-from tuning.cli import build_parser, main
+from tuning.cli import _said, build_parser, main
 from tuning.errors import EXIT_BAD_INPUT, BadInputError
 from tuning.plan import Options, choose_backend, make_plan
 
@@ -80,6 +80,12 @@ def test_zero_and_nothing_mean_as_the_study_says() -> None:
         ["tune", "--study", "s", "--trials", "0", "--searchers", "", "--top-k", "0"]
     )
     assert (options.trials, options.searchers, options.top_k) == (None, None, None)
+
+
+def test_what_was_said_is_recorded_without_what_is_default() -> None:
+    words = ["tune", "--study", "s.yaml", "--trials", "0", "--seeds", "5", "--dataset", "auto"]
+    options = build_parser().parse_args(words)
+    assert _said(options) == "tuning tune --study s.yaml --seeds 5"
 
 
 def test_the_plan_applies_the_options(tmp_path: Path) -> None:

@@ -46,8 +46,9 @@ def model_table(comparison: Comparison) -> list[list[str]]:
     rows = [["model", "test accuracy", "status"]]
     rows.append(["baseline", _accuracy(comparison.baseline), "to beat"])
     for arm in comparison.references:
-        gain = arm.mean_test - comparison.baseline.mean_test
-        status = f"reference; {points(gain)} points" if arm.test_accuracy else "reference"
+        status = "reference"
+        if arm.test_accuracy and comparison.baseline.test_accuracy:
+            status += f"; {points(arm.mean_test - comparison.baseline.mean_test)} points"
         rows.append([arm.label, _accuracy(arm), status])
     if comparison.best is not None:
         best = comparison.best
