@@ -50,7 +50,11 @@ class ToyTask:
             ]
         )
         rate = params.get("learning_rate", 0.01)
-        model.compile(keras.optimizers.Adam(rate), "binary_crossentropy", ["accuracy"])
+        model.compile(
+            optimizer=keras.optimizers.Adam(rate),
+            loss="binary_crossentropy",
+            metrics=["accuracy"],
+        )
         return model
 
     def serve(self, model_file: Path, folder: Path) -> ServedModel:

@@ -20,6 +20,7 @@ _TUNE_EXAMPLES = """examples:
   tuning tune --study study.yaml --trials 20 --epochs 8 --seeds 5
   tuning tune --study study.yaml --searchers optuna:tpe+hyperband,keras_tuner:bayesian
   tuning tune --study study.yaml --dataset synthetic --timeout 600 --promote never
+  tuning tune --study study.yaml --resume last
 
 exit codes: 0 done, 2 bad input (nothing was started), 3 promotion refused,
 130 interrupted, 1 anything else"""
@@ -75,6 +76,18 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="S",
         help="seconds until the search ends; what was found is still confirmed and compared",
     )
+    tune.add_argument(
+        "--resume", type=_text, metavar="RUN", help="go on with a study: its run id, or last"
+    )
+    tune.add_argument(
+        "--allow-change",
+        nargs="?",
+        type=_truth,
+        const=True,
+        default=False,
+        metavar="yes|no",
+        help="let a resumed study have another budget",
+    )
     tune.add_argument("--promote", default="gate", metavar="WHEN", help="gate (default) or never")
 
     baseline = _command(commands, "baseline", _baseline, "train the baseline alone, every seed")
@@ -113,7 +126,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     add("--seeds", type=_count, metavar="N", help="fresh seeds for baseline and confirmation")
     add("--workers", type=int, default=0, metavar="N", help="processes; 0 (default): one a core")
     add("--backend", default="auto", metavar="NAME", help="auto (default), jax, tensorflow, torch")
-    add("--seed", type=int, metavar="N", help="the study's seed")
+    add("--seed", type=_whole, metavar="N", help="the study's seed")
     add(
         "--cache-dir",
         type=Path,
@@ -128,12 +141,25 @@ def _count(text: str) -> int | None:
     return int(text) or None
 
 
-_count.__name__ = "whole number"
+def _whole(text: str) -> int | None:
+    """A whole number; an empty text stands for "as the study says"."""
+    return int(text) if text.strip() else None
+
+
+_count.__name__ = _whole.__name__ = "whole number"
 
 
 def _text(text: str) -> str | None:
     """A text; an empty one stands for "not given"."""
     return text.strip() or None
+
+
+def _truth(text: str) -> bool:
+    """Yes or no."""
+    known = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+    if text.lower() not in known:
+        raise argparse.ArgumentTypeError(f"yes or no; got {text!r}")
+    return known[text.lower()]
 
 
 def _tune(options: argparse.Namespace) -> int:
@@ -147,6 +173,8 @@ def _tune(options: argparse.Namespace) -> int:
             top_k=options.top_k,
             timeout=options.timeout,
             promote=options.promote,
+            resume=options.resume,
+            allow_change=options.allow_change,
         )
     )
     from tuning.phases import say_where, tune
@@ -185,15 +213,14 @@ def _report(options: argparse.Namespace) -> int:
 
     study = load_study(options.study)
     client = _open()
-    run_id = _last_run(client, study.name) if options.run_id == "last" else options.run_id
     from tuning.phases import Outcome, make_report, say_comparison, say_where
-    from tuning.tracking.record import read_record
+    from tuning.tracking.resume import find_study
 
-    record = read_record(client, run_id)
+    record = find_study(client, options.run_id, study.name)
     try:
         comparison = make_report(client, record)
     except ValueError as error:
-        raise TuningError(f"no report can be made of run {run_id}: {error}") from error
+        raise TuningError(f"no report can be made of run {record.run_id}: {error}") from error
     say_comparison(comparison, record.study)
     say_where(Outcome(record.run_id, record.experiment_id))
     return EXIT_OK
@@ -207,9 +234,7 @@ def _promote(options: argparse.Namespace) -> int:
     from tuning import registry
 
     name, version = registry.find_version(client, options.target, study.registered_model)
-    gate = registry.promote(
-        client, name, version, lock_folder=Path(".cache/tuning"), by="tuning promote"
-    )
+    gate = registry.promote(client, name, version, by="tuning promote")
     print(f"{name} version {version} is {registry.CHAMPION}: {'; '.join(gate.reasons)}")
     return EXIT_OK
 
@@ -251,21 +276,6 @@ def _open() -> "MlflowClient":
     # The run that `mlflow run` opened for this command is not the one that it is about.
     os.environ.pop("MLFLOW_RUN_ID", None)
     return open_store(resolve_uri())
-
-
-def _last_run(client: "MlflowClient", study: str) -> str:
-    from tuning.tracking import names
-
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    runs = client.search_runs(
-        experiments,
-        f"tags.`{names.STUDY}` = '{study}'",
-        order_by=["attributes.start_time DESC"],
-        max_results=1,
-    )
-    if not runs:
-        raise BadInputError(f"run_id: there is no run of the study {study!r} yet")
-    return str(runs[0].info.run_id)
 
 
 if __name__ == "__main__":

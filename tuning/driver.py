@@ -1,5 +1,6 @@
 """The loop that runs every phase: searchers propose, an executor trains, listeners are told."""
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -24,7 +25,8 @@ from tuning.trial import (
 
 POLL_SECONDS = 0.5
 MAX_ATTEMPTS = 3
-# So many failures in a row, with no success before, are not bad luck.
+DRAIN_POLLS = 60
+# So many failures in a row are not bad luck.
 MAX_FAILURES_IN_A_ROW = 5
 
 _log = logging.getLogger(__name__)
@@ -32,9 +34,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class StopSignal:
-    """What the user asked for: 0 nothing, 1 end after the running epochs, 2 end now."""
+    """What the user asked for.
+
+    Attributes:
+        level: 0 nothing, 1 end after the running epochs, 2 end now.
+        in_loop: Whether a driver looks at it; nobody else does.
+    """
 
     level: int = 0
+    in_loop: bool = False
 
 
 @dataclass(eq=False)
@@ -48,6 +56,8 @@ class Arm:
         budget: Trials; None for as many as it proposes.
         priority: Arms of a lower number are served first.
         asked: Trials proposed so far, those of an earlier run included.
+        pending: Trials of an earlier run that did not end; they go first, under their old names
+            and seeds.
     """
 
     searcher: Searcher
@@ -56,11 +66,14 @@ class Arm:
     budget: int | None = None
     priority: int = 0
     asked: int = 0
+    pending: list[Trial] = field(default_factory=list)
     waiting: bool = False
     exhausted: bool = False
 
     def open(self) -> bool:
-        """Whether it can be asked now."""
+        """Whether it has a trial to train, or may be asked for one."""
+        if self.pending:
+            return True
         spent = self.budget is not None and self.asked >= self.budget
         return not (spent or self.exhausted or self.waiting)
 
@@ -72,6 +85,7 @@ class _Running:
     trial: Trial
     arm: Arm
     told_step: int = 0
+    losses: int = 0
     stop: Decision = field(default=CONTINUE)
     interrupted: bool = False
 
@@ -109,6 +123,7 @@ class Driver:
         self._checkpoints: dict[str, str] = {}
         self._failures_in_a_row = 0
         self._hopeless = ""
+        self._stop.in_loop = True
         self._arms: Sequence[Arm] = ()
 
     def run(self, arms: Sequence[Arm], deadline: float | None = None) -> list[TrialRecord]:
@@ -141,9 +156,11 @@ class Driver:
                     raise StudyFailedError(self._hopeless)
                 if self._stop.level >= 2:
                     self._cancel_all("stopped by the user")
-        except StudyFailedError:
+        except BaseException:
             self._drain()
             raise
+        finally:
+            self._stop.in_loop = False
         if self._stop.level:
             raise InterruptedStudyError("stopped by the user")
         return self._records
@@ -156,7 +173,11 @@ class Driver:
             ]
             if not candidates:
                 return
-            arm = min(candidates, key=lambda arm: (arm.priority, arm.asked))
+            arm = min(candidates, key=lambda arm: (arm.priority, not arm.pending, arm.asked))
+            if arm.pending:
+                trial = arm.pending.pop(0)
+                self._begin(arm, replace(trial, attempt=trial.attempt + 1))
+                continue
             proposal = arm.searcher.ask(arm.asked)
             if proposal is NoProposal.EXHAUSTED:
                 arm.exhausted = True
@@ -185,6 +206,9 @@ class Driver:
             keep_checkpoint=proposal.keep_checkpoint,
             tags=proposal.tags,
         )
+        self._begin(arm, trial)
+
+    def _begin(self, arm: Arm, trial: Trial) -> None:
         self._running[trial.name] = _Running(trial, arm)
         self._start(trial)
 
@@ -198,16 +222,18 @@ class Driver:
         if running is None or running.trial.attempt != event.attempt:
             return
         step = event.measurement.step
+        decision = CONTINUE
         # An attempt after a loss repeats epochs; a searcher learns each epoch once.
-        if step > running.told_step and not running.stop.stop:
+        if step > running.told_step:
             running.told_step = step
             decision = running.arm.searcher.report(running.trial.number, event.measurement)
-            late = deadline is not None and self._clock() >= deadline
-            if self._stop.level:
-                running.interrupted = True
-                decision = Decision(stop=True, reason="stopped by the user")
-            elif late and _is_search(running.arm) and not decision.stop:
-                decision = Decision(stop=True, reason="the time for the search is over")
+        late = deadline is not None and self._clock() >= deadline
+        if self._stop.level:
+            running.interrupted = True
+            decision = Decision(stop=True, reason="stopped by the user")
+        elif late and _is_search(running.arm) and not decision.stop:
+            decision = Decision(stop=True, reason="the time for the search is over")
+        if not running.stop.stop:
             running.stop = decision
         self._executor.reply(event.name, running.stop)
         for listener in self._listeners:
@@ -222,10 +248,11 @@ class Driver:
         if (
             failure is not None
             and failure.kind is FailureKind.WORKER_LOST
-            and event.attempt + 1 < MAX_ATTEMPTS
+            and running.losses + 1 < MAX_ATTEMPTS
             and self._stop.level == 0
         ):
             _log.warning("%s: %s; trained again with the same seed", event.name, failure.message)
+            running.losses += 1
             running.trial = replace(running.trial, attempt=event.attempt + 1)
             running.stop = CONTINUE
             self._start(running.trial)
@@ -269,13 +296,30 @@ class Driver:
 
     def _drain(self) -> None:
         """Ends what is running, so that no listener waits for an end that never comes."""
-        self._stop = StopSignal(2)
-        self._cancel_all("the study failed")
-        while self._running:
+        self._cancel_all("the study ended early")
+        for _ in range(DRAIN_POLLS):
+            if not self._running:
+                return
             for event in self._executor.poll(POLL_SECONDS):
                 if isinstance(event, Finished) and event.name in self._running:
-                    running = self._running[event.name]
-                    self._end(running, replace(event.result, stop_reason="the study failed"))
+                    self._abandon(self._running[event.name], event.result)
+        # Their ends were in the events that the error has swallowed.
+        for running in list(self._running.values()):
+            self._abandon(running, TrialResult(state=TrialState.INTERRUPTED))
+
+    def _abandon(self, running: _Running, result: TrialResult) -> None:
+        del self._running[running.trial.name]
+        if result.state is not TrialState.COMPLETED:
+            result = TrialResult(
+                state=TrialState.INTERRUPTED,
+                measurements=result.measurements,
+                duration_s=result.duration_s,
+                stop_reason="the study ended early",
+            )
+        for listener in self._listeners:
+            # What brought the driver down may be a listener; the others still want to know.
+            with contextlib.suppress(Exception):
+                listener.trial_finished(running.trial, result)
 
 
 def _is_search(arm: Arm) -> bool:

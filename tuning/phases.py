@@ -2,6 +2,7 @@
 
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tuning.driver import Arm
 from tuning.errors import PromotionRefusedError, StudyFailedError
 from tuning.plan import Plan
+from tuning.protocols import Searcher
 from tuning.search.factory import make_searcher
 from tuning.search.fixed import FixedSearcher
 from tuning.seeds import derive_seed
@@ -18,6 +20,7 @@ from tuning.session import Session, open_session
 from tuning.study import Study
 from tuning.tracking import names
 from tuning.tracking.record import StudyRecord, read_record, write_predictions
+from tuning.tracking.resume import pending
 from tuning.tracking.view import leaderboard_link, share_leaderboard
 from tuning.trial import Phase, Proposal, TrialRecord, TrialState
 
@@ -75,12 +78,11 @@ def tune(plan: Plan) -> Outcome:
 
 def train_baseline(plan: Plan) -> Outcome:
     """Trains the baseline alone, with its fresh seeds; the test split stays unread."""
-    with open_session(plan) as session:
+    with open_session(plan, names.BASELINE) as session:
         study = session.study
         session.progress.phase("Baseline", study.confirm.seeds)
-        records = session.driver.run([_baseline_arm(study)])
+        records = session.driver.run([_baseline_arm(session)])
         session.tracker.flush()
-        _count(session, records)
         values = [r.result.value for r in records if r.result.value is not None]
         if values:
             session.client.log_metric(
@@ -132,23 +134,31 @@ def say_comparison(comparison: "Comparison", study: Study) -> None:
 
 def _search(session: Session) -> None:
     study, plan = session.study, session.plan
-    arms = [_baseline_arm(study)]
+    arms = [_baseline_arm(session)]
     for spec in plan.searchers:
+        earlier = session.earlier(Phase.SEARCH, searcher=spec.name)
         searcher = make_searcher(spec, study)
-        arms.append(Arm(searcher, Phase.SEARCH, study.budget.epochs, study.budget.trials, 1))
+        searcher.restore(earlier)
+        arms.append(_arm(searcher, Phase.SEARCH, study, earlier, priority=1))
+        arms[-1].budget = study.budget.trials
     expected = study.confirm.seeds + study.budget.trials * len(plan.searchers)
     named = ", ".join(spec.name for spec in plan.searchers)
-    session.progress.phase(f"Baseline and search ({named})", expected)
+    done = [
+        record
+        for record in session.earlier(Phase.BASELINE, Phase.SEARCH)
+        if record.result.state is not TrialState.INTERRUPTED
+    ]
+    session.progress.phase(f"Baseline and search ({named})", expected, len(done))
     deadline = None
     if plan.options.timeout:
-        import time
-
         deadline = time.monotonic() + plan.options.timeout
-    records = session.driver.run(arms, deadline)
+    session.driver.run(arms, deadline)
     session.tracker.flush()
+    records = read_record(session.client, session.parent.run_id).trials
     _count(session, records)
-    if not any(_completed(r) for r in records if r.trial.phase is Phase.BASELINE):
-        failures = [r.result.failure.message for r in records if r.result.failure]
+    baseline = [r for r in records if r.trial.phase is Phase.BASELINE]
+    if not any(map(_completed, baseline)):
+        failures = [r.result.failure.message for r in baseline if r.result.failure]
         raise StudyFailedError(f"the baseline could not be trained: {failures[:1]}")
 
 
@@ -172,13 +182,14 @@ def _confirm(session: Session) -> None:
         )
     ]
     arms = [
-        Arm(FixedSearcher("reference", references), Phase.REFERENCE, study.budget.epochs),
-        Arm(FixedSearcher("confirm", repeats), Phase.CONFIRM, study.budget.epochs),
+        _fixed_arm(session, "reference", Phase.REFERENCE, references),
+        _fixed_arm(session, "confirm", Phase.CONFIRM, repeats),
     ]
     session.progress.phase(
         f"Confirmation: {len(candidates)} candidates and {len(study.references)} references, "
         f"{study.confirm.seeds} fresh seeds each",
         len(references) + len(repeats),
+        sum(map(_completed, session.earlier(Phase.REFERENCE, Phase.CONFIRM))),
     )
     session.driver.run(arms)
     session.tracker.flush()
@@ -204,6 +215,9 @@ def _evaluate(session: Session) -> None:
 
     record = read_record(session.client, session.parent.run_id)
     trials = [trial for trial in record.in_phase(*names.CONFIRMED) if trial.model_id]
+    known = record.predictions.probabilities if record.predictions else {}
+    if trials and all(trial.trial.name in known for trial in trials):
+        return
     session.progress.say(f"\nTest split: {len(trials)} models, read once")
     with tempfile.TemporaryDirectory() as folder:
         files = {t.trial.name: fetch_keras_file(t.model_id, folder) for t in trials}
@@ -246,6 +260,7 @@ def _register(session: Session, record: StudyRecord, comparison: "Comparison") -
     tags = {
         names.VERDICT: comparison.verdict.value,
         registry.GAIN: points(gain.estimate),
+        registry.TEST_ACCURACY: f"{best.mean_test:.6f}",
         registry.INTERVAL: f"{points(gain.low)} to {points(gain.high)}",
         names.DATASET: record.data.label,
         names.DATASET_DIGEST: record.data.digest,
@@ -265,13 +280,7 @@ def _register(session: Session, record: StudyRecord, comparison: "Comparison") -
     if session.plan.options.promote == "never":
         return f"{name}/{version}", False
     try:
-        registry.promote(
-            session.client,
-            name,
-            version,
-            lock_folder=session.plan.options.cache_dir,
-            by=f"tune {record.run_id}",
-        )
+        registry.promote(session.client, name, version, by=f"tune {record.run_id}")
     except PromotionRefusedError as refusal:
         session.progress.say(f"Not promoted: {refusal}")
         return f"{name}/{version}", False
@@ -279,9 +288,34 @@ def _register(session: Session, record: StudyRecord, comparison: "Comparison") -
     return f"{name}/{version}", True
 
 
-def _baseline_arm(study: Study) -> Arm:
+def _baseline_arm(session: Session) -> Arm:
+    study = session.study
     proposals = _repeats(study, names.BASELINE, names.BASELINE, study.baseline)
-    return Arm(FixedSearcher(names.BASELINE, proposals), Phase.BASELINE, study.budget.epochs)
+    return _fixed_arm(session, names.BASELINE, Phase.BASELINE, proposals)
+
+
+def _fixed_arm(session: Session, name: str, phase: Phase, proposals: list[Proposal]) -> Arm:
+    earlier = session.earlier(phase)
+    searcher = FixedSearcher(name, proposals)
+    searcher.restore(earlier)
+    return _arm(searcher, phase, session.study, earlier)
+
+
+def _arm(
+    searcher: Searcher,
+    phase: Phase,
+    study: Study,
+    earlier: Sequence[TrialRecord],
+    priority: int = 0,
+) -> Arm:
+    return Arm(
+        searcher,
+        phase,
+        study.budget.epochs,
+        priority=priority,
+        asked=max((record.trial.number + 1 for record in earlier), default=0),
+        pending=pending(earlier),
+    )
 
 
 def _repeats(study: Study, prefix: str, candidate: str, params: Any) -> list[Proposal]:

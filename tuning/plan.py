@@ -4,7 +4,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tuning.errors import BadInputError
@@ -37,6 +37,8 @@ class Options:
         promote: ``gate`` or ``never``.
         cache_dir: Where prepared data and compiled programs are kept.
         command: What was typed, for the record.
+        resume: The parent run to go on with, or ``last``; None begins a new study.
+        allow_change: Whether a resumed study's budget and confirmation may differ.
     """
 
     study: Path
@@ -53,6 +55,8 @@ class Options:
     promote: str = "gate"
     cache_dir: Path = Path(".cache/tuning")
     command: str = ""
+    resume: str | None = None
+    allow_change: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,27 @@ def apply_options(study: Study, options: Options) -> Study:
 def for_data(plan: Plan, data: DataInfo) -> Study:
     """The study with the profile of the data, and over it what the command line says."""
     return apply_options(load_study(plan.options.study).for_dataset(data.label), plan.options)
+
+
+def resumed(plan: Plan, study: Study, dataset: str, backend: str) -> Plan:
+    """The plan of a study that goes on, as it was begun.
+
+    Args:
+        plan: The present one.
+        study: The recorded study, with what the command line says now.
+        dataset: The recorded name or path, which holds unless another is given.
+        backend: The recorded Keras backend.
+    """
+    options = plan.options
+    if options.dataset == "auto":
+        options = replace(options, dataset=dataset)
+    return replace(
+        plan,
+        options=options,
+        study=study,
+        searchers=parse_searchers(study.searchers),
+        backend=backend,
+    )
 
 
 def choose_backend(name: str) -> str:

@@ -31,14 +31,14 @@ class Progress:
         self._clock = clock
         self._started = self._printed = clock()
         self._expected = 0
-        self._ended = 0
+        self._ended = self._done = 0
         self._best: float | None = None
         self._best_name = ""
         self._epochs: dict[str, str] = {}
 
-    def phase(self, title: str, expected: int) -> None:
-        """Begins a phase of an expected number of trials."""
-        self._expected, self._ended = expected, 0
+    def phase(self, title: str, expected: int, done: int = 0) -> None:
+        """Begins a phase of an expected number of trials, of which some are done already."""
+        self._expected, self._ended, self._done = expected, done, done
         self._started = self._printed = self._clock()
         self.say(f"\n{title}")
 
@@ -77,7 +77,7 @@ class Progress:
 
     def _left(self) -> str:
         elapsed = self._clock() - self._started
-        left = elapsed / self._ended * (self._expected - self._ended)
+        left = elapsed / (self._ended - self._done) * max(0, self._expected - self._ended)
         return f"  {duration(elapsed)} gone, about {duration(left)} left"
 
     def _line(self, text: str) -> None:

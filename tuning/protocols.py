@@ -59,7 +59,11 @@ class Searcher(Protocol):
         ...
 
     def restore(self, records: Iterable[TrialRecord]) -> None:
-        """Learns the finished trials of an earlier run of the same study, before the first ask."""
+        """Learns the trials of an earlier run of the same study, before the first ask.
+
+        An interrupted one will be trained again under its number, so it counts as running and is
+        reported and told later.
+        """
         ...
 
 

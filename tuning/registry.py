@@ -1,5 +1,6 @@
 """The model registry: a gate that decides, versions, and the aliases challenger and champion."""
 
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ LOCK_SECONDS = 60
 GATE = "tuning.gate"
 GATE_REASONS = "tuning.gate_reasons"
 GAIN = "tuning.gain"
+TEST_ACCURACY = "tuning.test_accuracy"
 INTERVAL = "tuning.gain_interval"
 PARENT_RUN = "tuning.run"
 TRIAL = names.TRIAL
@@ -41,7 +43,7 @@ class Gate:
 
 
 def decide_gate(tags: Mapping[str, str], champion_tags: Mapping[str, str] | None) -> Gate:
-    """The rule: the verdict is ``better``, on the champion's data set.
+    """The rule: the verdict is ``better``, and a champion on the same data is surpassed.
 
     Args:
         tags: Of the version that wants to be champion.
@@ -55,9 +57,18 @@ def decide_gate(tags: Mapping[str, str], champion_tags: Mapping[str, str] | None
         ours, theirs = tags.get(names.DATASET_DIGEST), champion_tags.get(names.DATASET_DIGEST)
         if ours != theirs:
             reasons.append("it was measured on other data than the champion")
+        elif _accuracy(tags) <= _accuracy(champion_tags):
+            reasons.append(
+                f"its test accuracy {tags.get(TEST_ACCURACY, '?')} is not above the champion's "
+                f"{champion_tags.get(TEST_ACCURACY, '?')}"
+            )
     if reasons:
         return Gate(False, tuple(reasons))
     return Gate(True, (f"verdict better, gain {tags.get(GAIN, '?')} points",))
+
+
+def _accuracy(tags: Mapping[str, str]) -> float:
+    return float(tags.get(TEST_ACCURACY, "-inf"))
 
 
 def registered_name(study: Study, data: DataInfo) -> str:
@@ -99,16 +110,13 @@ def register(
     return str(version.version)
 
 
-def promote(
-    client: "MlflowClient", name: str, version: str, *, lock_folder: Path, by: str
-) -> Gate:
+def promote(client: "MlflowClient", name: str, version: str, *, by: str) -> Gate:
     """Makes a version champion if the gate lets it pass.
 
     Args:
         client: Of the store.
         name: In the registry.
         version: The version.
-        lock_folder: Where promotions on this machine wait for each other.
         by: Who or what asked, for the record.
 
     Returns:
@@ -120,12 +128,13 @@ def promote(
     """
     from filelock import FileLock
 
-    lock_folder.mkdir(parents=True, exist_ok=True)
     # The registry has no compare-and-set, so reading and setting must not be interleaved.
-    with FileLock(lock_folder / f"promote-{name}.lock", timeout=LOCK_SECONDS):
+    lock = Path(tempfile.gettempdir()) / f"tuning-promote-{name}.lock"
+    with FileLock(lock, timeout=LOCK_SECONDS):
         candidate = get_version(client, name, version)
         champion = get_champion(client, name)
-        gate = decide_gate(candidate.tags, champion.tags if champion else None)
+        others = champion is not None and str(champion.version) != version
+        gate = decide_gate(candidate.tags, champion.tags if champion and others else None)
         decision = "passed" if gate.passed else "refused"
         facts = {
             GATE: f"{decision} {datetime.now(UTC):%Y-%m-%d %H:%M UTC} by {by}",
@@ -137,7 +146,7 @@ def promote(
             raise PromotionRefusedError(
                 f"{name} version {version} stays {CHALLENGER}: {'; '.join(gate.reasons)}"
             )
-        if champion is None or champion.version != version:
+        if champion is None or others:
             if champion is not None:
                 client.set_model_version_tag(
                     name, version, "tuning.replaces", str(champion.version)
@@ -166,8 +175,11 @@ def get_champion(client: "MlflowClient", name: str) -> Any | None:
 
     try:
         return client.get_model_version_by_alias(name, CHAMPION)
-    except MlflowException:
-        return None
+    except MlflowException as error:
+        # An outage must not be taken for the absence of a champion.
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
 
 
 def find_version(client: "MlflowClient", target: str | None, default_name: str) -> tuple[str, str]:
@@ -183,7 +195,7 @@ def find_version(client: "MlflowClient", target: str | None, default_name: str) 
         BadInputError: There is no such version.
     """
     if target is None:
-        return default_name, _challenger(client, default_name)
+        return _challenger(client, default_name)
     if "/" in target:
         name, _, version = target.rpartition("/")
         return name, version
@@ -202,19 +214,24 @@ def find_version(client: "MlflowClient", target: str | None, default_name: str) 
     return found[0].name, str(found[0].version)
 
 
-def _challenger(client: "MlflowClient", name: str) -> str:
-    from mlflow.exceptions import MlflowException
+def _challenger(client: "MlflowClient", prefix: str) -> tuple[str, str]:
+    for name, aliases in _registered(client, prefix).items():
+        if CHALLENGER in aliases:
+            return name, str(aliases[CHALLENGER])
+    raise BadInputError(
+        f"{prefix!r} has no {CHALLENGER} yet; `tune` registers one, or pass a target"
+    )
 
-    try:
-        return str(client.get_model_version_by_alias(name, CHALLENGER).version)
-    except MlflowException as error:
-        raise BadInputError(
-            f"{name!r} has no {CHALLENGER} yet; `tune` registers one, or pass a target"
-        ) from error
+
+def _registered(client: "MlflowClient", prefix: str) -> dict[str, Mapping[str, str]]:
+    """Aliases by registered name: the study's own, then those of stand-in data."""
+    found = client.search_registered_models(f"name LIKE '{_plain(prefix)}%'")
+    names_ = sorted(m.name for m in found if m.name == prefix or m.name.startswith(f"{prefix}-"))
+    return {name: client.get_registered_model(name).aliases for name in names_}
 
 
 def _plain(text: str) -> str:
-    if not text.isalnum():
+    if not re.fullmatch(r"[\w.-]+", text):
         raise BadInputError(f"{text!r} is neither a run id nor a version")
     return text
 
@@ -282,13 +299,11 @@ def predict(
 
 
 def _default_model(client: "MlflowClient", study: Study) -> str:
-    prefix = study.registered_model
-    found = {model.name: model.aliases for model in client.search_registered_models()}
-    others = sorted(name for name in found if name.startswith(f"{prefix}-"))
-    for name in (prefix, *others):
+    for name, aliases in _registered(client, study.registered_model).items():
         for alias in (CHAMPION, CHALLENGER):
-            if alias in found.get(name, {}):
+            if alias in aliases:
                 return f"models:/{name}@{alias}"
     raise BadInputError(
-        f"no version of {prefix!r} is registered yet; `tune` registers one, or pass a model"
+        f"no version of {study.registered_model!r} is registered yet; `tune` registers one, "
+        "or pass a model"
     )

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shlex
 import shutil
 import signal
 import tempfile
@@ -17,16 +18,27 @@ from typing import TYPE_CHECKING
 
 import tuning
 from tuning.driver import Driver, StopSignal
-from tuning.errors import InterruptedStudyError
+from tuning.errors import BadInputError, InterruptedStudyError
 from tuning.executors.local import LocalExecutor
-from tuning.plan import Plan, compile_cache, for_data, make_task, use_backend
+from tuning.plan import (
+    Plan,
+    apply_options,
+    choose_backend,
+    compile_cache,
+    for_data,
+    make_task,
+    resumed,
+    use_backend,
+)
 from tuning.progress import Progress
 from tuning.protocols import DataInfo, Task
-from tuning.study import Study
+from tuning.study import Study, load_study
 from tuning.tracking import names
 from tuning.tracking.mlflow_tracker import MlflowTracker, dataset_inputs
-from tuning.tracking.record import write_head
+from tuning.tracking.record import StudyRecord, write_head
+from tuning.tracking.resume import check_same, check_same_data, find_study, reopen
 from tuning.tracking.store import Parent, open_parent, open_store
+from tuning.trial import Phase, TrialRecord
 from tuning.worker import WorkerSpec
 
 if TYPE_CHECKING:
@@ -51,11 +63,24 @@ class Session:
     executor: LocalExecutor
     driver: Driver
     progress: Progress
+    record: StudyRecord | None = None
+
+    def earlier(self, *phases: Phase, searcher: str | None = None) -> list[TrialRecord]:
+        """The trials of an earlier run of this study; none if it is new."""
+        found = self.record.in_phase(*phases) if self.record else []
+        return [r for r in found if searcher is None or r.trial.searcher == searcher]
 
 
 @contextmanager
-def open_session(plan: Plan) -> Iterator[Session]:
+def open_session(plan: Plan, kind: str = names.TUNE) -> Iterator[Session]:
     """Opens everything that a study needs; closes it and ends the parent run, whatever happens.
+
+    Args:
+        plan: What to do.
+        kind: ``tune`` or ``baseline``.
+
+    Yields:
+        The open session.
 
     Raises:
         BadInputError: The data or the store cannot be had.
@@ -63,10 +88,19 @@ def open_session(plan: Plan) -> Iterator[Session]:
     stop = StopSignal()
     with ExitStack() as stack:
         stack.enter_context(_signals(stop))
+        client: MlflowClient | None = None
+        record: StudyRecord | None = None
+        if plan.options.resume:
+            client = open_store(plan.tracking_uri)
+            record = find_study(client, plan.options.resume, plan.study.name)
+            plan = _as_begun(plan, record)
+            stack.enter_context(_alone(plan, record.run_id))
         use_backend(plan)
         task = make_task(plan)
         data = task.prepare()
-        study = for_data(plan, data)
+        if record is not None:
+            check_same_data(record, data)
+        study = plan.study if record is not None else for_data(plan, data)
         progress = Progress(study.objective)
         if data.warning:
             progress.say(f"\n*** {data.warning} ***\n")
@@ -75,12 +109,25 @@ def open_session(plan: Plan) -> Iterator[Session]:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         executor = LocalExecutor(_worker_spec(plan, study, task, folder), plan.options.workers)
         stack.callback(executor.close)
-        client = open_store(plan.tracking_uri)
-        parent = open_parent(client, study.name, os.environ)  # type: ignore[arg-type]
+        client = client or open_store(plan.tracking_uri)
+        parent = open_parent(client, study.name, os.environ, record.run_id if record else "")
         try:
-            _begin(client, parent, plan, study, data)
-            tracker = MlflowTracker(client, parent.experiment_id, parent.run_id, study, data)
+            if record is None:
+                stack.enter_context(_alone(plan, parent.run_id))
+            _begin(client, parent, plan, study, data, kind, begun=record is not None)
+            tracker = MlflowTracker(
+                client,
+                parent.experiment_id,
+                parent.run_id,
+                study,
+                data,
+                # What is trained after that would be lost.
+                on_failure=lambda: setattr(stop, "level", 2),
+            )
             stack.callback(tracker.close)
+            if record is not None:
+                reopen(client, record)
+                tracker.restore(record.trials)
             driver = Driver(
                 executor,
                 [tracker, progress],
@@ -89,7 +136,17 @@ def open_session(plan: Plan) -> Iterator[Session]:
                 stop=stop,
             )
             yield Session(
-                plan, study, task, data, client, parent, tracker, executor, driver, progress
+                plan=plan,
+                study=study,
+                task=task,
+                data=data,
+                client=client,
+                parent=parent,
+                tracker=tracker,
+                executor=executor,
+                driver=driver,
+                progress=progress,
+                record=record,
             )
             tracker.flush()
         except BaseException as error:
@@ -98,23 +155,72 @@ def open_session(plan: Plan) -> Iterator[Session]:
                 tracker.close()
             with suppress(Exception):
                 client.set_terminated(parent.run_id, "KILLED" if interrupted else "FAILED")
+            if kind == names.TUNE:
+                study_file = shlex.quote(str(plan.options.study))
+                progress.say(
+                    "\nGo on with: mlflow run . -e tune "
+                    f"-P study={study_file} -P resume={parent.run_id}"
+                )
+            if isinstance(error, InterruptedStudyError):
+                tracker.raise_error()
             raise
         client.set_terminated(parent.run_id, "FINISHED")
 
 
+@contextmanager
+def _alone(plan: Plan, run_id: str) -> Iterator[None]:
+    """Holds the study's lock on this machine: two drivers would train the same trials."""
+    from filelock import FileLock, Timeout
+
+    plan.options.cache_dir.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(plan.options.cache_dir.absolute() / f"run-{run_id}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise BadInputError(f"resume: the study of run {run_id} is still running") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _as_begun(plan: Plan, record: StudyRecord) -> Plan:
+    study = apply_options(record.study, plan.options)
+    file = load_study(plan.options.study).for_dataset(record.data.label)
+    check_same(record, file, study, plan.options.allow_change)
+    backend = record.tags.get(names.BACKEND, plan.backend)
+    if plan.options.backend not in ("auto", backend):
+        raise BadInputError(
+            f"backend: run {record.run_id} began with {backend}; got {plan.options.backend!r}"
+        )
+    dataset = record.tags.get(names.DATASET_OPTION, plan.options.dataset)
+    return resumed(plan, study, dataset, choose_backend(backend))
+
+
 def _begin(
-    client: "MlflowClient", parent: Parent, plan: Plan, study: Study, data: DataInfo
+    client: "MlflowClient",
+    parent: Parent,
+    plan: Plan,
+    study: Study,
+    data: DataInfo,
+    kind: str,
+    begun: bool,
 ) -> None:
     client.update_run(parent.run_id, name=f"{study.name} on {data.label}")
     tags = {
         names.STUDY: study.name,
+        names.KIND: kind,
         names.DATASET: data.label,
         names.DATASET_DIGEST: data.digest,
         names.BACKEND: plan.backend,
         names.SEED: str(study.seed),
         names.VERSION: tuning.__version__,
-        names.COMMAND: plan.options.command,
     }
+    if not begun:
+        tags |= {
+            names.COMMAND: plan.options.command,
+            names.DATASET_OPTION: plan.options.dataset,
+        }
     for key, value in tags.items():
         client.set_tag(parent.run_id, key, value)
     write_head(client, parent.run_id, study, data)
@@ -159,10 +265,10 @@ def _signals(stop: StopSignal) -> Iterator[None]:
             return
         asked_at = now
         stop.level = stop.level + 1 if number == signal.SIGINT else 2
+        if not stop.in_loop or stop.level > 2:
+            raise KeyboardInterrupt
         if stop.level == 1:
             print("\nStopping after the running epochs; again to stop now.", flush=True)
-        elif stop.level > 2:
-            raise KeyboardInterrupt
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -69,7 +69,7 @@ class Compare(_Strict):
 
 
 class Profile(_Strict):
-    """What differs on one data set, by its label: a smaller budget on generated data, say."""
+    """What differs on one data set, by its label: fewer trials on generated data, say."""
 
     budget: Budget | None = None
     confirm: Confirm | None = None
@@ -152,7 +152,11 @@ class Study(_Strict):
         profile = self.profiles.get(label)
         if profile is None:
             return self
-        changes = {name: getattr(profile, name) for name in profile.model_fields_set}
+        changes = {}
+        for name in profile.model_fields_set:
+            section: BaseModel = getattr(profile, name)
+            said = section.model_dump(include=section.model_fields_set)
+            changes[name] = getattr(self, name).model_copy(update=said)
         return self.model_copy(update=changes)
 
     def override(

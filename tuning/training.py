@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuning.errors import InfeasibleError
+from tuning.errors import FatalTrialError
 from tuning.protocols import Examples, Task
 from tuning.study import Objective
 from tuning.trial import (
@@ -52,11 +52,12 @@ def train(
         folder: An empty folder for the model and the checkpoint.
 
     Returns:
-        A completed or pruned result, with the model of the best epoch; a failed one if the
-        training diverged.
+        A completed result with the model of the best epoch, a pruned one without, or a failed
+        one if the training diverged.
 
     Raises:
         InfeasibleError: The task cannot build this model.
+        FatalTrialError: Keras does not report the objective.
         Exception: Whatever else the task or Keras raises.
     """
     started = time.monotonic()
@@ -89,8 +90,9 @@ def train(
     artifacts: dict[str, str] = {}
     if trial.keep_checkpoint:
         artifacts["checkpoint"] = str(_save_checkpoint(model, recorder.last_step, folder))
-    model.set_weights(recorder.best_weights)
-    artifacts |= _save_model(model, folder)
+    if not recorder.stopped:
+        model.set_weights(recorder.best_weights)
+        artifacts |= _save_model(model, folder)
     return TrialResult(
         state=TrialState.PRUNED if recorder.stopped else TrialState.COMPLETED,
         value=recorder.best_value,
@@ -187,7 +189,7 @@ def _objective_of(metrics: Mapping[str, float], objective: Objective) -> float:
         return metrics[objective.metric]
     except KeyError:
         # A wrong name is the study's mistake: no other trial can do better.
-        raise InfeasibleError(
+        raise FatalTrialError(
             f"the objective {objective.metric!r} is not among the metrics that Keras reports: "
             f"{', '.join(sorted(metrics))}"
         ) from None

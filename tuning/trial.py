@@ -33,8 +33,8 @@ class FailureKind(StrEnum):
     """Why a trial failed, which decides what the driver does next.
 
     ``INFEASIBLE``: these params cannot make a model; no retry. ``WORKER_LOST``: the process died;
-    retried with the same seed. ``ERROR``: an exception in user code; the study's policy decides.
-    ``FATAL``: no trial can succeed; the study stops.
+    retried with the same seed. ``ERROR``: an exception in user code; no retry, and many in a row
+    stop the study. ``FATAL``: no trial can succeed; the study stops.
     """
 
     INFEASIBLE = "infeasible"
@@ -174,12 +174,23 @@ class TrialResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRecord:
-    """A trial with its end: what a resumed study and the report read back from MLflow."""
+    """A trial with its end: what a resumed study and the report read back from MLflow.
+
+    Attributes:
+        trial: The trial.
+        result: Its end; interrupted if it has none, and then it is trained again on a resume.
+        run_id: Its MLflow run.
+        model_id: Its logged model, or empty.
+        started_ms: When it was proposed, Unix time in milliseconds.
+        ended_ms: When its end was told; 0 if it has none.
+    """
 
     trial: Trial
     result: TrialResult
     run_id: str = ""
     model_id: str = ""
+    started_ms: int = 0
+    ended_ms: int = 0
 
 
 def trial_name(searcher: str, number: int) -> str:

@@ -66,7 +66,6 @@ def ask(searcher: Searcher, number: int) -> Proposal:
 class SearcherContract:
     """Inherit, and define the fixture ``make`` (``space``, ``first``, ``seed``)."""
 
-    restores = True
     repeats_configurations = False
 
     @pytest.fixture
@@ -137,9 +136,32 @@ class SearcherContract:
             histories.append(history)
         assert histories[0] == histories[1]
 
+    def test_an_interrupted_trial_is_restored_as_running(self, make: MakeSearcher) -> None:
+        searcher = make()
+        records: list[TrialRecord] = []
+        for number in range(4):
+            proposal = ask(searcher, number)
+            trial = make_trial(f"x-{number:03d}", number=number, params=proposal.params)
+            result = make_result((), TrialState.INTERRUPTED)
+            if number % 2:
+                result = play(searcher, number, proposal)
+            started = 10 * number
+            records.append(
+                TrialRecord(trial=trial, result=result, started_ms=started, ended_ms=started + 5)
+            )
+        restored = make()
+        restored.restore(records)
+        for number in (0, 2):
+            play(restored, number, Proposal(params=records[number].trial.params))
+        if not self.repeats_configurations:
+            proposal = ask(restored, 4)
+            assert config_hash(proposal.params) not in {
+                config_hash(record.trial.params) for record in records
+            }
+
     def test_after_a_restore_nothing_is_repeated(self, make: MakeSearcher) -> None:
-        if not self.restores:
-            pytest.skip("this searcher cannot be restored, and says so")
+        if self.repeats_configurations:
+            pytest.skip("this searcher trains a configuration further")
         searcher = make()
         records: list[TrialRecord] = []
         for number in range(6):

@@ -13,7 +13,7 @@ import pytest
 
 from tests.factories import make_trial
 from tests.toy_task import ToyTask
-from tuning.errors import InfeasibleError
+from tuning.errors import FatalTrialError, InfeasibleError
 from tuning.study import Objective
 from tuning.trial import CONTINUE, Decision, FailureKind, Measurement, Trial, TrialState
 
@@ -93,6 +93,7 @@ def test_a_decision_to_stop_prunes_at_that_epoch(fit: Any) -> None:
     result = fit(lambda m: Decision(stop=m.step == 2, reason="r" * (m.step == 2)))
     assert result.state is TrialState.PRUNED
     assert len(result.measurements) == 2
+    assert not result.artifacts, "nobody wants the model of a pruned trial"
 
 
 def test_to_stop_at_the_last_epoch_is_to_complete(fit: Any) -> None:
@@ -127,7 +128,7 @@ def test_an_unknown_objective_is_named(tmp_path: Path) -> None:
     from tuning.training import train
 
     task = ToyTask()
-    with pytest.raises(InfeasibleError, match=r"'val_f1' is not among.*val_accuracy"):
+    with pytest.raises(FatalTrialError, match=r"'val_f1' is not among.*val_accuracy"):
         train(
             task,
             task.load("search"),

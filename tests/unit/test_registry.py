@@ -1,6 +1,5 @@
 """The gate, and what promoting does to the registry."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +13,7 @@ from tuning.registry import (
     GATE,
     GATE_REASONS,
     PARENT_RUN,
+    TEST_ACCURACY,
     decide_gate,
     find_version,
     promote,
@@ -24,7 +24,11 @@ from tuning.tracking import names
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-BETTER = {names.VERDICT: "better", names.DATASET_DIGEST: "d"}
+BETTER = {
+    names.VERDICT: "better",
+    names.DATASET_DIGEST: "d",
+    TEST_ACCURACY: "0.9",
+}
 
 
 @pytest.mark.parametrize("verdict", ["inconclusive", "worse", "unknown", ""])
@@ -34,9 +38,16 @@ def test_only_better_passes(verdict: str) -> None:
     assert verdict in gate.reasons[0]
 
 
+def test_a_champion_must_be_surpassed() -> None:
+    assert decide_gate({**BETTER, TEST_ACCURACY: "0.91"}, BETTER).passed
+    for accuracy in ("0.9", "0.89"):
+        gate = decide_gate({**BETTER, TEST_ACCURACY: accuracy}, BETTER)
+        assert not gate.passed
+        assert f"its test accuracy {accuracy} is not above the champion's 0.9" in gate.reasons
+
+
 def test_better_passes_on_the_champions_data_only() -> None:
     assert decide_gate(BETTER, None).passed
-    assert decide_gate(BETTER, {names.DATASET_DIGEST: "d"}).passed
     gate = decide_gate(BETTER, {names.DATASET_DIGEST: "other"})
     assert not gate.passed
     assert "other data" in gate.reasons[0]
@@ -61,10 +72,11 @@ def add_version(client: "MlflowClient", tags: dict[str, str]) -> str:
     return str(version.version)
 
 
-def test_promotion_moves_the_alias_and_tells_why(client: "MlflowClient", tmp_path: Path) -> None:
-    first, second = add_version(client, BETTER), add_version(client, BETTER)
+def test_promotion_moves_the_alias_and_tells_why(client: "MlflowClient") -> None:
+    first = add_version(client, BETTER)
+    second = add_version(client, {**BETTER, TEST_ACCURACY: "0.95"})
     for version in (first, second):
-        promote(client, "toy", version, lock_folder=tmp_path, by="a test")
+        promote(client, "toy", version, by="a test")
         assert str(client.get_model_version_by_alias("toy", CHAMPION).version) == version
     tags = client.get_model_version("toy", second).tags
     assert tags[GATE].startswith("passed")
@@ -72,16 +84,23 @@ def test_promotion_moves_the_alias_and_tells_why(client: "MlflowClient", tmp_pat
     assert tags["tuning.replaces"] == first
 
 
-def test_a_refusal_changes_no_alias(client: "MlflowClient", tmp_path: Path) -> None:
+def test_a_refusal_changes_no_alias(client: "MlflowClient") -> None:
     champion = add_version(client, BETTER)
-    promote(client, "toy", champion, lock_folder=tmp_path, by="a test")
+    promote(client, "toy", champion, by="a test")
     worse = add_version(client, {**BETTER, names.VERDICT: "worse"})
     with pytest.raises(PromotionRefusedError, match="its verdict is worse"):
-        promote(client, "toy", worse, lock_folder=tmp_path, by="a test")
+        promote(client, "toy", worse, by="a test")
     assert str(client.get_model_version_by_alias("toy", CHAMPION).version) == champion
     tags = client.get_model_version("toy", worse).tags
     assert tags[GATE].startswith("refused")
     assert "worse" in tags[GATE_REASONS]
+
+
+def test_promoting_the_champion_again_changes_nothing(client: "MlflowClient") -> None:
+    version = add_version(client, BETTER)
+    for _ in range(2):
+        assert promote(client, "toy", version, by="a test").passed
+    assert "tuning.replaces" not in client.get_model_version("toy", version).tags
 
 
 def test_what_to_promote_can_be_named_in_four_ways(client: "MlflowClient") -> None:
@@ -101,6 +120,6 @@ def test_what_is_not_registered_is_named(client: "MlflowClient", target: str | N
         find_version(client, target, "toy")
 
 
-def test_a_missing_version_is_named(client: "MlflowClient", tmp_path: Path) -> None:
+def test_a_missing_version_is_named(client: "MlflowClient") -> None:
     with pytest.raises(BadInputError, match="no version '9' of 'toy'"):
-        promote(client, "toy", "9", lock_folder=tmp_path, by="a test")
+        promote(client, "toy", "9", by="a test")

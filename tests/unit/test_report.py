@@ -33,6 +33,7 @@ def repeats(
                 f"{prefix}{label}-seed{number}",
                 number=number - 1,
                 phase=phase,
+                seed=number,
                 searcher=phase.value,
                 params=params,
                 tags={names.CANDIDATE: label},
@@ -105,6 +106,28 @@ def test_the_winner_is_chosen_on_validation_not_on_test() -> None:
     comparison = compare(make_record({"optuna-002": 0.70, "optuna-006": 0.99}))
     assert comparison.best is not None
     assert comparison.best.label == "optuna-002"
+
+
+def test_a_candidate_that_failed_with_a_seed_cannot_win() -> None:
+    record = make_record({})
+    without = tuple(t for t in record.trials if t.trial.name != "confirm-optuna-002-seed2")
+    comparison = compare(make_record({}, trials=without))
+    assert comparison.best is not None
+    assert comparison.best.label == "optuna-006"
+
+
+def test_pairs_have_the_same_seed() -> None:
+    record = make_record({"baseline": 0.8, "optuna-002": 0.9})
+    without = tuple(t for t in record.trials if t.trial.name != "baseline-seed1")
+    comparison = compare(make_record({}, trials=without, predictions=record.predictions))
+    assert record.predictions is not None
+    truth = record.predictions.labels == 1
+    expected = [
+        np.mean((record.predictions.probabilities[name] >= 0.5) == truth)
+        for name in ("baseline-seed2", "confirm-optuna-002-seed2")
+    ]
+    assert comparison.mcnemar is not None
+    assert comparison.mcnemar.difference == pytest.approx(expected[1] - expected[0])
 
 
 def test_arms_have_their_seeds_and_roles() -> None:
@@ -194,7 +217,8 @@ def test_what_users_name_cannot_run_in_the_report(tmp_path: Path) -> None:
 def test_one_seed_gives_no_interval_and_valid_json(tmp_path: Path) -> None:
     record = make_record({"baseline": 0.8, "optuna-002": 0.9})
     one = tuple(t for t in record.trials if not t.trial.name.endswith(("seed2", "seed3")))
-    comparison, document = written(make_record({}, trials=one), tmp_path)
+    study = make_study(confirm={"seeds": 1, "top_k": 2})
+    comparison, document = written(make_record({}, trials=one, study=study), tmp_path)
     assert comparison.verdict is Verdict.INCONCLUSIVE
     assert "use two or more" in comparison.why
     assert document["gain"]["low"] is None

@@ -128,6 +128,14 @@ def test_probability_of_improvement() -> None:
     assert 0 <= low <= estimate <= high <= 1
 
 
+def test_three_wins_of_three_are_not_certainty() -> None:
+    estimate, low, high = probability_of_improvement(np.zeros(3), np.ones(3))
+    expected = scipy_stats.binomtest(3, 3).proportion_ci(method="exact")
+    assert (estimate, high) == (1, 1)
+    assert low == pytest.approx(expected.low) == pytest.approx(0.292, abs=1e-3)
+    assert probability_of_improvement(np.ones(3), np.zeros(3))[:2] == (0, 0)
+
+
 def test_what_can_be_detected_shrinks_with_seeds() -> None:
     random = np.random.default_rng(9)
     sizes = []

@@ -91,8 +91,9 @@ def test_the_command_line_overrides_the_budget() -> None:
 
 
 def test_a_profile_applies_to_its_data_only() -> None:
-    study = make_study(profiles={"small": {"budget": {"trials": 1, "epochs": 1}}})
-    assert study.for_dataset("small").budget.trials == 1
+    study = make_study(profiles={"small": {"budget": {"trials": 1}}})
+    small = study.for_dataset("small").budget
+    assert (small.trials, small.epochs) == (1, study.budget.epochs)
     assert study.for_dataset("other").budget.trials == yaml.safe_load(STUDY)["budget"]["trials"]
 
 

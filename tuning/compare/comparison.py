@@ -33,7 +33,8 @@ class ConfirmedArm:
         label: ``baseline``, a reference's name, or the search trial that proposed it.
         role: ``baseline``, ``reference`` or ``candidate``.
         params: The configuration.
-        trials: Its trials, by seed.
+        trials: Its completed trials, by seed.
+        seeds: Their seeds.
         search_value: The objective in the search, for a candidate.
         validation: Best objective, by seed.
         test_accuracy: By seed; empty before the test split was read.
@@ -46,6 +47,7 @@ class ConfirmedArm:
     role: str
     params: dict[str, ParamValue]
     trials: list[str]
+    seeds: list[int]
     search_value: float | None
     validation: list[float]
     test_accuracy: list[float]
@@ -161,10 +163,14 @@ def compare(record: StudyRecord) -> Comparison:
 
 
 def choose_winner(study: Study, candidates: Sequence[ConfirmedArm]) -> ConfirmedArm | None:
-    """The candidate with the best mean on validation; the test split has no say."""
-    if not candidates:
+    """The candidate with the best mean on validation; the test split has no say.
+
+    One that failed with some of the seeds cannot win: its lucky seeds would speak for it.
+    """
+    whole = [arm for arm in candidates if len(arm.trials) == study.confirm.seeds]
+    if not whole:
         return None
-    return min(candidates, key=lambda arm: study.objective.key(arm.mean_validation))
+    return min(whole, key=lambda arm: study.objective.key(arm.mean_validation))
 
 
 def confirmed_arms(record: StudyRecord) -> list[ConfirmedArm]:
@@ -199,6 +205,7 @@ def _arm(
         role=role,
         params=record.study.searched(trials[0].trial.params),
         trials=[trial.trial.name for trial in trials],
+        seeds=[trial.trial.seed for trial in trials],
         search_value=origin.result.value if origin else None,
         validation=[t.result.value for t in trials if t.result.value is not None],
         test_accuracy=[score["test_accuracy"] for score in measured],
@@ -215,13 +222,20 @@ def _judge(
     if predictions is None or not (baseline.test_accuracy and best.test_accuracy):
         return None
     first, second = _right(predictions, baseline.trials), _right(predictions, best.trials)
-    pairs = min(len(baseline.trials), len(best.trials))
+    pairs = [
+        (baseline.seeds.index(seed), best.seeds.index(seed))
+        for seed in baseline.seeds
+        if seed in best.seeds
+    ]
+    if not pairs:
+        return None
+    ours, theirs = map(list, zip(*pairs, strict=True))
     return (
         gain(first, second, record.study.compare.confidence),
         # The first seed, chosen before anything was seen; never the luckiest.
-        mcnemar(first[0], second[0]),
+        mcnemar(first[ours[0]], second[theirs[0]]),
         probability_of_improvement(
-            np.array(baseline.test_accuracy[:pairs]), np.array(best.test_accuracy[:pairs])
+            np.array(baseline.test_accuracy)[ours], np.array(best.test_accuracy)[theirs]
         ),
     )
 
@@ -233,7 +247,7 @@ def _right(predictions: Predictions, trials: Sequence[str]) -> np.ndarray:
 
 def _conclude(study: Study, best: ConfirmedArm | None, found: Gain | None) -> tuple[Verdict, str]:
     if best is None:
-        return Verdict.INCONCLUSIVE, "the search left no candidate other than the baseline"
+        return Verdict.INCONCLUSIVE, "no candidate other than the baseline was confirmed"
     if found is None:
         return Verdict.INCONCLUSIVE, "the test split was not read"
     verdict = decide(found, study.compare.min_gain)

@@ -102,7 +102,6 @@ def _render(template: str, context: dict[str, Any]) -> str:
     )
     environment.filters.update(
         points=points,
-        percent=lambda share: f"{100 * share:.2f}%",
         table=markdown_table,
     )
     return environment.get_template(f"{template}.j2").render(context)
@@ -138,11 +137,11 @@ def _context(record: StudyRecord, comparison: Comparison) -> dict[str, Any]:
 
 def _arm_row(arm: ConfirmedArm, comparison: Comparison) -> list[str]:
     chosen = comparison.best is not None and arm.label == comparison.best.label
-    search = f"{100 * arm.search_value:.2f}" if arm.search_value is not None else "–"
+    search = f"{arm.search_value:.4f}" if arm.search_value is not None else "–"
     return [
         f"{arm.label} (chosen)" if chosen else arm.label,
         search,
-        f"{100 * arm.mean_validation:.2f}",
+        f"{arm.mean_validation:.4f}",
         f"{100 * arm.mean_test:.2f}" if arm.test_accuracy else "–",
         f"{100 * arm.sd_test:.2f}" if len(arm.test_accuracy) > 1 else "–",
         f"{sum(arm.test_loss) / len(arm.test_loss):.4f}" if arm.test_loss else "–",
@@ -155,7 +154,7 @@ def _seed_rows(arms: Sequence[ConfirmedArm]) -> list[list[str]]:
     return [
         [
             name,
-            f"{100 * arm.validation[index]:.2f}",
+            f"{arm.validation[index]:.4f}",
             f"{100 * arm.test_accuracy[index]:.2f}" if index < len(arm.test_accuracy) else "–",
         ]
         for arm in arms

@@ -37,6 +37,7 @@ class _Slot:
     measurements: tuple[Measurement, ...] = ()
     cancelled: str = ""
     dead: bool = False
+    first_memory_mb: float = 0.0
 
 
 class LocalExecutor:
@@ -46,7 +47,8 @@ class LocalExecutor:
         spec: What every worker is told.
         workers: How many; 0 means one for each core that this process may use.
         memory_limit_mb: A worker that holds more than this after a trial is replaced, so that what
-            Keras does not free cannot add up; 0 means an equal share of half the memory.
+            Keras does not free cannot add up; 0 means an equal share of half the memory, but no
+            less than twice what the worker held after its first trial.
         target: The worker's main function.
     """
 
@@ -62,7 +64,8 @@ class LocalExecutor:
         self._context = multiprocessing.get_context("spawn")
         cores = available_cores()
         count = workers or len(cores)
-        self._memory_limit_mb = memory_limit_mb or _memory_share_mb(count)
+        self._memory_limit_mb = memory_limit_mb
+        self._memory_share_mb = _memory_share_mb(count)
         # More workers than cores share them, so pinning would only hinder the scheduler.
         pinned: list[int | None] = [*cores[:count]] if count <= len(cores) else [None] * count
         self._slots: list[_Slot] = []
@@ -172,7 +175,9 @@ class LocalExecutor:
                 return [Measured(name=name, attempt=attempt, measurement=measurement)]
             case Done(name, attempt, result, memory_mb):
                 slot.trial = None
-                if memory_mb > self._memory_limit_mb:
+                slot.first_memory_mb = slot.first_memory_mb or memory_mb
+                share = max(self._memory_share_mb, 2 * slot.first_memory_mb)
+                if memory_mb > (self._memory_limit_mb or share):
                     self._replace(slot)
                 worker_name = f"local-{self._slots.index(slot)}"
                 return [
@@ -198,7 +203,8 @@ class LocalExecutor:
             slot.process.kill()
             slot.process.join()
         new = self._start(slot.core)
-        slot.process, slot.connection, slot.dead = new.process, new.connection, False
+        slot.process, slot.connection = new.process, new.connection
+        slot.dead, slot.first_memory_mb = False, 0.0
 
     def _slot_of(self, name: str) -> _Slot | None:
         return next((s for s in self._slots if s.trial is not None and s.trial.name == name), None)

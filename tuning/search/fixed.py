@@ -25,6 +25,6 @@ class FixedSearcher:
         """Learns nothing."""
 
     def restore(self, records: Iterable[TrialRecord]) -> None:
-        """Leaves out what has been trained."""
+        """Leaves out what has been trained, or is about to be trained again."""
         done = {record.trial.name for record in records}
         self._proposals = [p for p in self._proposals if p.name is None or p.name not in done]

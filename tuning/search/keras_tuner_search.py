@@ -5,12 +5,13 @@ leave its lock held, and any other thread would then wait for ever.
 """
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from tuning.errors import BadInputError
 from tuning.protocols import NoProposal
+from tuning.seeds import derive_seed
 from tuning.space import Choice, FloatRange, IntRange, SearchSpace
 from tuning.study import Objective
 from tuning.trial import (
@@ -63,15 +64,19 @@ class KerasTunerSearcher:
         self.name = name
         self._space = space
         self._objective = objective
+        self._seed = seed
         self._multi_fidelity = oracle == "hyperband"
         with _quiet():
             self._oracle = _make_oracle(oracle, space, objective, seed, first, epochs, trials)
         self._running: dict[int, Any] = {}
         self._number_of: dict[str, int] = {}
         self._values: dict[str, float | None] = {}
+        self._without_value: set[str] = set()
 
     def ask(self, number: int) -> Proposal | NoProposal:
         """Creates a trial in the oracle."""
+        if not self._multi_fidelity and len(self._values) >= self._space.size():
+            return NoProposal.EXHAUSTED
         for _ in range(MAX_REPEATS):
             with _quiet():
                 trial = self._oracle.create_trial(f"trial-{number}")
@@ -90,7 +95,7 @@ class KerasTunerSearcher:
             # Bayesian optimisation repeats itself; what is known needs no training.
             known = self._values[key]
             self._end(trial, known)
-            if known is None:
+            if known is None and key not in self._without_value:
                 return NoProposal.WAIT
         return NoProposal.EXHAUSTED
 
@@ -109,23 +114,59 @@ class KerasTunerSearcher:
         trial = self._running.pop(number)
         ended_well = result.state in (TrialState.COMPLETED, TrialState.PRUNED)
         value = result.value if ended_well else None
-        self._values[config_hash(self._config(trial))] = value
+        key = config_hash(self._config(trial))
+        self._values[key] = value
+        if value is None:
+            self._without_value.add(key)
         self._end(trial, value)
 
     def restore(self, records: Iterable[TrialRecord]) -> None:
-        """Feeds the finished trials to the oracle.
+        """Feeds the trials of an earlier run to the oracle.
 
         Raises:
-            BadInputError: The oracle is ``hyperband``, whose brackets cannot be rebuilt so.
+            BadInputError: Hyperband would now choose other trials than were trained, so that its
+                brackets cannot be rebuilt.
         """
         records = sorted(records, key=lambda record: record.trial.number)
-        if self._multi_fidelity and records:
-            raise BadInputError("keras_tuner:hyperband cannot go on with trials of an earlier run")
+        if self._multi_fidelity:
+            self._replay(records)
+            return
         for record in records:
             number = record.trial.number
-            params = {n: v for n, v in record.trial.params.items() if n in self._space.names}
-            self._running[number] = self._adopt(params)
-            self.tell(number, record.result)
+            self._running[number] = self._adopt(number, self._searched(record))
+            if record.result.state is not TrialState.INTERRUPTED:
+                self.tell(number, record.result)
+        # From its old seed the oracle would draw what it drew before, and give up.
+        self._oracle._seed_state = derive_seed(self._seed, "restored", len(records))
+
+    def _replay(self, records: Sequence[TrialRecord]) -> None:
+        """Asks and tells again, in the order in which it was done: brackets depend on it."""
+        events: list[tuple[int, int, TrialRecord]] = []
+        for record in records:
+            events.append((record.started_ms, 1, record))
+            if record.result.state is not TrialState.INTERRUPTED:
+                events.append((record.ended_ms, 0, record))
+        events.sort(key=lambda event: (event[0], event[1], event[2].trial.number))
+        for _, starts, record in events:
+            number = record.trial.number
+            if not starts:
+                self._report_again(number, record.result)
+                self.tell(number, record.result)
+                continue
+            proposal = self.ask(number)
+            if not isinstance(proposal, Proposal) or proposal.params != self._searched(record):
+                raise BadInputError(
+                    f"{record.trial.name}: keras_tuner:hyperband would now choose another trial, "
+                    "so this study cannot be resumed"
+                )
+
+    def _report_again(self, number: int, result: TrialResult) -> None:
+        for measurement in result.measurements:
+            if self._objective.metric in measurement.metrics:
+                self.report(number, measurement)
+
+    def _searched(self, record: TrialRecord) -> dict[str, ParamValue]:
+        return {n: v for n, v in record.trial.params.items() if n in self._space.names}
 
     def _config(self, trial: Any) -> dict[str, ParamValue]:
         config: dict[str, Any] = {}
@@ -139,7 +180,7 @@ class KerasTunerSearcher:
             config[name] = value
         return self._space.canonical(config)
 
-    def _adopt(self, params: Params) -> Any:
+    def _adopt(self, number: int, params: Params) -> Any:
         from keras_tuner.src.engine.trial import Trial
 
         oracle = self._oracle
@@ -147,10 +188,12 @@ class KerasTunerSearcher:
         hyperparameters = oracle.get_space()
         hyperparameters.values = dict(params)
         trial = Trial(hyperparameters, trial_id=trial_id, status="RUNNING")
-        oracle.trials[trial_id] = trial
+        oracle.trials[trial_id] = oracle.ongoing_trials[f"trial-{number}"] = trial
         oracle.start_order.append(trial_id)
         oracle.forget_first()
         oracle._record_values(trial)
+        self._number_of[trial_id] = number
+        self._values[config_hash(params)] = None
         return trial
 
     def _end(self, trial: Any, value: float | None) -> None:
@@ -216,12 +259,16 @@ def _make_oracle(
                 "num_initial_points": min(3 * len(space.names), max(3, trials // 3)),
             },
         ),
-        "hyperband": (kt.oracles.HyperbandOracle, {"max_epochs": epochs, "factor": 3}),
+        "hyperband": (
+            kt.oracles.HyperbandOracle,
+            {"max_epochs": epochs, "factor": 3, "hyperband_iterations": NEVER},
+        ),
         "random": (kt.oracles.RandomSearchOracle, {"max_trials": NEVER}),
         "grid": (kt.oracles.GridSearchOracle, {"max_trials": NEVER}),
     }
     base, options = classes[oracle]
-    made = type(f"AskTell{base.__name__}", (_AskTell, base), {})(**common, **options)
+    mixed = (_NoRepeats, _AskTell, base) if oracle == "bayesian" else (_AskTell, base)
+    made = type(f"AskTell{base.__name__}", mixed, {})(**common, **options)
     made.verbose = 0
     made.first = dict(first)
     return made
@@ -251,6 +298,18 @@ class _AskTell:
             values, self.first = self.first, None
             return values
         return super()._random_values()  # type: ignore[misc]
+
+
+class _NoRepeats:
+    """Mixed into Bayesian optimisation, which proposes its optimum again and again."""
+
+    def populate_space(self, trial_id: str) -> Any:
+        """Draws at random where the optimum is known already."""
+        answer: dict[str, Any] = super().populate_space(trial_id)  # type: ignore[misc]
+        values = answer.get("values")
+        if values is not None and self._duplicate(values):  # type: ignore[attr-defined]
+            return self._random_populate_space()  # type: ignore[attr-defined]
+        return answer
 
 
 def _hyperparameters(space: SearchSpace) -> Any:

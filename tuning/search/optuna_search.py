@@ -120,8 +120,14 @@ class OptunaSearcher:
         for record in sorted(records, key=lambda record: record.trial.number):
             params = {n: v for n, v in record.trial.params.items() if n in self._space.names}
             self._seen.add(config_hash(params))
-            frozen = frozen_trial(self._space, self._objective, params, record.result)
-            self._study.add_trial(frozen)
+            if record.result.state is TrialState.INTERRUPTED:
+                self._study.enqueue_trial(params)
+                trial = self._study.ask()
+                _suggest(trial, self._space)
+                self._trials[record.trial.number] = trial
+            else:
+                frozen = frozen_trial(self._space, self._objective, params, record.result)
+                self._study.add_trial(frozen)
             restored += 1
         seed = derive_seed(self._seed, "sampler", restored)
         self._study.sampler = self._make_sampler(seed)

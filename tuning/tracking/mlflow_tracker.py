@@ -9,7 +9,8 @@ import queue
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from tuning.protocols import DataInfo
 from tuning.study import Study
 from tuning.tracking import names
 from tuning.tracking.curves import draw_curves, write_history
-from tuning.trial import Measurement, Phase, Trial, TrialResult, TrialState
+from tuning.trial import Measurement, Phase, Trial, TrialRecord, TrialResult, TrialState
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -54,6 +55,8 @@ class MlflowTracker:
         parent_id: The parent run.
         study: The study.
         data: What it is trained on.
+        on_failure: Called once, from the tracker's thread, when it gives up: what is trained after
+            that is not recorded.
         outage_s: How long one call is tried again before the tracker gives up.
         sleep: Waits a number of seconds.
     """
@@ -66,6 +69,7 @@ class MlflowTracker:
         study: Study,
         data: DataInfo,
         *,
+        on_failure: Callable[[], None] = lambda: None,
         outage_s: float = OUTAGE_SECONDS,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -74,6 +78,7 @@ class MlflowTracker:
         self._parent_id = parent_id
         self._study = study
         self._data = data
+        self._on_failure = on_failure
         self._outage_s = outage_s
         self._sleep = sleep
         self._children: dict[str, _Child] = {}
@@ -83,6 +88,12 @@ class MlflowTracker:
         self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._work, name="tuning-tracker", daemon=True)
         self._thread.start()
+
+    def restore(self, records: Sequence[TrialRecord]) -> None:
+        """Learns what an earlier process wrote, so that "best so far" goes on from there."""
+        ended = [r for r in records if r.result.state is not TrialState.INTERRUPTED]
+        for record in sorted(ended, key=lambda record: record.ended_ms):
+            self._count_best(record.trial, record.result)
 
     def run_id(self, name: str) -> str:
         """The run of a trial; known once it was flushed."""
@@ -102,7 +113,8 @@ class MlflowTracker:
     def trial_finished(self, trial: Trial, result: TrialResult) -> None:
         """Logs what a trial left behind and closes its run."""
         now = _now_ms()
-        self._queue.put(lambda: self._finish(trial, result, now))
+        best = self._count_best(trial, result)
+        self._queue.put(lambda: self._finish(trial, result, best, now))
 
     def flush(self) -> None:
         """Blocks until everything told so far is in the store.
@@ -111,6 +123,10 @@ class MlflowTracker:
             TrackerError: The store stayed away.
         """
         self._queue.join()
+        self.raise_error()
+
+    def raise_error(self) -> None:
+        """Raises TrackerError if the tracker has given up."""
         if self._error is not None:
             raise TrackerError(
                 f"MLflow's store could not be written for {self._outage_s:g} s: {self._error}"
@@ -139,6 +155,7 @@ class MlflowTracker:
                 if waited + delay > self._outage_s or not _may_pass(error):
                     _log.error("MLflow's store cannot be written: %s", error)
                     self._error = error
+                    self._on_failure()
                     return None
                 _log.warning("MLflow's store does not answer (%s); again in %g s", error, delay)
                 self._sleep(delay)
@@ -148,22 +165,27 @@ class MlflowTracker:
         from mlflow.entities import Param
 
         if trial.name not in self._children:
-            run_id = self._find(trial.name) or self._create(trial, now)
-            self._children[trial.name] = _Child(run_id)
+            self._children[trial.name] = self._find(trial.name) or _Child(self._create(trial, now))
         run_id = self._children[trial.name].run_id
+        params = {**trial.params, "seed": trial.seed, "epochs": trial.epochs}
         self._client.set_tag(run_id, names.ATTEMPT, str(trial.attempt))
-        if trial.attempt == 0:
-            params = {**trial.params, "seed": trial.seed, "epochs": trial.epochs}
-            self._client.log_batch(run_id, params=[Param(k, str(v)) for k, v in params.items()])
-            self._client.log_inputs(run_id, datasets=dataset_inputs(self._data, "training"))
+        self._client.log_inputs(run_id, datasets=dataset_inputs(self._data, "training"))
+        # Last, for a run that has its params counts as a trial that can be resumed.
+        self._client.log_batch(run_id, params=[Param(k, str(v)) for k, v in params.items()])
 
-    def _find(self, name: str) -> str | None:
+    def _find(self, name: str) -> _Child | None:
+        """Finds the run of a trial that an earlier process, or a lost answer, has left behind."""
         runs = self._client.search_runs(
             [self._experiment_id],
             f"tags.`{names.PARENT}` = '{self._parent_id}' and tags.`{names.TRIAL}` = '{name}'",
             max_results=1,
         )
-        return runs[0].info.run_id if runs else None
+        if not runs:
+            return None
+        run_id, objective = runs[0].info.run_id, self._study.objective.metric
+        self._client.update_run(run_id, status="RUNNING")
+        known = self._client.get_metric_history(run_id, objective)
+        return _Child(run_id, last_step=max((metric.step for metric in known), default=0))
 
     def _create(self, trial: Trial, now: int) -> str:
         tags = {
@@ -197,28 +219,41 @@ class MlflowTracker:
             metrics=[Metric(key, value, now, step) for key, value in metrics.items()],
         )
 
-    def _finish(self, trial: Trial, result: TrialResult, now: int) -> None:
+    def _finish(
+        self, trial: Trial, result: TrialResult, best: tuple[int, float] | None, now: int
+    ) -> None:
         from mlflow.entities import RunTag
 
         child = self._children[trial.name]
         run_id = child.run_id
         self._log(trial.name, self._once(result), result.best_step or 0, now)
-        tags = {names.STATE: result.state.value, names.WORKER: result.worker}
-        if result.stop_reason:
-            tags[names.STOP_REASON] = result.stop_reason
+        tags = {
+            names.STATE: result.state.value,
+            names.WORKER: result.worker,
+            names.CONFIG: self._study.config_id(trial.params),
+            # Also where it is empty: an earlier attempt may have left a reason.
+            names.STOP_REASON: result.stop_reason,
+        }
         if result.failure is not None:
             tags[names.FAILURE] = f"{result.failure.kind.value}: {result.failure.message}"
-        if child.model_id is None:
-            child.model_id = self._log_model(run_id, trial, result)
+        with _one_trials_trouble(trial):
+            if child.model_id is None:
+                child.model_id = self._log_model(run_id, trial, result)
         if child.model_id is not None:
             tags[names.MODEL] = child.model_id
-        self._log_files(run_id, trial, result)
+        with _one_trials_trouble(trial):
+            self._log_files(run_id, trial, result)
         self._client.log_batch(
             run_id, tags=[RunTag(key, value[:MAX_TAG]) for key, value in tags.items()]
         )
         self._client.set_terminated(run_id, names.RUN_STATUS[result.state], end_time=now)
-        if trial.phase is Phase.SEARCH:
-            self._log_best_so_far(trial, result, now)
+        if best is not None:
+            ended, value = best
+            key = f"best_so_far/{trial.searcher}"
+            self._client.log_metric(self._parent_id, key, value, timestamp=now, step=ended)
+        for kind in ("model", "model_spec"):
+            if kind in result.artifacts:
+                Path(result.artifacts[kind]).unlink(missing_ok=True)
 
     def _once(self, result: TrialResult) -> dict[str, float]:
         metrics: dict[str, float] = {}
@@ -251,20 +286,29 @@ class MlflowTracker:
                 Path(folder, "failure.txt").write_text(text, "utf-8")
             self._client.log_artifacts(run_id, folder)
 
-    def _log_best_so_far(self, trial: Trial, result: TrialResult, now: int) -> None:
+    def _count_best(self, trial: Trial, result: TrialResult) -> tuple[int, float] | None:
+        """The searcher's ended trials and the best of them, once there is one."""
+        if trial.phase is not Phase.SEARCH:
+            return None
         searcher, objective = trial.searcher, self._study.objective
         self._ended[searcher] = self._ended.get(searcher, 0) + 1
         value = result.value if result.state is TrialState.COMPLETED else None
         if value is not None and objective.better(value, self._best.get(searcher)):
-            self._best[searcher] = value
-        if searcher in self._best:
-            self._client.log_metric(
-                self._parent_id,
-                f"best_so_far/{searcher}",
-                round(self._best[searcher], 6),
-                timestamp=now,
-                step=self._ended[searcher],
-            )
+            self._best[searcher] = round(value, 6)
+        if searcher not in self._best:
+            return None
+        return self._ended[searcher], self._best[searcher]
+
+
+@contextmanager
+def _one_trials_trouble(trial: Trial) -> Iterator[None]:
+    """Lets an outage through to be waited out; anything else costs this trial's files only."""
+    try:
+        yield
+    except Exception as error:
+        if _may_pass(error):
+            raise
+        _log.warning("%s: its files could not be logged: %s", trial.name, error)
 
 
 def dataset_inputs(data: DataInfo, context: str) -> list[Any]:

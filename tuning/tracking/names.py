@@ -20,14 +20,17 @@ WORKER = "tuning.worker"
 CANDIDATE = "tuning.candidate"
 
 STUDY = "tuning.study"
+KIND = "tuning.kind"
 DATASET = "tuning.dataset"
 DATASET_DIGEST = "tuning.dataset_digest"
 BACKEND = "tuning.backend"
 VERSION = "tuning.version"
 VERDICT = "tuning.verdict"
 COMMAND = "tuning.command"
+DATASET_OPTION = "tuning.dataset_option"
 
 BASELINE = "baseline"
+TUNE = "tune"
 
 RUN_STATUS = {
     TrialState.COMPLETED: "FINISHED",

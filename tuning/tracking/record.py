@@ -3,12 +3,13 @@
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuning.errors import BadInputError
 from tuning.protocols import DataInfo
+from tuning.space import Choice
 from tuning.study import Study, load_study
 from tuning.tracking import names
 from tuning.trial import (
@@ -56,7 +57,7 @@ class StudyRecord:
         data: What it was trained on.
         tags: Of the parent run.
         metrics: Of the parent run, the latest values.
-        trials: Every trial that has ended, in order of their start.
+        trials: Every trial, in order of their start; one without an end counts as interrupted.
         predictions: None until the test split was read.
         started_ms: Start of the parent run, Unix time in milliseconds.
     """
@@ -70,7 +71,6 @@ class StudyRecord:
     trials: tuple[TrialRecord, ...]
     predictions: Predictions | None
     started_ms: int
-    run_times_ms: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def in_phase(self, *phases: Phase) -> list[TrialRecord]:
         """The trials of the given phases."""
@@ -129,10 +129,6 @@ def read_record(client: "MlflowClient", run_id: str) -> StudyRecord:
         trials=tuple(_trial_record(client, run, study) for run in runs),
         predictions=predictions,
         started_ms=parent.info.start_time,
-        run_times_ms={
-            run.data.tags[names.TRIAL]: (run.info.start_time, run.info.end_time or 0)
-            for run in runs
-        },
     )
 
 
@@ -148,12 +144,11 @@ def _get_run(client: "MlflowClient", run_id: str) -> "Run":
 
 
 def _fetch(client: "MlflowClient", run_id: str, path: str, folder: str) -> Path | None:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return Path(client.download_artifacts(run_id, path, folder))
-    except (MlflowException, OSError):
+    # Asked first, so that an outage is an error and not the absence of the file.
+    inside = str(Path(path).parent) if "/" in path else None
+    if path not in {file.path for file in client.list_artifacts(run_id, inside)}:
         return None
+    return Path(client.download_artifacts(run_id, path, folder))
 
 
 def _read_predictions(file: Path) -> Predictions:
@@ -179,7 +174,8 @@ def _children(client: "MlflowClient", parent: "Run") -> list["Run"]:
             order_by=["attributes.start_time ASC"],
             page_token=token,
         )
-        runs += [run for run in page if names.STATE in run.data.tags]
+        # A run whose params were not written yet is of a trial that had hardly begun.
+        runs += [run for run in page if "epochs" in run.data.params]
         token = page.token
         if not token:
             return runs
@@ -203,25 +199,27 @@ def _trial_record(client: "MlflowClient", run: "Run", study: Study) -> TrialReco
         result=_result(client, run, study),
         run_id=run.info.run_id,
         model_id=tags.get(names.MODEL, ""),
+        started_ms=run.info.start_time,
+        ended_ms=run.info.end_time or 0,
     )
 
 
 def _params(logged: Mapping[str, str], study: Study) -> dict[str, ParamValue]:
     """Gives MLflow's strings their types back."""
-    import yaml
-
     searched = {name: logged[name] for name in study.space.names if name in logged}
     params: dict[str, ParamValue] = {}
     for name, text in searched.items():
         declared = study.space[name]
-        matches = [v for v in declared.grid() or () if str(v) == text]
-        params[name] = matches[0] if matches else declared.canonical(yaml.safe_load(text))
+        if isinstance(declared, Choice):
+            params[name] = next(value for value in declared.values if str(value) == text)
+        else:
+            params[name] = declared.canonical(float(text))
     return params | {name: value for name, value in study.fixed.items() if name in logged}
 
 
 def _result(client: "MlflowClient", run: "Run", study: Study) -> TrialResult:
     tags, metrics = run.data.tags, run.data.metrics
-    state = TrialState(tags[names.STATE])
+    state = TrialState(tags.get(names.STATE, TrialState.INTERRUPTED.value))
     failure = None
     if state is TrialState.FAILED:
         kind, _, message = tags.get(names.FAILURE, "error: unknown").partition(": ")

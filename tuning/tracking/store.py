@@ -3,7 +3,8 @@
 import logging
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,25 +53,23 @@ def open_store(uri: str) -> "MlflowClient":
     Raises:
         BadInputError: The store cannot be reached or used.
     """
-    # The tracker has a longer patience of its own, and says what it waits for.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     # With every model it complains of environments without pip, such as those that uv makes.
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
     import mlflow
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
-    client = mlflow.MlflowClient(uri, uri)
     try:
         if uri.startswith(_SQLITE):
-            _initialise(client, Path(uri.removeprefix(_SQLITE)))
-        else:
+            return _open_sqlite(uri, Path(uri.removeprefix(_SQLITE)))
+        client = mlflow.MlflowClient(uri, uri)
+        with _impatient():
             client.search_experiments(max_results=1)
-    except (MlflowException, OSError, sqlite3.Error) as error:
+    except (MlflowException, SQLAlchemyError, OSError, sqlite3.Error) as error:
         raise BadInputError(
             f"MLflow's store {uri} cannot be used: {error}. "
             "Set MLFLOW_TRACKING_URI to a running server or a writable sqlite:////path/mlflow.db"
@@ -78,7 +77,27 @@ def open_store(uri: str) -> "MlflowClient":
     return client
 
 
-def open_parent(client: "MlflowClient", experiment: str, env: dict[str, str]) -> Parent:
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Lets a wrong address fail within seconds; later, MLflow's own patience is welcome."""
+    name = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def open_parent(
+    client: "MlflowClient",
+    experiment: str,
+    env: MutableMapping[str, str],
+    resume: str = "",
+) -> Parent:
     """Takes over the run that ``mlflow run`` opened, or creates one in the study's experiment.
 
     Args:
@@ -86,9 +105,15 @@ def open_parent(client: "MlflowClient", experiment: str, env: dict[str, str]) ->
         experiment: Name of the experiment to create a run in.
         env: The environment, from which MLFLOW_RUN_ID is removed: while it is set, the first run
             that any process starts through MLflow's fluent interface would take this run over.
+        resume: The parent run of a study that goes on, which is taken instead.
     """
     run_id = env.pop("MLFLOW_RUN_ID", "")
     env.pop("MLFLOW_EXPERIMENT_ID", None)
+    if resume:
+        if run_id:
+            client.set_tag(run_id, "tuning.run", resume)
+        experiment_id = client.get_run(resume).info.experiment_id
+        return Parent(resume, experiment_id, created=False, launcher=run_id)
     if run_id:
         info = client.get_run(run_id).info
         if _is_writable(info.artifact_uri, client.tracking_uri):
@@ -123,19 +148,23 @@ def get_experiment(client: "MlflowClient", name: str) -> str:
         return str(experiment.experiment_id)
 
 
-def _initialise(client: "MlflowClient", database: Path) -> None:
+def _open_sqlite(uri: str, database: Path) -> "MlflowClient":
+    import mlflow
     from filelock import FileLock
 
     database.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{database}.lock", timeout=LOCK_SECONDS):
-        # Processes that create the tables at the same time leave a broken file behind.
-        client.search_experiments(max_results=1)
+        # The constructor makes the tables, and processes that do so at the same time leave a
+        # broken file behind.
+        client = mlflow.MlflowClient(uri, uri)
+        client.search_registered_models(max_results=1)
         # With a write-ahead log, readers such as the UI and the writer do not wait for each other.
         connection = sqlite3.connect(database, timeout=20)
         try:
             connection.execute("PRAGMA journal_mode=WAL")
         finally:
             connection.close()
+    return client
 
 
 def _is_writable(artifact_uri: str, tracking_uri: str) -> bool:

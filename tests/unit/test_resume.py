@@ -1,0 +1,87 @@
+"""Going on with a study: the same study, the same data, what is left."""
+
+import pytest
+
+from tests.factories import make_result, make_study, make_trial
+from tests.fakes import FakeExecutor, RecordingListener
+from tests.unit.test_report import make_record
+from tuning.driver import Arm, Driver
+from tuning.errors import BadInputError
+from tuning.protocols import DataInfo
+from tuning.search.random_search import RandomSearcher
+from tuning.tracking.resume import check_same, check_same_data, pending
+from tuning.trial import Phase, TrialRecord, TrialState
+
+STUDY = make_study()
+RECORD = make_record({}, study=STUDY)
+
+
+def test_the_same_study_goes_on() -> None:
+    check_same(RECORD, STUDY, STUDY, allow_change=False)
+
+
+def test_a_changed_study_file_is_refused_with_its_difference() -> None:
+    file = make_study(baseline={"units": 4, "rate": 0.0})
+    with pytest.raises(BadInputError, match=r"not the one.*began with") as caught:
+        check_same(RECORD, file, STUDY, allow_change=True)
+    assert "-  units: 2" in str(caught.value)
+    assert "+  units: 4" in str(caught.value)
+
+
+def test_another_budget_needs_to_be_allowed() -> None:
+    wanted = STUDY.override(trials=9)
+    with pytest.raises(BadInputError, match=r"or pass --allow-change") as caught:
+        check_same(RECORD, STUDY, wanted, allow_change=False)
+    assert "+  trials: 9" in str(caught.value)
+    check_same(RECORD, STUDY, wanted, allow_change=True)
+
+
+def test_another_seed_or_searcher_is_never_allowed() -> None:
+    for wanted in (STUDY.override(seed=5), STUDY.override(searchers="random")):
+        with pytest.raises(BadInputError, match="leave the options out"):
+            check_same(RECORD, STUDY, wanted, allow_change=True)
+
+
+def test_other_data_are_refused() -> None:
+    data = DataInfo(label="toy", name="toy", source="there", digest="e", sizes={})
+    with pytest.raises(BadInputError, match=r"not those that run .* began with: then toy \(d\)"):
+        check_same_data(RECORD, data)
+    check_same_data(RECORD, RECORD.data)
+
+
+def earlier(count: int, interrupted: set[int]) -> list[TrialRecord]:
+    searcher = RandomSearcher("random", STUDY.space, 1, STUDY.baseline)
+    records = []
+    for number in range(count):
+        proposal = searcher.ask(number)
+        trial = make_trial(
+            f"random-{number:03d}",
+            number=number,
+            params={**proposal.params, **STUDY.fixed},  # type: ignore[union-attr]
+            seed=number + 100,
+        )
+        state = TrialState.INTERRUPTED if number in interrupted else TrialState.COMPLETED
+        values = () if number in interrupted else (0.5, 0.6)
+        records.append(TrialRecord(trial=trial, result=make_result(values, state)))
+    return records
+
+
+def test_a_resumed_arm_trains_what_was_interrupted_and_then_the_rest() -> None:
+    records = earlier(4, interrupted={1, 3})
+    searcher = RandomSearcher("random", STUDY.space, 1, STUDY.baseline)
+    searcher.restore(records)
+    arm = Arm(searcher, Phase.SEARCH, 2, budget=6, asked=4, pending=pending(records))
+    executor = FakeExecutor(lambda trial: [0.5, 0.6], slots=1)
+    listener = RecordingListener()
+    Driver(executor, [listener], study_seed=3, fixed=STUDY.fixed).run([arm])
+    assert [trial.name for trial in executor.submitted] == [
+        "random-001",
+        "random-003",
+        "random-004",
+        "random-005",
+    ]
+    assert [trial.seed for trial in executor.submitted[:2]] == [101, 103]
+    assert [trial.attempt for trial in executor.submitted] == [1, 1, 0, 0]
+    done = {tuple(record.trial.params.items()) for record in records}
+    new = {tuple(trial.params.items()) for trial in executor.submitted[2:]}
+    assert not done & new
