@@ -177,7 +177,8 @@ def _tune(options: argparse.Namespace) -> int:
             allow_change=options.allow_change,
         )
     )
-    from tuning.phases import say_where, tune
+    from tuning.phases import tune
+    from tuning.reporting import say_where
 
     say_where(tune(plan))
     return EXIT_OK
@@ -187,7 +188,8 @@ def _baseline(options: argparse.Namespace) -> int:
     from tuning.plan import Options, make_plan
 
     plan = make_plan(Options(**_training_options(options)))
-    from tuning.phases import say_where, train_baseline
+    from tuning.phases import train_baseline
+    from tuning.reporting import say_where
 
     say_where(train_baseline(plan))
     return EXIT_OK
@@ -213,7 +215,7 @@ def _report(options: argparse.Namespace) -> int:
 
     study = load_study(options.study)
     client = _open()
-    from tuning.phases import Outcome, make_report, say_comparison, say_where
+    from tuning.reporting import Outcome, make_report, say_comparison, say_where
     from tuning.tracking.resume import find_study
 
     record = find_study(client, options.run_id, study.name)

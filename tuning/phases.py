@@ -1,11 +1,8 @@
 """The phases of ``tune``, each over the same driver, and the record between them."""
 
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +10,7 @@ from tuning.driver import Arm
 from tuning.errors import PromotionRefusedError, StudyFailedError
 from tuning.plan import Plan
 from tuning.protocols import Searcher
+from tuning.reporting import Outcome, make_report, say_comparison
 from tuning.search.factory import make_searcher
 from tuning.search.fixed import FixedSearcher
 from tuning.seeds import derive_seed
@@ -21,32 +19,11 @@ from tuning.study import Study
 from tuning.tracking import names
 from tuning.tracking.record import StudyRecord, read_record, write_predictions
 from tuning.tracking.resume import pending
-from tuning.tracking.view import leaderboard_link, share_leaderboard
+from tuning.tracking.view import share_leaderboard
 from tuning.trial import Phase, Proposal, TrialRecord, TrialState
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
     from tuning.compare.comparison import Comparison
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command leaves behind.
-
-    Attributes:
-        run_id: The parent run.
-        experiment_id: Its experiment.
-        verdict: Of the comparison; empty if none was made.
-        registered: ``name/version``; empty if nothing was registered.
-        promoted: Whether it became champion.
-    """
-
-    run_id: str
-    experiment_id: str
-    verdict: str = ""
-    registered: str = ""
-    promoted: bool = False
 
 
 def tune(plan: Plan) -> Outcome:
@@ -90,46 +67,6 @@ def train_baseline(plan: Plan) -> Outcome:
             )
         share_leaderboard(session.client, session.parent.experiment_id, study)
     return Outcome(session.parent.run_id, session.parent.experiment_id)
-
-
-def make_report(client: "MlflowClient", record: StudyRecord) -> "Comparison":
-    """Compares, writes the report into the parent run, and sets its metrics and description."""
-    from mlflow.entities import Metric
-
-    from tuning.compare.comparison import compare
-    from tuning.compare.report import change_table, headline, markdown_table, model_table
-    from tuning.compare.report import write_report as write
-
-    comparison = compare(record)
-    with tempfile.TemporaryDirectory() as folder:
-        write(record, comparison, Path(folder))
-        client.log_artifacts(record.run_id, folder, names.REPORT_FOLDER)
-    # Rounded, because MLflow's pages show every digit.
-    metrics = [
-        Metric(key, round(value, 6), record.started_ms, 0)
-        for key, value in _metrics(comparison).items()
-    ]
-    client.log_batch(record.run_id, metrics=metrics)
-    client.set_tag(record.run_id, names.VERDICT, comparison.verdict.value)
-    note = [
-        f"**{headline(comparison, record.study.compare.confidence)}**",
-        f"**{record.data.warning}**" if record.data.warning else "",
-        markdown_table(model_table(comparison)),
-        markdown_table(change_table(comparison)) if comparison.changes else "",
-        f"The whole report is the artifact `{names.REPORT_FOLDER}/report.html`.",
-    ]
-    client.set_tag(record.run_id, names.NOTE, "\n\n".join(part for part in note if part))
-    return comparison
-
-
-def say_comparison(comparison: "Comparison", study: Study) -> None:
-    """Prints the notebook's two tables and the verdict."""
-    from tuning.compare.report import change_table, headline, model_table
-
-    for rows in (model_table(comparison), change_table(comparison)):
-        if len(rows) > 1:
-            print(f"\n{_columns(rows)}")
-    print(f"\n{headline(comparison, study.compare.confidence)}", flush=True)
 
 
 def _search(session: Session) -> None:
@@ -183,7 +120,8 @@ def _confirm(session: Session) -> None:
     ]
     arms = [
         _fixed_arm(session, "reference", Phase.REFERENCE, references),
-        _fixed_arm(session, "confirm", Phase.CONFIRM, repeats),
+        # After the references, which may train long: the end should not wait for one of them.
+        _fixed_arm(session, "confirm", Phase.CONFIRM, repeats, priority=1),
     ]
     session.progress.phase(
         f"Confirmation: {len(candidates)} candidates and {len(study.references)} references, "
@@ -294,11 +232,13 @@ def _baseline_arm(session: Session) -> Arm:
     return _fixed_arm(session, names.BASELINE, Phase.BASELINE, proposals)
 
 
-def _fixed_arm(session: Session, name: str, phase: Phase, proposals: list[Proposal]) -> Arm:
+def _fixed_arm(
+    session: Session, name: str, phase: Phase, proposals: list[Proposal], priority: int = 0
+) -> Arm:
     earlier = session.earlier(phase)
     searcher = FixedSearcher(name, proposals)
     searcher.restore(earlier)
-    return _arm(searcher, phase, session.study, earlier)
+    return _arm(searcher, phase, session.study, earlier, priority)
 
 
 def _arm(
@@ -339,44 +279,9 @@ def _count(session: Session, records: Sequence[TrialRecord]) -> None:
         )
 
 
-def _metrics(comparison: "Comparison") -> dict[str, float]:
-    import math
-
-    metrics: dict[str, float] = {}
-    if comparison.baseline.test_accuracy:
-        metrics["baseline_test_accuracy"] = comparison.baseline.mean_test
-    if comparison.best is not None and comparison.best.test_accuracy:
-        metrics["best_test_accuracy"] = comparison.best.mean_test
-    if comparison.gain is not None:
-        metrics |= {
-            "test_accuracy_gain": comparison.gain.estimate,
-            "gain_ci_low": comparison.gain.low,
-            "gain_ci_high": comparison.gain.high,
-            "p_value": comparison.gain.p_value,
-        }
-    return {key: value for key, value in metrics.items() if math.isfinite(value)}
-
-
 def _completed(record: TrialRecord) -> bool:
     return record.result.state is TrialState.COMPLETED
 
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
-
-
-def _columns(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-    return "\n".join([lines[0], "  ".join("─" * width for width in widths), *lines[1:]])
-
-
-def say_where(outcome: Outcome) -> None:
-    """Prints where to look next."""
-    with suppress(BrokenPipeError):
-        print(f"\nRun {outcome.run_id}; `make ui` opens MLflow, the leaderboard is at")
-        print(leaderboard_link(outcome.experiment_id))
-        sys.stdout.flush()
