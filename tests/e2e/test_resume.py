@@ -115,7 +115,9 @@ def test_ctrl_c_ends_after_the_epoch_and_the_study_goes_on(folder: Path) -> None
     output = process.stdout.read()
     assert process.wait() == 130, output
     assert "Stopping after the running epochs" in output
-    assert "Go on with: mlflow run . -e tune -P resume=" in output
+    assert (
+        f"Go on with: mlflow run . -e tune -P study={folder / 'study.yaml'} -P resume=" in output
+    )
     assert not any(alive(int(pid)) for pid in children.stdout.split())
     process = tune(folder, "--resume", "last")
     output, _ = process.communicate()

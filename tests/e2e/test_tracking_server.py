@@ -85,4 +85,4 @@ def test_a_whole_study_over_http(server: str, tmp_path: Path) -> None:
     (parent,) = [run for run in runs if "tuning.study" in run.data.tags]
     files = {file.path for file in client.list_artifacts(parent.info.run_id, "report")}
     assert "report/report.html" in files
-    assert client.get_registered_model("over-http").aliases["challenger"] == 1
+    assert client.get_registered_model("over-http").aliases["challenger"] == "1"
