@@ -1,5 +1,6 @@
 """Tells people at a terminal, or in a log, how far a study is."""
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable
@@ -43,8 +44,9 @@ class Progress:
         self.say(f"\n{title}")
 
     def say(self, text: str) -> None:
-        """Prints a line at once."""
-        print(text, file=self._stream, flush=True)
+        """Prints a line at once; a study does not end because nobody reads it any more."""
+        with contextlib.suppress(OSError):
+            print(text, file=self._stream, flush=True)
 
     def trial_started(self, trial: Trial) -> None:
         """Remembers that it runs."""

@@ -9,10 +9,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -88,83 +87,124 @@ def open_session(plan: Plan, kind: str = names.TUNE) -> Iterator[Session]:
     stop = StopSignal()
     with ExitStack() as stack:
         stack.enter_context(_signals(stop))
-        client: MlflowClient | None = None
-        record: StudyRecord | None = None
-        if plan.options.resume:
-            client = open_store(plan.tracking_uri)
-            record = find_study(client, plan.options.resume, plan.study.name)
-            plan = _as_begun(plan, record)
-            stack.enter_context(_alone(plan, record.run_id))
-        use_backend(plan)
-        task = make_task(plan)
-        data = task.prepare()
-        if record is not None:
-            check_same_data(record, data)
-        study = plan.study if record is not None else for_data(plan, data)
+        ready = _make_ready(plan, stack)
+        study, record = ready.study, ready.record
         progress = Progress(study.objective)
-        if data.warning:
-            progress.say(f"\n*** {data.warning} ***\n")
+        if ready.data.warning:
+            progress.say(f"\n*** {ready.data.warning} ***\n")
         # Workers import Keras while this process opens the store.
-        folder = Path(tempfile.mkdtemp(prefix="tuning-"))
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        executor = LocalExecutor(_worker_spec(plan, study, task, folder), plan.options.workers)
-        stack.callback(executor.close)
-        client = client or open_store(plan.tracking_uri)
+        executor = _start_workers(ready, stack)
+        client = ready.client or open_store(plan.tracking_uri)
         parent = open_parent(client, study.name, os.environ, record.run_id if record else "")
-        try:
+        with _ends(client, parent, plan, kind):
             if record is None:
                 stack.enter_context(_alone(plan, parent.run_id))
-            _begin(client, parent, plan, study, data, kind, begun=record is not None)
+            _begin(client, parent, ready, kind)
             tracker = MlflowTracker(
                 client,
                 parent.experiment_id,
                 parent.run_id,
                 study,
-                data,
+                ready.data,
                 # What is trained after that would be lost.
                 on_failure=lambda: setattr(stop, "level", 2),
             )
-            stack.callback(tracker.close)
-            if record is not None:
-                reopen(client, record)
-                tracker.restore(record.trials)
-            driver = Driver(
-                executor,
-                [tracker, progress],
-                study_seed=study.seed,
-                fixed=study.fixed,
-                stop=stop,
-            )
-            yield Session(
-                plan=plan,
-                study=study,
-                task=task,
-                data=data,
-                client=client,
-                parent=parent,
-                tracker=tracker,
-                executor=executor,
-                driver=driver,
-                progress=progress,
-                record=record,
-            )
-            tracker.flush()
-        except BaseException as error:
-            interrupted = isinstance(error, InterruptedStudyError | KeyboardInterrupt)
-            with suppress(Exception):
-                tracker.close()
-            with suppress(Exception):
-                client.set_terminated(parent.run_id, "KILLED" if interrupted else "FAILED")
-            if kind == names.TUNE:
-                study_file = shlex.quote(str(plan.options.study))
-                progress.say(
-                    "\nGo on with: mlflow run . -e tune "
-                    f"-P study={study_file} -P resume={parent.run_id}"
+            with closing(tracker):
+                if record is not None:
+                    reopen(client, record)
+                    tracker.restore(record.trials)
+                driver = Driver(
+                    executor,
+                    [tracker, progress],
+                    study_seed=study.seed,
+                    fixed=study.fixed,
+                    stop=stop,
                 )
-            if isinstance(error, InterruptedStudyError):
-                tracker.raise_error()
-            raise
-        client.set_terminated(parent.run_id, "FINISHED")
+                try:
+                    yield Session(
+                        plan=ready.plan,
+                        study=study,
+                        task=ready.task,
+                        data=ready.data,
+                        client=client,
+                        parent=parent,
+                        tracker=tracker,
+                        executor=executor,
+                        driver=driver,
+                        progress=progress,
+                        record=record,
+                    )
+                except InterruptedStudyError:
+                    # It may be the tracker that gave up, and not the user.
+                    tracker.raise_error()
+                    raise
+                tracker.flush()
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A study whose data are prepared; ``client`` and ``record`` are of one that goes on."""
+
+    plan: Plan
+    study: Study
+    task: Task
+    data: DataInfo
+    client: "MlflowClient | None"
+    record: StudyRecord | None
+
+
+def _make_ready(plan: Plan, stack: ExitStack) -> _Ready:
+    client: MlflowClient | None = None
+    record: StudyRecord | None = None
+    if plan.options.resume:
+        client = open_store(plan.tracking_uri)
+        record = find_study(client, plan.options.resume, plan.study.name)
+        plan = _as_begun(plan, record)
+        stack.enter_context(_alone(plan, record.run_id))
+    use_backend(plan)
+    task = make_task(plan)
+    data = task.prepare()
+    if record is not None:
+        check_same_data(record, data)
+    study = plan.study if record is not None else for_data(plan, data)
+    return _Ready(plan, study, task, data, client, record)
+
+
+def _start_workers(ready: _Ready, stack: ExitStack) -> LocalExecutor:
+    folder = tempfile.mkdtemp(prefix="tuning-")
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    spec = WorkerSpec(
+        task=ready.study.task,
+        task_options={**ready.study.task_options, **ready.task.worker_options()},
+        objective=ready.study.objective,
+        backend=ready.plan.backend,
+        folder=folder,
+        cache_dir=str(compile_cache(ready.plan)),
+        path=(os.getcwd(),),
+    )
+    executor = LocalExecutor(spec, ready.plan.options.workers)
+    stack.callback(executor.close)
+    return executor
+
+
+@contextmanager
+def _ends(client: "MlflowClient", parent: Parent, plan: Plan, kind: str) -> Iterator[None]:
+    """Gives the parent run its end, and tells how to go on where it is not the end."""
+    try:
+        yield
+    except BaseException as error:
+        interrupted = isinstance(error, InterruptedStudyError | KeyboardInterrupt)
+        with suppress(Exception):
+            client.set_terminated(parent.run_id, "KILLED" if interrupted else "FAILED")
+        if kind == names.TUNE:
+            study_file = shlex.quote(str(plan.options.study))
+            print(
+                "\nGo on with: mlflow run . -e tune "
+                f"-P study={study_file} -P resume={parent.run_id}",
+                flush=True,
+            )
+        raise
+    client.set_terminated(parent.run_id, "FINISHED")
 
 
 @contextmanager
@@ -197,47 +237,25 @@ def _as_begun(plan: Plan, record: StudyRecord) -> Plan:
     return resumed(plan, study, dataset, choose_backend(backend))
 
 
-def _begin(
-    client: "MlflowClient",
-    parent: Parent,
-    plan: Plan,
-    study: Study,
-    data: DataInfo,
-    kind: str,
-    begun: bool,
-) -> None:
+def _begin(client: "MlflowClient", parent: Parent, ready: _Ready, kind: str) -> None:
+    study, data, options = ready.study, ready.data, ready.plan.options
     client.update_run(parent.run_id, name=f"{study.name} on {data.label}")
     tags = {
         names.STUDY: study.name,
         names.KIND: kind,
         names.DATASET: data.label,
         names.DATASET_DIGEST: data.digest,
-        names.BACKEND: plan.backend,
+        names.BACKEND: ready.plan.backend,
         names.SEED: str(study.seed),
         names.VERSION: tuning.__version__,
     }
-    if not begun:
-        tags |= {
-            names.COMMAND: plan.options.command,
-            names.DATASET_OPTION: plan.options.dataset,
-        }
+    if ready.record is None:
+        tags |= {names.COMMAND: options.command, names.DATASET_OPTION: options.dataset}
     for key, value in tags.items():
         client.set_tag(parent.run_id, key, value)
     write_head(client, parent.run_id, study, data)
     client.log_text(parent.run_id, _environment(), names.ENVIRONMENT_FILE)
     client.log_inputs(parent.run_id, datasets=dataset_inputs(data, "training"))
-
-
-def _worker_spec(plan: Plan, study: Study, task: Task, folder: Path) -> WorkerSpec:
-    return WorkerSpec(
-        task=study.task,
-        task_options={**study.task_options, **task.worker_options()},
-        objective=study.objective,
-        backend=plan.backend,
-        folder=str(folder),
-        cache_dir=str(compile_cache(plan)),
-        path=(os.getcwd(),),
-    )
 
 
 def _environment() -> str:
