@@ -118,7 +118,10 @@ def test_ctrl_c_ends_after_the_epoch_and_the_study_goes_on(folder: Path) -> None
     assert (
         f"Go on with: mlflow run . -e tune -P study={folder / 'study.yaml'} -P resume=" in output
     )
-    assert not any(alive(int(pid)) for pid in children.stdout.split())
+    deadline = time.monotonic() + 15
+    while any(alive(int(pid)) for pid in children.stdout.split()):
+        assert time.monotonic() < deadline, "workers outlived the driver"
+        time.sleep(0.2)
     process = tune(folder, "--resume", "last")
     output, _ = process.communicate()
     assert process.returncode == 0, output

@@ -77,7 +77,7 @@ def test_a_whole_study_over_http(server: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     import mlflow
 
-    client = mlflow.MlflowClient(server, server)
+    client = mlflow.MlflowClient(server)
     experiment = client.get_experiment_by_name("over-http")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])

@@ -62,11 +62,10 @@ def open_store(uri: str) -> "MlflowClient":
     from sqlalchemy.exc import SQLAlchemyError
 
     mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
     try:
         if uri.startswith(_SQLITE):
             return _open_sqlite(uri, Path(uri.removeprefix(_SQLITE)))
-        client = mlflow.MlflowClient(uri, uri)
+        client = mlflow.MlflowClient(uri)
         with _impatient():
             client.search_experiments(max_results=1)
     except (MlflowException, SQLAlchemyError, OSError, sqlite3.Error) as error:
@@ -156,7 +155,7 @@ def _open_sqlite(uri: str, database: Path) -> "MlflowClient":
     with FileLock(f"{database}.lock", timeout=LOCK_SECONDS):
         # The constructor makes the tables, and processes that do so at the same time leave a
         # broken file behind.
-        client = mlflow.MlflowClient(uri, uri)
+        client = mlflow.MlflowClient(uri)
         client.search_registered_models(max_results=1)
         # With a write-ahead log, readers such as the UI and the writer do not wait for each other.
         connection = sqlite3.connect(database, timeout=20)
