@@ -82,7 +82,8 @@ def check(folder: Path) -> None:
 
 @pytest.mark.parametrize("round_", range(2))
 def test_sigkill_at_random_instants(folder: Path, round_: int) -> None:
-    """Three kills, each after a random line of the terminal's and a random part of a second."""
+    """Up to three kills, each after a random line of the terminal's and part of a second."""
+    kills = 0
     instants = random.Random(round_)
     arguments: list[str] = []
     # Later and later, so that every phase is met: the terminal prints about 16 lines.
@@ -94,8 +95,12 @@ def test_sigkill_at_random_instants(folder: Path, round_: int) -> None:
         time.sleep(instants.uniform(0, 0.5))
         process.send_signal(signal.SIGKILL)
         output, _ = process.communicate()
+        if process.returncode == 0:
+            break  # it was done before the signal came
         assert process.returncode == -signal.SIGKILL, output
+        kills += 1
         arguments = ["--resume", "last"]
+    assert kills >= 2
     process = tune(folder, *arguments)
     output, _ = process.communicate()
     assert process.returncode == 0, output
