@@ -161,6 +161,10 @@ class SearchSpace(RootModel[dict[str, Hyperparameter]]):
         """The names, in order of declaration."""
         return list(self.root)
 
+    def select(self, params: Params) -> dict[str, ParamValue]:
+        """The part of ``params`` that belongs to the space, in order of declaration."""
+        return {name: params[name] for name in self.root if name in params}
+
     def is_active(self, name: str, params: Params) -> bool:
         """Whether ``name`` exists, given the values of those declared before it."""
         when = self.root[name].when or {}

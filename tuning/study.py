@@ -141,7 +141,7 @@ class Study(_Strict):
 
     def searched(self, params: Mapping[str, ParamValue]) -> Config:
         """Returns the part of ``params`` that belongs to the space."""
-        return {name: params[name] for name in self.space.names if name in params}
+        return self.space.select(params)
 
     def config_id(self, params: Mapping[str, ParamValue]) -> str:
         """Hashes the searched part of ``params``: the identity of a configuration."""

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 
 from tuning.errors import BadInputError
 from tuning.protocols import Searcher
+from tuning.search.keras_tuner_search import ORACLES, KerasTunerSearcher
+from tuning.search.optuna_search import PRUNERS, SAMPLERS, OptunaSearcher
+from tuning.search.random_search import RandomSearcher
 from tuning.seeds import derive_seed
 from tuning.study import Study
 
 # By library: the algorithms (the first is the default), and the pruners.
 _OPTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "optuna": (("tpe", "random"), ("median", "hyperband", "none")),
-    "keras_tuner": (("bayesian", "hyperband", "random", "grid"), ()),
+    "optuna": (SAMPLERS, PRUNERS),
+    "keras_tuner": (ORACLES, ()),
     "random": ((), ()),
 }
 
@@ -67,8 +70,6 @@ def make_searcher(spec: SearcherSpec, study: Study) -> Searcher:
     """Makes a searcher whose first proposal is the study's baseline."""
     seed = derive_seed(study.seed, "searcher", spec.name)
     if spec.library == "optuna":
-        from tuning.search.optuna_search import OptunaSearcher
-
         return OptunaSearcher(
             spec.name,
             study.space,
@@ -80,8 +81,6 @@ def make_searcher(spec: SearcherSpec, study: Study) -> Searcher:
             pruner=spec.pruner,
         )
     if spec.library == "keras_tuner":
-        from tuning.search.keras_tuner_search import KerasTunerSearcher
-
         return KerasTunerSearcher(
             spec.name,
             study.space,
@@ -92,8 +91,6 @@ def make_searcher(spec: SearcherSpec, study: Study) -> Searcher:
             trials=study.budget.trials,
             oracle=spec.algorithm,
         )
-    from tuning.search.random_search import RandomSearcher
-
     return RandomSearcher(spec.name, study.space, seed, study.baseline)
 
 

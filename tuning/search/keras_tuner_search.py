@@ -133,7 +133,7 @@ class KerasTunerSearcher:
             return
         for record in records:
             number = record.trial.number
-            self._running[number] = self._adopt(number, self._searched(record))
+            self._running[number] = self._adopt(number, self._space.select(record.trial.params))
             if record.result.state is not TrialState.INTERRUPTED:
                 self.tell(number, record.result)
         # From its old seed the oracle would draw what it drew before, and give up.
@@ -154,7 +154,9 @@ class KerasTunerSearcher:
                 self.tell(number, record.result)
                 continue
             proposal = self.ask(number)
-            if not isinstance(proposal, Proposal) or proposal.params != self._searched(record):
+            if not isinstance(proposal, Proposal) or proposal.params != self._space.select(
+                record.trial.params
+            ):
                 raise BadInputError(
                     f"{record.trial.name}: keras_tuner:hyperband would now choose another trial, "
                     "so this study cannot be resumed"
@@ -164,9 +166,6 @@ class KerasTunerSearcher:
         for measurement in result.measurements:
             if self._objective.metric in measurement.metrics:
                 self.report(number, measurement)
-
-    def _searched(self, record: TrialRecord) -> dict[str, ParamValue]:
-        return {n: v for n, v in record.trial.params.items() if n in self._space.names}
 
     def _config(self, trial: Any) -> dict[str, ParamValue]:
         config: dict[str, Any] = {}

@@ -118,7 +118,7 @@ class OptunaSearcher:
         """Adds the finished trials, and seeds the sampler so that it does not repeat itself."""
         restored = 0
         for record in sorted(records, key=lambda record: record.trial.number):
-            params = {n: v for n, v in record.trial.params.items() if n in self._space.names}
+            params = self._space.select(record.trial.params)
             self._seen.add(config_hash(params))
             if record.result.state is TrialState.INTERRUPTED:
                 self._study.enqueue_trial(params)

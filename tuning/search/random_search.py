@@ -61,7 +61,7 @@ class RandomSearcher:
     def restore(self, records: Iterable[TrialRecord]) -> None:
         """Remembers what has been proposed."""
         for record in records:
-            params = {n: v for n, v in record.trial.params.items() if n in self._space.names}
+            params = self._space.select(record.trial.params)
             self._seen.add(config_hash(params))
 
     def _propose(self, params: Params) -> Proposal:
