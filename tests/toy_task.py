@@ -1,5 +1,6 @@
 """The smallest real task: a dense network on two numbers, trained in milliseconds an epoch."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,37 @@ if TYPE_CHECKING:
     import keras
 
 
+SERVED = """
+import mlflow
+import pandas as pd
+
+
+class ToyModel(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        return pd.DataFrame({"length": model_input["text"].str.len()})
+
+
+mlflow.models.set_model(ToyModel())
+"""
+
+
 class ToyTask:
     """Is the sum of two numbers positive? ``units`` above 100 cannot be built."""
 
-    def __init__(self, *, dataset: str = "auto", cache_dir: str = "", rows: int = 200) -> None:
+    def __init__(
+        self,
+        *,
+        dataset: str = "auto",
+        cache_dir: str = "",
+        rows: int = 200,
+        servable: bool = False,
+        epoch_seconds: float = 0.0,
+        journal: str = "",
+    ) -> None:
         self._rows = rows
+        self._servable = servable
+        self._epoch_seconds = epoch_seconds
+        self._journal = journal
 
     def prepare(self) -> DataInfo:
         return DataInfo(
@@ -26,11 +53,11 @@ class ToyTask:
             source="generated",
             digest="0" * 64,
             sizes={"train": self._rows, "validation": 60, "test": 80},
-            cannot_serve="a toy serves nobody",
+            cannot_serve="" if self._servable else "a toy serves nobody",
         )
 
     def worker_options(self) -> Mapping[str, object]:
-        return {"rows": self._rows}
+        return {}
 
     def load(self, split: Split) -> Mapping[str, Examples]:
         parts = {"search": {"train": self._rows, "validation": 60}, "test": {"test": 80}}[split]
@@ -55,10 +82,38 @@ class ToyTask:
             loss="binary_crossentropy",
             metrics=["accuracy"],
         )
+        if self._journal:
+            self._watch(model)
         return model
 
+    def _watch(self, model: "keras.Model") -> None:
+        """Makes every epoch take its time, and writes down that it began."""
+        import keras
+
+        def begin(epoch: int, logs: object) -> None:
+            with Path(self._journal).open("a") as journal:
+                journal.write(f"{epoch + 1}\n")
+            time.sleep(self._epoch_seconds)
+
+        watch = keras.callbacks.LambdaCallback(on_epoch_begin=begin)
+        fit = model.fit
+
+        def fit_watched(*data: Any, callbacks: list[Any], **options: Any) -> Any:
+            return fit(*data, callbacks=[*callbacks, watch], **options)
+
+        model.fit = fit_watched
+
     def serve(self, model_file: Path, folder: Path) -> ServedModel:
-        raise NotImplementedError
+        code = folder / "toy_model.py"
+        code.write_text(SERVED)
+        return ServedModel(
+            code=code,
+            artifacts={"model": model_file},
+            input_column="text",
+            outputs={"length": "long"},
+            input_example=["toy"],
+            pip_requirements=["mlflow"],
+        )
 
 
 def _examples(part: str, rows: int) -> Examples:

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from tuning.errors import InterruptedStudyError, StudyFailedError
+from tuning.failures import FailurePolicy
 from tuning.protocols import Executor, Finished, Measured, NoProposal, Searcher, TrialListener
 from tuning.seeds import derive_seed
+from tuning.signals import StopSignal
 from tuning.trial import (
     CONTINUE,
     Decision,
-    FailureKind,
     Params,
     Phase,
     Proposal,
@@ -24,25 +25,9 @@ from tuning.trial import (
 )
 
 POLL_SECONDS = 0.5
-MAX_ATTEMPTS = 3
 DRAIN_POLLS = 60
-# So many failures in a row are not bad luck.
-MAX_FAILURES_IN_A_ROW = 5
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass
-class StopSignal:
-    """What the user asked for.
-
-    Attributes:
-        level: 0 nothing, 1 end after the running epochs, 2 end now.
-        in_loop: Whether a driver looks at it; nobody else does.
-    """
-
-    level: int = 0
-    in_loop: bool = False
 
 
 @dataclass(eq=False)
@@ -84,8 +69,11 @@ class _Running:
 
     trial: Trial
     arm: Arm
+    began: float
+    heard: float
     told_step: int = 0
-    losses: int = 0
+    retries: int = 0
+    overdue: str = ""
     stop: Decision = field(default=CONTINUE)
     interrupted: bool = False
 
@@ -98,6 +86,7 @@ class Driver:
         listeners: Are told what happens.
         study_seed: From which the seeds of the trials are derived.
         fixed: Hyperparameters that every trial shares.
+        policy: What follows a failure.
         stop: Set from outside, by a signal handler for example.
         clock: Seconds from any origin.
     """
@@ -109,6 +98,7 @@ class Driver:
         *,
         study_seed: int,
         fixed: Params,
+        policy: FailurePolicy | None = None,
         stop: StopSignal | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -116,12 +106,11 @@ class Driver:
         self._listeners = listeners
         self._study_seed = study_seed
         self._fixed = fixed
+        self._policy = policy or FailurePolicy()
         self._stop = stop or StopSignal()
         self._clock = clock
         self._running: dict[str, _Running] = {}
         self._records: list[TrialRecord] = []
-        self._checkpoints: dict[str, str] = {}
-        self._failures_in_a_row = 0
         self._hopeless = ""
         self._stop.in_loop = True
         self._arms: Sequence[Arm] = ()
@@ -152,6 +141,7 @@ class Driver:
                         self._on_measured(event, deadline)
                     else:
                         self._on_finished(event)
+                self._kill_overdue()
                 if self._hopeless:
                     raise StudyFailedError(self._hopeless)
                 if self._stop.level >= 2:
@@ -202,17 +192,19 @@ class Driver:
             searcher=arm.searcher.name,
             seed=seed,
             epochs=proposal.epochs or arm.epochs,
-            resume_from=self._checkpoints.get(proposal.resume_from or ""),
+            resume_from=proposal.resume_from,
             keep_checkpoint=proposal.keep_checkpoint,
             tags=proposal.tags,
         )
         self._begin(arm, trial)
 
     def _begin(self, arm: Arm, trial: Trial) -> None:
-        self._running[trial.name] = _Running(trial, arm)
-        self._start(trial)
+        self._start(_Running(trial, arm, began=0.0, heard=0.0))
 
-    def _start(self, trial: Trial) -> None:
+    def _start(self, running: _Running) -> None:
+        trial = running.trial
+        self._running[trial.name] = running
+        running.began = running.heard = self._clock()
         self._executor.submit(trial)
         for listener in self._listeners:
             listener.trial_started(trial)
@@ -221,13 +213,14 @@ class Driver:
         running = self._running.get(event.name)
         if running is None or running.trial.attempt != event.attempt:
             return
+        running.heard = self._clock()
         step = event.measurement.step
         decision = CONTINUE
         # An attempt after a loss repeats epochs; a searcher learns each epoch once.
         if step > running.told_step:
             running.told_step = step
             decision = running.arm.searcher.report(running.trial.number, event.measurement)
-        late = deadline is not None and self._clock() >= deadline
+        late = deadline is not None and running.heard >= deadline
         if self._stop.level:
             running.interrupted = True
             decision = Decision(stop=True, reason="stopped by the user")
@@ -243,50 +236,43 @@ class Driver:
         running = self._running.get(event.name)
         if running is None or running.trial.attempt != event.attempt:
             return
-        result = event.result
-        failure = result.failure
+        result = self._policy.judge(event.result, running.overdue)
         if (
-            failure is not None
-            and failure.kind is FailureKind.WORKER_LOST
-            and running.losses + 1 < MAX_ATTEMPTS
+            result.failure is not None
+            and self._policy.may_retry(result.failure, running.retries)
             and self._stop.level == 0
         ):
-            _log.warning("%s: %s; trained again with the same seed", event.name, failure.message)
-            running.losses += 1
+            _log.warning(
+                "%s: %s; trained again with the same seed", event.name, result.failure.message
+            )
+            running.retries += 1
             running.trial = replace(running.trial, attempt=event.attempt + 1)
             running.stop = CONTINUE
-            self._start(running.trial)
+            self._start(running)
             return
         if running.interrupted and result.state is TrialState.PRUNED:
             result = replace(result, state=TrialState.INTERRUPTED)
         if result.state in (TrialState.PRUNED, TrialState.INTERRUPTED):
             result = replace(result, stop_reason=running.stop.reason or "cancelled")
         self._end(running, result)
-        self._check(result)
+        self._hopeless = self._policy.count(result.failure) or self._hopeless
+
+    def _kill_overdue(self) -> None:
+        now = self._clock()
+        for name, running in self._running.items():
+            if not running.overdue:
+                running.overdue = self._policy.overdue(now - running.began, now - running.heard)
+                if running.overdue:
+                    self._executor.cancel(name, running.overdue)
 
     def _end(self, running: _Running, result: TrialResult) -> None:
         trial = running.trial
         del self._running[trial.name]
         running.arm.searcher.tell(trial.number, result)
         running.arm.waiting = False
-        if checkpoint := result.artifacts.get("checkpoint"):
-            self._checkpoints[trial.name] = checkpoint
         self._records.append(TrialRecord(trial=trial, result=result))
         for listener in self._listeners:
             listener.trial_finished(trial, result)
-
-    def _check(self, result: TrialResult) -> None:
-        failure = result.failure
-        if failure is None:
-            self._failures_in_a_row = 0
-            return
-        self._failures_in_a_row += failure.kind is not FailureKind.INFEASIBLE
-        if failure.kind is FailureKind.FATAL:
-            self._hopeless = failure.message
-        elif self._failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
-            self._hopeless = (
-                f"{MAX_FAILURES_IN_A_ROW} trials in a row failed; the last: {failure.message}"
-            )
 
     def _cancel_all(self, reason: str) -> None:
         for name, running in self._running.items():

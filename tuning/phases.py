@@ -3,20 +3,28 @@
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuning.driver import Arm
-from tuning.errors import PromotionRefusedError, StudyFailedError
+from tuning.errors import InterruptedStudyError, PromotionRefusedError, StudyFailedError
 from tuning.plan import Plan
 from tuning.protocols import Searcher
-from tuning.reporting import Outcome, make_report, say_comparison
+from tuning.reporting import (
+    Outcome,
+    make_interim_report,
+    make_report,
+    say_comparison,
+    say_interim,
+)
 from tuning.search.factory import make_searcher
 from tuning.search.fixed import FixedSearcher
 from tuning.seeds import derive_seed
 from tuning.session import Session, open_session
 from tuning.study import Study
 from tuning.tracking import names
+from tuning.tracking.patience import Patience
 from tuning.tracking.record import StudyRecord, read_record, write_predictions
 from tuning.tracking.resume import pending
 from tuning.tracking.view import share_leaderboard
@@ -35,8 +43,13 @@ def tune(plan: Plan) -> Outcome:
         InterruptedStudyError: The user stopped it.
     """
     with open_session(plan) as session:
-        _search(session)
-        _confirm(session)
+        try:
+            _search(session)
+            _confirm(session)
+        except InterruptedStudyError:
+            if session.stop.level == 1:
+                _report_so_far(session)
+            raise
         session.executor.close()
         _evaluate(session)
         record = read_record(session.client, session.parent.run_id)
@@ -51,6 +64,12 @@ def tune(plan: Plan) -> Outcome:
         registered,
         promoted,
     )
+
+
+def _report_so_far(session: Session) -> None:
+    session.tracker.flush()
+    record = read_record(session.client, session.parent.run_id)
+    say_interim(make_interim_report(session.client, record), session.study)
 
 
 def train_baseline(plan: Plan) -> Outcome:
@@ -157,8 +176,11 @@ def _evaluate(session: Session) -> None:
     if trials and all(trial.trial.name in known for trial in trials):
         return
     session.progress.say(f"\nTest split: {len(trials)} models, read once")
+    patiently = Patience()
     with tempfile.TemporaryDirectory() as folder:
-        files = {t.trial.name: fetch_keras_file(t.model_id, folder) for t in trials}
+        files = {
+            t.trial.name: patiently(partial(fetch_keras_file, t.model_id, folder)) for t in trials
+        }
         predictions = predict_test(session.task, files)
     write_predictions(session.client, record.run_id, predictions)
     for trial in trials:
@@ -178,7 +200,7 @@ def fetch_keras_file(model_id: str, folder: str) -> Path:
     from mlflow.artifacts import download_artifacts
 
     target = Path(folder, model_id)
-    target.mkdir()
+    target.mkdir(exist_ok=True)
     found = download_artifacts(artifact_uri=f"models:/{model_id}", dst_path=str(target))
     return Path(found, "data", "model.keras")
 
@@ -205,14 +227,18 @@ def _register(session: Session, record: StudyRecord, comparison: "Comparison") -
         registry.PARENT_RUN: record.run_id,
         registry.TRIAL: first.trial.name,
     }
+    patiently = Patience()
     with tempfile.TemporaryDirectory() as folder:
-        version = registry.register(
-            session.client,
-            name=name,
-            run_id=record.run_id,
-            task=session.task,
-            model_file=fetch_keras_file(first.model_id, folder),
-            tags=tags,
+        model_file = patiently(lambda: fetch_keras_file(first.model_id, folder))
+        version = patiently(
+            lambda: registry.register(
+                session.client,
+                name=name,
+                run_id=record.run_id,
+                task=session.task,
+                model_file=model_file,
+                tags=tags,
+            )
         )
     session.progress.say(f"\nRegistered {name} version {version} as {registry.CHALLENGER}")
     if session.plan.options.promote == "never":

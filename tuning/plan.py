@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tuning.errors import BadInputError
-from tuning.protocols import DataInfo, Task
+from tuning.protocols import Task
 from tuning.search.factory import SearcherSpec, check_installed, parse_searchers
 from tuning.study import Study, load_study
 from tuning.tracking.store import resolve_uri
@@ -108,11 +108,6 @@ def apply_options(study: Study, options: Options) -> Study:
         searchers=options.searchers,
         seed=options.seed,
     )
-
-
-def for_data(plan: Plan, data: DataInfo) -> Study:
-    """The study with the profile of the data, and over it what the command line says."""
-    return apply_options(load_study(plan.options.study).for_dataset(data.label), plan.options)
 
 
 def resumed(plan: Plan, study: Study, dataset: str, backend: str) -> Plan:

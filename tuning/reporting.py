@@ -7,7 +7,7 @@ import tempfile
 import textwrap
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from tuning.study import Study
 from tuning.tracking import names
 from tuning.tracking.record import StudyRecord
 from tuning.tracking.view import leaderboard_link
+from tuning.trial import TrialState
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -49,13 +50,9 @@ def make_report(client: "MlflowClient", record: StudyRecord) -> "Comparison":
     from mlflow.entities import Metric
 
     from tuning.compare.comparison import compare
-    from tuning.compare.report import change_table, headline, markdown_table, model_table
-    from tuning.compare.report import write_report as write
 
     comparison = compare(record)
-    with tempfile.TemporaryDirectory() as folder:
-        write(record, comparison, Path(folder))
-        client.log_artifacts(record.run_id, folder, names.REPORT_FOLDER)
+    _write(client, record, comparison)
     # Rounded, because MLflow's pages show every digit.
     metrics = [
         Metric(key, round(value, 6), record.started_ms, 0)
@@ -63,7 +60,49 @@ def make_report(client: "MlflowClient", record: StudyRecord) -> "Comparison":
     ]
     client.log_batch(record.run_id, metrics=metrics)
     client.set_tag(record.run_id, names.VERDICT, comparison.verdict.value)
+    return comparison
+
+
+def make_interim_report(client: "MlflowClient", record: StudyRecord) -> "Comparison | None":
+    """Writes what a study that was stopped has found so far; it concludes nothing.
+
+    Returns:
+        What there is; None if no baseline trial has ended yet.
+    """
+    from tuning.compare.comparison import compare
+
+    try:
+        comparison = compare(record)
+    except ValueError:
+        return None
+    comparison = replace(comparison, why="the study was stopped before it was done")
+    ended = sum(trial.result.state is not TrialState.INTERRUPTED for trial in record.trials)
+    _write(
+        client,
+        record,
+        comparison,
+        f"Interim report: the study was stopped after {ended} trials. It concludes nothing; "
+        f"resume={record.run_id} goes on.",
+    )
+    return comparison
+
+
+def _write(
+    client: "MlflowClient", record: StudyRecord, comparison: "Comparison", notice: str = ""
+) -> None:
+    from tuning.compare.report import (
+        change_table,
+        headline,
+        markdown_table,
+        model_table,
+        write_report,
+    )
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_report(record, comparison, Path(folder), notice)
+        client.log_artifacts(record.run_id, folder, names.REPORT_FOLDER)
     note = [
+        f"**{notice}**" if notice else "",
         f"**{headline(comparison, record.study.compare.confidence)}**",
         f"**{record.data.warning}**" if record.data.warning else "",
         markdown_table(model_table(comparison)),
@@ -71,7 +110,6 @@ def make_report(client: "MlflowClient", record: StudyRecord) -> "Comparison":
         f"The whole report is the artifact `{names.REPORT_FOLDER}/report.html`.",
     ]
     client.set_tag(record.run_id, names.NOTE, "\n\n".join(part for part in note if part))
-    return comparison
 
 
 def say_comparison(comparison: "Comparison", study: Study) -> None:
@@ -82,6 +120,24 @@ def say_comparison(comparison: "Comparison", study: Study) -> None:
         if len(rows) > 1:
             print(f"\n{_columns(rows)}")
     print(f"\n{headline(comparison, study.compare.confidence)}", flush=True)
+
+
+def say_interim(comparison: "Comparison | None", study: Study) -> None:
+    """Prints what a study that was stopped has found so far."""
+    if comparison is None:
+        print("\nNo baseline trial has ended yet, so there is no report.", flush=True)
+        return
+    rows = [["trained so far", "trials", "pruned", f"best {study.objective.metric}", "by"]]
+    baseline = comparison.baseline
+    rows.append(
+        ["baseline", str(len(baseline.trials)), "0", f"{baseline.mean_validation:.4f}", ""]
+    )
+    for search in comparison.searches:
+        best = "–" if search.best_value is None else f"{search.best_value:.4f}"
+        rows.append(
+            [search.searcher, str(search.trials), str(search.pruned), best, search.best_trial]
+        )
+    print(f"\n{_columns(rows)}\n\nThe interim report is in the run's artifacts.", flush=True)
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> str:

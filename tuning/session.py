@@ -3,54 +3,48 @@
 import os
 import platform
 import shlex
-import shutil
-import signal
-import tempfile
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
-from types import FrameType
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tuning
-from tuning.driver import Driver, StopSignal
+from tuning.driver import Driver
 from tuning.errors import BadInputError, InterruptedStudyError
 from tuning.executors.local import LocalExecutor
+from tuning.failures import FailurePolicy
 from tuning.plan import (
     Plan,
     apply_options,
     choose_backend,
     compile_cache,
-    for_data,
     make_task,
     resumed,
     use_backend,
 )
 from tuning.progress import Progress
 from tuning.protocols import DataInfo, Task
+from tuning.signals import StopSignal, listening
 from tuning.study import Study, load_study
 from tuning.tracking import names
 from tuning.tracking.mlflow_tracker import MlflowTracker, dataset_inputs
+from tuning.tracking.patience import patient, without_mlflow_retries
 from tuning.tracking.record import StudyRecord, write_head
-from tuning.tracking.resume import check_same, check_same_data, find_study, reopen
+from tuning.tracking.resume import check_same, check_same_data, find_study, merge, reopen
 from tuning.tracking.store import Parent, open_parent, open_store
 from tuning.trial import Phase, TrialRecord
 from tuning.worker import WorkerSpec
+from tuning.workspace import clear, new_token, open_workspace
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
-# On Ctrl-C, which reaches this process too, `mlflow run` passes a SIGTERM on.
-SAME_REQUEST_SECONDS = 3.0
-
-
 @dataclass
 class Session:
-    """What the phases share."""
+    """What the phases share; its client waits out an outage of the store."""
 
     plan: Plan
     study: Study
@@ -62,6 +56,7 @@ class Session:
     executor: LocalExecutor
     driver: Driver
     progress: Progress
+    stop: StopSignal
     record: StudyRecord | None = None
 
     def earlier(self, *phases: Phase, searcher: str | None = None) -> list[TrialRecord]:
@@ -86,7 +81,7 @@ def open_session(plan: Plan, kind: str = names.TUNE) -> Iterator[Session]:
     """
     stop = StopSignal()
     with ExitStack() as stack:
-        stack.enter_context(_signals(stop))
+        stack.enter_context(listening(stop))
         ready = _make_ready(plan, stack)
         study, record = ready.study, ready.record
         progress = Progress(study.objective)
@@ -95,17 +90,19 @@ def open_session(plan: Plan, kind: str = names.TUNE) -> Iterator[Session]:
         # Workers import Keras while this process opens the store.
         executor = _start_workers(ready, stack)
         client = ready.client or open_store(plan.tracking_uri)
+        stack.enter_context(without_mlflow_retries())
         parent = open_parent(client, study.name, os.environ, record.run_id if record else "")
-        with _ends(client, parent, plan, kind):
+        with _ends(client, parent, ready, kind):
             if record is None:
                 stack.enter_context(_alone(plan, parent.run_id))
-            _begin(client, parent, ready, kind)
+            _begin(patient(client), parent, ready, kind)
             tracker = MlflowTracker(
                 client,
                 parent.experiment_id,
                 parent.run_id,
                 study,
                 ready.data,
+                ready.workspace,
                 # What is trained after that would be lost.
                 on_failure=lambda: setattr(stop, "level", 2),
             )
@@ -118,6 +115,7 @@ def open_session(plan: Plan, kind: str = names.TUNE) -> Iterator[Session]:
                     [tracker, progress],
                     study_seed=study.seed,
                     fixed=study.fixed,
+                    policy=FailurePolicy(study.limits, study.on_error),
                     stop=stop,
                 )
                 try:
@@ -126,12 +124,13 @@ def open_session(plan: Plan, kind: str = names.TUNE) -> Iterator[Session]:
                         study=study,
                         task=ready.task,
                         data=ready.data,
-                        client=client,
+                        client=patient(client),
                         parent=parent,
                         tracker=tracker,
                         executor=executor,
                         driver=driver,
                         progress=progress,
+                        stop=stop,
                         record=record,
                     )
                 except InterruptedStudyError:
@@ -143,14 +142,19 @@ def open_session(plan: Plan, kind: str = names.TUNE) -> Iterator[Session]:
 
 @dataclass(frozen=True)
 class _Ready:
-    """A study whose data are prepared; ``client`` and ``record`` are of one that goes on."""
+    """A study whose data are prepared; ``client`` and ``record`` are of one that goes on.
+
+    ``written`` is the study file with the profile of the data, without what the command line says.
+    """
 
     plan: Plan
     study: Study
+    written: Study
     task: Task
     data: DataInfo
     client: "MlflowClient | None"
     record: StudyRecord | None
+    workspace: Path
 
 
 def _make_ready(plan: Plan, stack: ExitStack) -> _Ready:
@@ -166,19 +170,20 @@ def _make_ready(plan: Plan, stack: ExitStack) -> _Ready:
     data = task.prepare()
     if record is not None:
         check_same_data(record, data)
-    study = plan.study if record is not None else for_data(plan, data)
-    return _Ready(plan, study, task, data, client, record)
+    written = load_study(plan.options.study).for_dataset(data.label)
+    study = plan.study if record is not None else apply_options(written, plan.options)
+    token = (record.tags.get(names.WORKSPACE) if record else None) or new_token()
+    workspace = open_workspace(plan.options.cache_dir, token)
+    return _Ready(plan, study, written, task, data, client, record, workspace)
 
 
 def _start_workers(ready: _Ready, stack: ExitStack) -> LocalExecutor:
-    folder = tempfile.mkdtemp(prefix="tuning-")
-    stack.callback(shutil.rmtree, folder, ignore_errors=True)
     spec = WorkerSpec(
         task=ready.study.task,
         task_options={**ready.study.task_options, **ready.task.worker_options()},
         objective=ready.study.objective,
         backend=ready.plan.backend,
-        folder=folder,
+        folder=str(ready.workspace),
         cache_dir=str(compile_cache(ready.plan)),
         path=(os.getcwd(),),
     )
@@ -188,7 +193,7 @@ def _start_workers(ready: _Ready, stack: ExitStack) -> LocalExecutor:
 
 
 @contextmanager
-def _ends(client: "MlflowClient", parent: Parent, plan: Plan, kind: str) -> Iterator[None]:
+def _ends(client: "MlflowClient", parent: Parent, ready: _Ready, kind: str) -> Iterator[None]:
     """Gives the parent run its end, and tells how to go on where it is not the end."""
     try:
         yield
@@ -197,14 +202,17 @@ def _ends(client: "MlflowClient", parent: Parent, plan: Plan, kind: str) -> Iter
         with suppress(Exception):
             client.set_terminated(parent.run_id, "KILLED" if interrupted else "FAILED")
         if kind == names.TUNE:
-            study_file = shlex.quote(str(plan.options.study))
+            study_file = shlex.quote(str(ready.plan.options.study))
             print(
                 "\nGo on with: mlflow run . -e tune "
                 f"-P study={study_file} -P resume={parent.run_id}",
                 flush=True,
             )
+        else:
+            clear(ready.workspace)
         raise
-    client.set_terminated(parent.run_id, "FINISHED")
+    clear(ready.workspace)
+    patient(client).set_terminated(parent.run_id, "FINISHED")
 
 
 @contextmanager
@@ -225,8 +233,8 @@ def _alone(plan: Plan, run_id: str) -> Iterator[None]:
 
 
 def _as_begun(plan: Plan, record: StudyRecord) -> Plan:
-    study = apply_options(record.study, plan.options)
     file = load_study(plan.options.study).for_dataset(record.data.label)
+    study = apply_options(merge(record, file), plan.options)
     check_same(record, file, study, plan.options.allow_change)
     backend = record.tags.get(names.BACKEND, plan.backend)
     if plan.options.backend not in ("auto", backend):
@@ -248,12 +256,13 @@ def _begin(client: "MlflowClient", parent: Parent, ready: _Ready, kind: str) -> 
         names.BACKEND: ready.plan.backend,
         names.SEED: str(study.seed),
         names.VERSION: tuning.__version__,
+        names.WORKSPACE: ready.workspace.name,
     }
     if ready.record is None:
         tags |= {names.COMMAND: options.command, names.DATASET_OPTION: options.dataset}
     for key, value in tags.items():
         client.set_tag(parent.run_id, key, value)
-    write_head(client, parent.run_id, study, data)
+    write_head(client, parent.run_id, study, ready.written, data)
     client.log_text(parent.run_id, _environment(), names.ENVIRONMENT_FILE)
     client.log_inputs(parent.run_id, datasets=dataset_inputs(data, "training"))
 
@@ -265,32 +274,3 @@ def _environment() -> str:
     )
     head = f"# Python {platform.python_version()} on {platform.platform()}"
     return "\n".join([head, *packages, ""])
-
-
-@contextmanager
-def _signals(stop: StopSignal) -> Iterator[None]:
-    """The first Ctrl-C ends the running epochs, the second everything; so does SIGTERM."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    asked_at = -SAME_REQUEST_SECONDS
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal asked_at
-        now = time.monotonic()
-        if number == signal.SIGTERM and now - asked_at < SAME_REQUEST_SECONDS:
-            return
-        asked_at = now
-        stop.level = stop.level + 1 if number == signal.SIGINT else 2
-        if not stop.in_loop or stop.level > 2:
-            raise KeyboardInterrupt
-        if stop.level == 1:
-            print("\nStopping after the running epochs; again to stop now.", flush=True)
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

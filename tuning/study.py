@@ -17,6 +17,7 @@ MAX_FILE_BYTES = 1_000_000
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
 Config = dict[str, ParamValue]
+OnError = Literal["fail", "retry", "stop"]
 
 
 class _Strict(BaseModel):
@@ -68,6 +69,19 @@ class Compare(_Strict):
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
 
 
+class Limits(_Strict):
+    """When a trial counts as hung: its process is killed, and it has failed.
+
+    Attributes:
+        trial_seconds: An attempt's longest duration; None for no limit.
+        epoch_seconds: The longest silence of an attempt: from its start, which may include that of
+            the worker, to its first epoch, or from one epoch to the next. None for no limit.
+    """
+
+    trial_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    epoch_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+
 class Profile(_Strict):
     """What differs on one data set, by its label: fewer trials on generated data, say."""
 
@@ -91,6 +105,9 @@ class Study(_Strict):
         searchers: Names of searchers, each ``name`` or ``name:sampler+pruner``.
         budget: How much each searcher may train.
         confirm: Repetitions of the comparison.
+        limits: When a trial counts as hung.
+        on_error: What follows an exception in the task's code: the trial has failed (``fail``), is
+            tried again, twice at most (``retry``), or the study ends (``stop``).
         compare: The rule of the verdict.
         keep_models: Which trials' models stay in MLflow.
         registered_model: Name in the model registry.
@@ -109,6 +126,8 @@ class Study(_Strict):
     searchers: list[str] = Field(default=["optuna", "keras_tuner"], min_length=1)
     budget: Budget = Budget()
     confirm: Confirm = Confirm()
+    limits: Limits = Limits()
+    on_error: OnError = "fail"
     compare: Compare = Compare()
     keep_models: Literal["all", "confirmed"] = "all"
     registered_model: Name

@@ -1,15 +1,18 @@
 """Trains one trial with Keras: streams its epochs, keeps the best, saves what is left behind."""
 
 import json
+import logging
 import math
 import random
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tuning.checkpoint import CHECKPOINT, Checkpointer, CheckpointError, Course, load
 from tuning.errors import FatalTrialError
 from tuning.protocols import Examples, Task
 from tuning.study import Objective
@@ -25,9 +28,10 @@ from tuning.trial import (
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
 
 EVALUATION_BATCH = 256
+
+_log = logging.getLogger(__name__)
 
 Report = Callable[[Measurement], Decision]
 
@@ -42,6 +46,10 @@ def train(
 ) -> TrialResult:
     """Trains a trial to its last epoch, or until it is told to stop.
 
+    Where an earlier attempt left a checkpoint in the folder, its epochs are reported again and the
+    training goes on after them. On JAX the result is the same, number for number, as without the
+    stop; TensorFlow shuffles with random numbers that it does not give away.
+
     Args:
         task: Builds the model.
         data: The parts ``train`` and ``validation``.
@@ -49,7 +57,7 @@ def train(
             params are the task's.
         objective: By which the best epoch is chosen.
         report: Called after every epoch; its decision is obeyed at once.
-        folder: An empty folder for the model and the checkpoint.
+        folder: The trial's own, for the model and the checkpoint.
 
     Returns:
         A completed result with the model of the best epoch, a pruned one without, or a failed
@@ -60,12 +68,14 @@ def train(
         FatalTrialError: Keras does not report the objective.
         Exception: Whatever else the task or Keras raises.
     """
-    started = time.monotonic()
     set_seed(trial.seed)
     model = task.build(trial.params)
-    first_epoch = _continue_from(model, trial.resume_from) if trial.resume_from else 0
+    course, first_epoch = _where_to_begin(model, trial, folder, data["train"][0])
+    if any(report(m).stop and m.step < trial.epochs for m in course.measurements):
+        return _result(model, course, TrialState.PRUNED)
     batch_size = int(trial.params.get("batch_size", 32))
-    recorder = _recorder(objective, report, started)
+    checkpointer = Checkpointer(folder / CHECKPOINT)
+    recorder = _recorder(objective, report, course, checkpointer)
     model.fit(
         *data["train"],
         batch_size=batch_size,
@@ -76,31 +86,54 @@ def train(
         callbacks=[recorder],
         verbose=0,
     )
-    facts = {"parameter_count": float(model.count_params())}
     if recorder.diverged:
-        return TrialResult(
-            state=TrialState.FAILED,
-            value=recorder.best_value,
-            best_step=recorder.best_step,
-            measurements=tuple(recorder.measurements),
-            duration_s=time.monotonic() - started,
-            failure=Failure(kind=FailureKind.INFEASIBLE, message=recorder.diverged),
-            facts=facts,
-        )
-    artifacts: dict[str, str] = {}
-    if trial.keep_checkpoint:
-        artifacts["checkpoint"] = str(_save_checkpoint(model, recorder.last_step, folder))
-    if not recorder.stopped:
-        model.set_weights(recorder.best_weights)
-        artifacts |= _save_model(model, folder)
+        failure = Failure(kind=FailureKind.INFEASIBLE, message=recorder.diverged)
+        return _result(model, course, TrialState.FAILED, recorder.elapsed_s(), failure)
+    if trial.keep_checkpoint or recorder.stopped:
+        checkpointer.write(model, course, at_any_price=True)
+    if recorder.stopped:
+        return _result(model, course, TrialState.PRUNED, recorder.elapsed_s())
+    model.set_weights(course.best_weights)
+    artifacts = _save_model(model, folder)
+    result = _result(model, course, TrialState.COMPLETED, recorder.elapsed_s())
+    return replace(result, artifacts=artifacts)
+
+
+def _where_to_begin(
+    model: "keras.Model", trial: Trial, folder: Path, inputs: Any
+) -> tuple[Course, int]:
+    """This trial's course so far, and the epoch, from 0, to begin with."""
+    own = folder / CHECKPOINT
+    parent = folder.parent / trial.resume_from / CHECKPOINT if trial.resume_from else None
+    if not model.built and (own.exists() or parent is not None):
+        model(inputs[:1])
+    try:
+        if own.exists():
+            course = load(own, model)
+            return course, course.last_step
+        if parent is not None:
+            return Course(), load(parent, model).last_step
+    except CheckpointError as error:
+        _log.warning("%s is trained from its first epoch: %s", trial.name, error)
+    return Course(), 0
+
+
+def _result(
+    model: "keras.Model",
+    course: Course,
+    state: TrialState,
+    duration_s: float = 0.0,
+    failure: Failure | None = None,
+) -> TrialResult:
+    earlier_s = course.measurements[-1].elapsed_s if course.measurements else 0.0
     return TrialResult(
-        state=TrialState.PRUNED if recorder.stopped else TrialState.COMPLETED,
-        value=recorder.best_value,
-        best_step=recorder.best_step,
-        measurements=tuple(recorder.measurements),
-        duration_s=time.monotonic() - started,
-        artifacts=artifacts,
-        facts=facts,
+        state=state,
+        value=course.best_value,
+        best_step=course.best_step,
+        measurements=tuple(course.measurements),
+        duration_s=max(duration_s, earlier_s),
+        failure=failure,
+        facts={"parameter_count": float(model.count_params())},
     )
 
 
@@ -140,42 +173,47 @@ def without_tensorflow() -> Iterator[None]:
         del sys.modules["tensorflow"]
 
 
-def _recorder(objective: Objective, report: Report, started: float) -> Any:
+def _recorder(
+    objective: Objective, report: Report, course: Course, checkpointer: Checkpointer
+) -> Any:
     import keras
+
+    earlier_s = course.measurements[-1].elapsed_s if course.measurements else 0.0
+    origin = time.monotonic() - earlier_s
 
     class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         """Reports every epoch and remembers the weights of the best one."""
 
         def __init__(self) -> None:
             super().__init__()
-            self.measurements: list[Measurement] = []
-            self.best_value: float | None = None
-            self.best_step: int | None = None
-            self.best_weights: list[np.ndarray[Any, Any]] = []
-            self.last_step = 0
             self.stopped = False
             self.diverged = ""
-            self._epoch_started = started
+            self._epoch_started = origin
+
+        def elapsed_s(self) -> float:
+            return time.monotonic() - origin
 
         def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
+            course.restore_random()
             self._epoch_started = time.monotonic()
 
         def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
             now = time.monotonic()
             metrics = {name: float(value) for name, value in (logs or {}).items()}
             value = _objective_of(metrics, objective)
-            self.last_step = epoch + 1
             bad = sorted(name for name, number in metrics.items() if not math.isfinite(number))
             if bad:
                 self.diverged = f"diverged: {bad[0]} is {metrics[bad[0]]} at epoch {epoch + 1}"
                 self.model.stop_training = True
                 return
-            if objective.better(value, self.best_value):
-                self.best_value, self.best_step = value, epoch + 1
-                self.best_weights = self.model.get_weights()
+            if objective.better(value, course.best_value):
+                course.best_value, course.best_step = value, epoch + 1
+                course.best_weights = self.model.get_weights()
             metrics["epoch_seconds"] = now - self._epoch_started
-            measurement = Measurement(step=epoch + 1, metrics=metrics, elapsed_s=now - started)
-            self.measurements.append(measurement)
+            measurement = Measurement(step=epoch + 1, metrics=metrics, elapsed_s=now - origin)
+            course.measurements.append(measurement)
+            # Before the report: an epoch that somebody has heard of is not trained again.
+            checkpointer.write(self.model, course)
             decision = report(measurement)
             if decision.stop and epoch + 1 < self.params["epochs"]:
                 self.stopped = True
@@ -213,17 +251,3 @@ def _save_model(model: "keras.Model", folder: Path) -> dict[str, str]:
 def _tensor(tensor: Any) -> dict[str, Any]:
     shape = [-1 if size is None else int(size) for size in tensor.shape]
     return {"dtype": str(tensor.dtype), "shape": shape}
-
-
-def _save_checkpoint(model: "keras.Model", last_step: int, folder: Path) -> Path:
-    file = folder / f"epoch-{last_step}.weights.h5"
-    model.save_weights(file)
-    return file
-
-
-def _continue_from(model: "keras.Model", checkpoint: str) -> int:
-    """Loads weights and optimizer state; returns how many epochs they have been trained."""
-    # Keras skips the optimizer's variables, with no more than a warning, if they do not exist yet.
-    model.optimizer.build(model.trainable_variables)
-    model.load_weights(checkpoint)
-    return int(Path(checkpoint).name.removeprefix("epoch-").split(".")[0])

@@ -32,14 +32,17 @@ class TrialState(StrEnum):
 class FailureKind(StrEnum):
     """Why a trial failed, which decides what the driver does next.
 
-    ``INFEASIBLE``: these params cannot make a model; no retry. ``WORKER_LOST``: the process died;
-    retried with the same seed. ``ERROR``: an exception in user code; no retry, and many in a row
-    stop the study. ``FATAL``: no trial can succeed; the study stops.
+    ``INFEASIBLE``: these params cannot make a model; no retry. ``WORKER_LOST``: the process died
+    or ran out of memory; retried with the same seed. ``ERROR``: an exception in user code; what
+    follows is the study's ``on_error``, and many in a row stop the study. ``TIMEOUT``: killed at
+    a limit of the study; no retry. ``FATAL``: no trial can succeed; the study stops, and a
+    resumed one trains this trial again.
     """
 
     INFEASIBLE = "infeasible"
     WORKER_LOST = "worker_lost"
     ERROR = "error"
+    TIMEOUT = "timeout"
     FATAL = "fatal"
 
 
@@ -79,7 +82,7 @@ class Trial:
         seed: Seed of initialisation, shuffling and dropout.
         epochs: Total epochs to reach.
         attempt: 0 for the first, more after the loss of a worker.
-        resume_from: The checkpoint file to go on from.
+        resume_from: Name of the finished trial whose checkpoint to go on from.
         keep_checkpoint: Whether to leave a checkpoint of the last epoch behind.
         tags: More facts for the record.
     """
@@ -148,7 +151,7 @@ class TrialResult:
         duration_s: Seconds of training and saving, without waiting.
         failure: Set exactly when ``state`` is failed.
         artifacts: Local paths by kind: ``model`` (a ``.keras`` file), ``model_spec`` (its inputs
-            and outputs as JSON), ``checkpoint`` (weights and optimizer state of the last epoch).
+            and outputs as JSON).
         facts: Numbers worth recording once, such as ``parameter_count``.
         worker: The worker that trained it.
         stop_reason: Why it ended before its last epoch; set by the driver.

@@ -14,6 +14,7 @@ import threading
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from errno import EDQUOT, ENOSPC, EROFS
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,8 @@ class WorkerSpec:
         task_options: Keyword arguments of its constructor.
         objective: By which the best epoch is chosen.
         backend: Keras backend.
-        folder: Where trials leave their files, each in a folder of its own.
+        folder: Where trials leave their files, each in a folder of its own. A later attempt finds
+            the checkpoint of the former there.
         cache_dir: Where compiled programs are kept for the next worker; empty for nowhere.
         environment: Further environment variables.
         path: Folders to import the task from.
@@ -213,7 +215,7 @@ class Session:
 
     def run(self, trial: Trial, report: Any) -> Done:
         """Trains a trial; whatever goes wrong is in the result."""
-        folder = Path(self._spec.folder, f"{trial.name}-attempt{trial.attempt}")
+        folder = Path(self._spec.folder, trial.name)
         measurements: list[Measurement] = []
 
         def remember(measurement: Measurement) -> Decision:
@@ -244,19 +246,27 @@ class Session:
         return self._task, self._data
 
 
+def _kind(error: BaseException) -> FailureKind:
+    # JAX and TensorFlow have no class of their own for it.
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+        return FailureKind.WORKER_LOST
+    if isinstance(error, InfeasibleError):
+        return FailureKind.INFEASIBLE
+    if isinstance(error, FatalTrialError):
+        return FailureKind.FATAL
+    # A full or read-only disk meets every trial.
+    if isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT, EROFS):
+        return FailureKind.FATAL
+    return FailureKind.ERROR
+
+
 def _failed(error: BaseException, measurements: tuple[Measurement, ...]) -> TrialResult:
-    kinds = {
-        InfeasibleError: FailureKind.INFEASIBLE,
-        FatalTrialError: FailureKind.FATAL,
-        MemoryError: FailureKind.WORKER_LOST,
-    }
-    kind = next((k for c, k in kinds.items() if isinstance(error, c)), FailureKind.ERROR)
     return TrialResult(
         state=TrialState.FAILED,
         measurements=measurements,
         duration_s=measurements[-1].elapsed_s if measurements else 0.0,
         failure=Failure(
-            kind=kind,
+            kind=_kind(error),
             message=f"{type(error).__name__}: {error}",
             traceback="".join(traceback.format_exception(error)),
         ),

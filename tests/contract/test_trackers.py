@@ -9,7 +9,8 @@ import pytest
 from tests.factories import make_measurement, make_result, make_study, make_trial
 from tuning.protocols import DataInfo
 from tuning.tracking import names
-from tuning.tracking.mlflow_tracker import MlflowTracker, TrackerError
+from tuning.tracking.mlflow_tracker import MlflowTracker
+from tuning.tracking.patience import Patience, TrackerError
 from tuning.tracking.record import read_record, write_head
 from tuning.trial import Phase, TrialState
 
@@ -25,7 +26,7 @@ def parent(client: "MlflowClient") -> str:
     experiment = client.get_experiment_by_name("test")
     assert experiment is not None
     run_id = client.create_run(experiment.experiment_id, run_name="tune").info.run_id
-    write_head(client, run_id, STUDY, DATA)
+    write_head(client, run_id, STUDY, STUDY, DATA)
     return str(run_id)
 
 
@@ -172,7 +173,7 @@ def flaky(client: "MlflowClient", parent: str, outages: int, **options: Any) -> 
 
 def test_an_outage_is_waited_out_in_order(client: "MlflowClient", parent: str) -> None:
     waits: list[float] = []
-    tracker = flaky(client, parent, 4, sleep=waits.append)
+    tracker = flaky(client, parent, 4, patience=Patience(sleep=waits.append))
     tell(tracker, "random-000", TrialState.COMPLETED)
     tracker.flush()
     assert waits == [1, 2, 5, 10]
@@ -182,7 +183,7 @@ def test_an_outage_is_waited_out_in_order(client: "MlflowClient", parent: str) -
 
 
 def test_an_outage_that_lasts_is_raised_by_flush_only(client: "MlflowClient", parent: str) -> None:
-    tracker = flaky(client, parent, 10**6, outage_s=30, sleep=lambda seconds: None)
+    tracker = flaky(client, parent, 10**6, patience=Patience(30, lambda seconds: None))
     tell(tracker, "random-000", TrialState.COMPLETED)
     with pytest.raises(TrackerError, match="the server is away"):
         tracker.flush()

@@ -1,149 +1,119 @@
-"""A driver that is killed at any instant, and the study that goes on until it is done."""
+"""A study that is stopped in every way, at any instant, and goes on until it is done."""
 
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.conftest import ROOT
-from tests.contract.executor_contract import alive
-from tests.factories import STUDY
+from tests.e2e.chaos import ATTACKS, PHASES, Losses, Process, losses, make_folder, random_round
 
 pytestmark = pytest.mark.slow
-
-TRIALS = 4
-
-
-def tune(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "tuning.cli", "tune", "--study", str(folder / "study.yaml")]
-    command += ["--workers", "2", "--cache-dir", str(folder / "cache"), *arguments]
-    env = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"}
-    return subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=env,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    study = yaml.safe_load(STUDY)
-    study["budget"] = {"trials": TRIALS, "epochs": 3}
-    study["searchers"] = ["random", "optuna"]
-    study["task_options"] = {"rows": 4000}
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
-    return tmp_path
+    return make_folder(tmp_path / "study")
 
 
-def check(folder: Path) -> None:
-    """What must be true of a finished study, however often it was killed."""
+def test_sigkill_in_every_phase(folder: Path) -> None:
+    """One study, killed once in each phase; each time another process goes on."""
+    arguments: list[str] = []
+    for phase in PHASES:
+        process = Process(folder, *arguments)
+        assert process.until(phase), f"{phase!r} never came:\n{process.output}"
+        process.send(signal.SIGKILL)
+        process.end()
+        arguments = ["--resume", "last"]
+    process = Process(folder, *arguments)
+    assert process.end() == 0, process.output
+    assert losses(process.uri) == Losses()
+
+
+def test_random_attacks_at_random_instants(tmp_path: Path) -> None:
+    attacks, process = random_round(tmp_path / "study", seed=11, most=3)
+    assert process.code == 0, f"{attacks}\n{process.output}"
+    assert losses(process.uri) == Losses(), attacks
+
+
+def test_workers_killed_in_mid_epoch_cost_an_attempt(folder: Path) -> None:
+    process = Process(folder)
+    for attack, line in (("a worker", "Baseline and"), ("all workers", "random-00")):
+        assert process.until(line)
+        ATTACKS[attack](process, random.Random(1))
+    assert process.end() == 0, process.output
+    assert "trained again with the same seed" in process.output
+    assert losses(process.uri) == Losses()
+
+
+def test_ctrl_c_reports_what_there_is_and_only_the_same_study_goes_on(folder: Path) -> None:
     import mlflow
 
-    client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("toy")
-    assert experiment is not None
-    runs = client.search_runs([experiment.experiment_id], max_results=1000)
-    (parent,) = [run for run in runs if "tuning.study" in run.data.tags]
-    trials = [run for run in runs if "tuning.trial" in run.data.tags]
-    assert {run.data.tags["mlflow.parentRunId"] for run in trials} == {parent.info.run_id}
-    assert max(Counter(run.info.run_name for run in trials).values()) == 1
-    assert {run.info.status for run in runs} <= {"FINISHED", "KILLED"}
-    by_searcher = Counter(run.data.tags["tuning.searcher"] for run in trials)
-    assert by_searcher["random"] == by_searcher["optuna"] == TRIALS
-    assert by_searcher["baseline"] == 2
-    for searcher in ("random", "optuna"):
-        configs = [
-            run.data.tags["tuning.config"]
-            for run in trials
-            if run.data.tags["tuning.searcher"] == searcher
-        ]
-        assert len(set(configs)) == len(configs)
-    for run in trials:
-        steps = [
-            metric.step for metric in client.get_metric_history(run.info.run_id, "val_accuracy")
-        ]
-        assert steps == list(range(1, len(steps) + 1))
-        if run.data.tags["tuning.state"] == "completed":
-            assert client.get_logged_model(run.data.tags["tuning.model"])
-    assert parent.data.tags["tuning.verdict"] in ("better", "inconclusive", "worse")
-    assert client.list_artifacts(parent.info.run_id, "report")
+    process = Process(folder)
+    assert process.until("baseline-seed1 .*completed")
+    process.send(signal.SIGINT)
+    assert process.end() == 130, process.output
+    assert "Stopping after the running epochs" in process.output
+    assert "trained so far" in process.output
+    where = f"-P study={folder / 'study.yaml'} -P resume="
+    assert f"Go on with: mlflow run . -e tune {where}" in process.output
+    client = mlflow.MlflowClient(process.uri)
+    run_id = process.output.split(where)[1].split()[0]
+    run = client.get_run(run_id)
+    assert run.info.status == "KILLED"
+    assert "tuning.verdict" not in run.data.tags, "nothing is concluded"
+    assert "Interim report" in run.data.tags["mlflow.note.content"]
+    page = Path(client.download_artifacts(run_id, "report/report.html")).read_text()
+    assert "Interim report: the study was stopped" in page
+
+    written = (folder / "study.yaml").read_text()
+    changed = yaml.safe_load(written)
+    changed["baseline"]["units"] = 4
+    (folder / "study.yaml").write_text(yaml.safe_dump(changed))
+    process = Process(folder, "--resume", "last")
+    assert process.end() == 2, process.output
+    assert "units: 4" in process.output
+    (folder / "study.yaml").write_text(written)
+
+    process = Process(folder, "--resume", "last")
+    assert process.end() == 0, process.output
+    assert losses(process.uri) == Losses()
+    assert "Interim" not in client.get_run(run_id).data.tags["mlflow.note.content"]
 
 
-@pytest.mark.parametrize("round_", range(2))
-def test_sigkill_at_random_instants(folder: Path, round_: int) -> None:
-    """Up to three kills, each after a random line of the terminal's and part of a second."""
-    kills = 0
-    instants = random.Random(round_)
-    arguments: list[str] = []
-    # Later and later, so that every phase is met: the terminal prints about 16 lines.
-    for lines in (instants.randint(3, 5), instants.randint(4, 8), instants.randint(2, 9)):
-        process = tune(folder, *arguments)
-        assert process.stdout is not None
-        for _, _ in zip(range(lines), process.stdout, strict=False):
-            pass
-        time.sleep(instants.uniform(0, 0.5))
-        process.send_signal(signal.SIGKILL)
-        output, _ = process.communicate()
-        if process.returncode == 0:
-            break  # it was done before the signal came
-        assert process.returncode == -signal.SIGKILL, output
-        kills += 1
-        arguments = ["--resume", "last"]
-    assert kills >= 2
-    process = tune(folder, *arguments)
-    output, _ = process.communicate()
-    assert process.returncode == 0, output
-    check(folder)
+def test_a_stop_at_once_leaves_nothing_running(folder: Path) -> None:
+    process = Process(folder)
+    assert process.until("Baseline and")
+    time.sleep(1)
+    process.send(signal.SIGTERM)
+    assert process.end() == 130, process.output
+    process = Process(folder, "--resume", "last")
+    assert process.end() == 0, process.output
+    assert losses(process.uri) == Losses()
 
 
-def test_ctrl_c_ends_after_the_epoch_and_the_study_goes_on(folder: Path) -> None:
-    process = tune(folder, "--epochs", "40")
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "baseline-seed" in line:
-            break
-    children = subprocess.run(
-        ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False
+def test_a_killed_trial_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    """Only the epochs that were running are begun twice."""
+    journal = tmp_path / "journal.txt"
+    folder = make_folder(
+        tmp_path / "study",
+        task_options={"rows": 2000, "epoch_seconds": 0.5, "journal": str(journal)},
+        searchers=["random"],
+        budget={"trials": 1, "epochs": 8},
+        confirm={"seeds": 1, "top_k": 1},
+        references={},
     )
-    os.kill(process.pid, signal.SIGINT)
-    output = process.stdout.read()
-    assert process.wait() == 130, output
-    assert "Stopping after the running epochs" in output
-    assert (
-        f"Go on with: mlflow run . -e tune -P study={folder / 'study.yaml'} -P resume=" in output
-    )
-    deadline = time.monotonic() + 15
-    while any(alive(int(pid)) for pid in children.stdout.split()):
-        assert time.monotonic() < deadline, "workers outlived the driver"
-        time.sleep(0.2)
-    process = tune(folder, "--resume", "last")
-    output, _ = process.communicate()
-    assert process.returncode == 0, output
-    check(folder)
-
-
-def test_a_changed_study_is_refused_and_nothing_is_touched(folder: Path) -> None:
-    process = tune(folder)
-    process.communicate()
-    assert process.returncode == 0
-    study = yaml.safe_load((folder / "study.yaml").read_text())
-    study["baseline"]["units"] = 4
-    (folder / "study.yaml").write_text(yaml.safe_dump(study))
-    process = tune(folder, "--resume", "last")
-    output, _ = process.communicate()
-    assert process.returncode == 2, output
-    assert "units: 4" in output
-    study["baseline"]["units"] = 2
-    (folder / "study.yaml").write_text(yaml.safe_dump(study))
-    check(folder)
+    trials, epochs, running = 3, 8, 2
+    process = Process(folder)
+    while not journal.exists() or "5" not in journal.read_text():
+        assert not process.over, process.output
+        time.sleep(0.1)
+    process.send(signal.SIGKILL)
+    process.end()
+    process = Process(folder, "--resume", "last")
+    assert process.end() == 0, process.output
+    begun = [int(line) for line in journal.read_text().split()]
+    assert trials * epochs < len(begun) <= trials * epochs + running
+    assert not list((folder / "cache" / "trials").iterdir()), "checkpoints are gone with the study"

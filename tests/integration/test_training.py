@@ -31,9 +31,12 @@ def fit(tmp_path: Path) -> Callable[..., Any]:
     def run(
         report: Callable[[Measurement], Decision] = lambda measurement: CONTINUE, **changes: Any
     ) -> Any:
-        folder = tmp_path / str(next(count))
-        folder.mkdir()
-        trial: Trial = make_trial(**{"params": PARAMS, "epochs": 4, **changes})
+        trial: Trial = make_trial(
+            changes.pop("name", f"trial-{next(count)}"),
+            **{"params": PARAMS, "epochs": 4, **changes},
+        )
+        folder = tmp_path / trial.name
+        folder.mkdir(exist_ok=True)
         task = ToyTask()
         return train(task, task.load("search"), trial, Objective(), report, folder)
 
@@ -105,10 +108,80 @@ def test_going_on_from_a_checkpoint_keeps_the_optimizers_state(fit: Any) -> None
     # Without dropout, and with one batch an epoch, only weights and Adam's state matter.
     params = {"units": 4, "rate": 0.0, "batch_size": 200}
     whole = fit(params=params, epochs=6)
-    half = fit(params=params, epochs=3, keep_checkpoint=True)
-    rest = fit(params=params, epochs=6, resume_from=half.artifacts["checkpoint"])
+    fit(name="half", params=params, epochs=3, keep_checkpoint=True)
+    rest = fit(params=params, epochs=6, resume_from="half")
     assert [m.step for m in rest.measurements] == [4, 5, 6]
     np.testing.assert_allclose(curve(whole)[3:], curve(rest), rtol=1e-4)
+
+
+class Killed(BaseException):
+    """Ends a training as SIGKILL would: nothing of it is cleaned up."""
+
+
+def killed_at(step: int) -> Callable[[Measurement], Decision]:
+    def report(measurement: Measurement) -> Decision:
+        if measurement.step == step:
+            raise Killed
+        return CONTINUE
+
+    return report
+
+
+@pytest.mark.parametrize("step", [1, 3, 6])
+def test_a_killed_training_goes_on_as_if_it_had_never_stopped(
+    fit: Any, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    import keras
+
+    monkeypatch.setattr("tuning.checkpoint.SHARE", 1.0)
+    whole = fit(name="whole", epochs=6)
+    with pytest.raises(Killed):
+        fit(killed_at(step), name="killed", epochs=6)
+    seen: list[int] = []
+    rest = fit(lambda m: seen.append(m.step) or CONTINUE, name="killed", epochs=6)
+    assert seen == [1, 2, 3, 4, 5, 6], "the epochs before are reported again, and no other"
+    assert curve(rest) == curve(whole)
+    assert curve(rest, "val_loss") == curve(whole, "val_loss")
+    assert (rest.value, rest.best_step) == (whole.value, whole.best_step)
+    ours = keras.saving.load_model(rest.artifacts["model"]).get_weights()
+    theirs = keras.saving.load_model(whole.artifacts["model"]).get_weights()
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_stop_in_the_epochs_before_is_obeyed(fit: Any) -> None:
+    with pytest.raises(Killed):
+        fit(killed_at(3), name="killed")
+    result = fit(lambda m: Decision(stop=True, reason="late"), name="killed")
+    assert result.state is TrialState.PRUNED
+
+
+@pytest.mark.parametrize("harm", ["torn", "other", "empty", "text"])
+def test_a_checkpoint_that_cannot_be_used_costs_its_epochs_only(
+    fit: Any, tmp_path: Path, harm: str
+) -> None:
+    file = tmp_path / "harmed" / "checkpoint.npz"
+    whole = fit()
+    with pytest.raises(Killed):
+        fit(killed_at(2), name="harmed", params={**PARAMS, "units": 5 if harm == "other" else 4})
+    if harm != "other":
+        content = {"torn": file.read_bytes()[:-200], "empty": b"", "text": b"no archive"}[harm]
+        file.write_bytes(content)
+    assert curve(fit(name="harmed")) == curve(whole)
+
+
+def test_checkpoints_take_a_small_share_of_the_training(tmp_path: Path) -> None:
+    from tuning.checkpoint import Checkpointer, Course, load
+
+    file = tmp_path / "checkpoint.npz"
+    model = ToyTask().build(PARAMS)
+    checkpointer, course = Checkpointer(file), Course()
+    for step in range(1, 200):
+        course.measurements.append(Measurement(step=step, metrics={}, elapsed_s=0.0))
+        checkpointer.write(model, course)
+    assert 1 <= load(file, model).last_step < 199, "epochs of no time at all"
+    checkpointer.write(model, course, at_any_price=True)
+    assert load(file, model).last_step == 199
 
 
 def test_a_training_that_diverges_fails_without_a_model(fit: Any) -> None:

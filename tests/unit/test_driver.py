@@ -6,12 +6,15 @@ import pytest
 
 from tests.factories import make_study
 from tests.fakes import FakeExecutor, RecordingListener, lost
-from tuning.driver import Arm, Driver, StopSignal
+from tuning.driver import Arm, Driver
 from tuning.errors import InterruptedStudyError, StudyFailedError
-from tuning.protocols import NoProposal
+from tuning.failures import FailurePolicy
+from tuning.protocols import Finished, Measured, NoProposal
 from tuning.search.fixed import FixedSearcher
 from tuning.search.random_search import RandomSearcher
 from tuning.seeds import derive_seed
+from tuning.signals import StopSignal
+from tuning.study import Limits
 from tuning.trial import (
     CONTINUE,
     Decision,
@@ -125,6 +128,75 @@ def test_failures_in_a_row_stop_the_study_and_everything_running_ends() -> None:
         driver.run([arm])
     started = {name for what, name in listener.events if what == "started"}
     assert started == set(listener.results)
+
+
+class SilentExecutor(FakeExecutor):
+    """Number 1 trains for ever and says nothing after its first epoch; time passes in polls."""
+
+    def __init__(self, clock: list[float]) -> None:
+        super().__init__(lambda trial: [0.5, 0.6, 0.7], slots=2)
+        self._clock = clock
+        self.cancelled: dict[str, str] = {}
+
+    def poll(self, timeout_s: float) -> Sequence[Measured | Finished]:
+        self._clock[0] += 1.0
+        live = self._live
+        hung = {n: v for n, v in live.items() if v[0].number == 1 and v[1]}
+        self._live = {n: v for n, v in live.items() if n not in hung}
+        events = super().poll(timeout_s)
+        self._live |= hung
+        return events
+
+    def cancel(self, name: str, reason: str) -> None:
+        self.cancelled[name] = reason
+        super().cancel(name, reason)
+
+
+@pytest.mark.parametrize("limits", [Limits(epoch_seconds=20), Limits(trial_seconds=30)])
+def test_a_hung_trial_is_killed_at_its_limit_and_the_study_goes_on(limits: Limits) -> None:
+    now = [0.0]
+    executor = SilentExecutor(now)
+    listener = RecordingListener()
+    driver = Driver(
+        executor,
+        [listener],
+        study_seed=3,
+        fixed=STUDY.fixed,
+        policy=FailurePolicy(limits),
+        clock=lambda: now[0],
+    )
+    arm = random_arm(4)
+    arm.epochs = 3
+    records = {record.trial.number: record.result for record in driver.run([arm])}
+    assert set(executor.cancelled) == {"random-001"}
+    failure = records.pop(1).failure
+    assert failure is not None
+    assert failure.kind is FailureKind.TIMEOUT
+    assert "limits." in failure.message
+    assert {result.state for result in records.values()} == {TrialState.COMPLETED}
+    assert len(executor.submitted) == 4, "what hangs once would hang again"
+
+
+def test_errors_are_retried_where_the_study_says_so() -> None:
+    error = Failure(kind=FailureKind.ERROR, message="flaky")
+    executor = FakeExecutor(lambda trial: error if trial.attempt < 2 else [0.5])
+    driver, _ = drive(executor, arms := [random_arm(1)], policy=FailurePolicy(on_error="retry"))
+    (record,) = driver.run(arms)
+    assert record.result.state is TrialState.COMPLETED
+    assert len(executor.submitted) == 3
+
+
+def test_an_error_ends_the_study_where_it_says_so() -> None:
+    error = Failure(kind=FailureKind.ERROR, message="a bug")
+    executor = FakeExecutor(lambda trial: error if trial.number == 1 else [0.5])
+    driver, listener = drive(
+        executor, arms := [random_arm(9)], policy=FailurePolicy(on_error="stop")
+    )
+    with pytest.raises(StudyFailedError, match="a bug"):
+        driver.run(arms)
+    failure = listener.results["random-001"].failure
+    assert failure is not None
+    assert failure.kind is FailureKind.FATAL, "so that a resumed study trains it again"
 
 
 def test_a_fatal_failure_stops_at_once() -> None:

@@ -78,6 +78,7 @@ def make_record(accuracy: dict[str, float], **changes: Any) -> StudyRecord:
         "run_id": "r" * 32,
         "experiment_id": "1",
         "study": STUDY,
+        "written": STUDY,
         "data": DataInfo(label="toy", name="toy", source="here", digest="d", sizes={"train": 5}),
         "tags": {},
         "metrics": {},
@@ -85,6 +86,8 @@ def make_record(accuracy: dict[str, float], **changes: Any) -> StudyRecord:
         "predictions": Predictions(labels, probabilities),
         "started_ms": 0,
     }
+    if "study" in changes:
+        values["written"] = changes["study"]
     return StudyRecord(**{**values, **changes})
 
 

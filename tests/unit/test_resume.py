@@ -1,5 +1,7 @@
 """Going on with a study: the same study, the same data, what is left."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.factories import make_result, make_study, make_trial
@@ -9,7 +11,7 @@ from tuning.driver import Arm, Driver
 from tuning.errors import BadInputError
 from tuning.protocols import DataInfo
 from tuning.search.random_search import RandomSearcher
-from tuning.tracking.resume import check_same, check_same_data, pending
+from tuning.tracking.resume import check_same, check_same_data, merge, pending
 from tuning.trial import Phase, TrialRecord, TrialState
 
 STUDY = make_study()
@@ -28,6 +30,17 @@ def test_a_changed_study_file_is_refused_with_its_difference() -> None:
     assert "+  units: 4" in str(caught.value)
 
 
+def test_a_changed_budget_in_the_file_is_taken_over_if_allowed() -> None:
+    file = make_study(budget={"trials": 5, "epochs": 2}, on_error="retry")
+    began = replace(RECORD, study=STUDY.override(seeds=4))
+    with pytest.raises(BadInputError, match=r"the study file is not.*or pass --allow-change"):
+        check_same(began, file, merge(began, file), allow_change=False)
+    wanted = merge(began, file)
+    check_same(began, file, wanted, allow_change=True)
+    assert (wanted.budget.trials, wanted.on_error) == (5, "retry")
+    assert wanted.confirm.seeds == 4, "what the command line said then still holds"
+
+
 def test_another_budget_needs_to_be_allowed() -> None:
     wanted = STUDY.override(trials=9)
     with pytest.raises(BadInputError, match=r"or pass --allow-change") as caught:
@@ -38,7 +51,7 @@ def test_another_budget_needs_to_be_allowed() -> None:
 
 def test_another_seed_or_searcher_is_never_allowed() -> None:
     for wanted in (STUDY.override(seed=5), STUDY.override(searchers="random")):
-        with pytest.raises(BadInputError, match="leave the options out"):
+        with pytest.raises(BadInputError, match="leave them out, or begin a new study"):
             check_same(RECORD, STUDY, wanted, allow_change=True)
 
 

@@ -17,16 +17,19 @@ from tuning.tracking.record import StudyRecord
 _TEMPLATES = Path(__file__).with_name("templates")
 
 
-def write_report(record: StudyRecord, comparison: Comparison, folder: Path) -> None:
+def write_report(
+    record: StudyRecord, comparison: Comparison, folder: Path, notice: str = ""
+) -> None:
     """Writes ``report.html``, ``report.md``, ``comparison.json``, ``trials.csv`` and the figures.
 
     Args:
         record: The study.
         comparison: What it says.
         folder: An existing folder.
+        notice: A sentence to be shown loudly.
     """
     figures = draw_figures(record, comparison, folder / "figures")
-    context = _context(record, comparison)
+    context = _context(record, comparison) | {"notice": notice}
     pictures = [
         {"title": title, "data": _data_uri(file), "file": f"figures/{file.name}"}
         for title, file in figures.items()

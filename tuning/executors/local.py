@@ -3,7 +3,6 @@
 import contextlib
 import multiprocessing
 import os
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
@@ -22,8 +21,6 @@ from tuning.trial import (
     TrialState,
 )
 from tuning.worker import Done, Epoch, Reply, Train, WorkerSpec
-
-CLOSE_SECONDS = 5.0
 
 
 @dataclass
@@ -131,20 +128,15 @@ class LocalExecutor:
             slot.process.kill()
 
     def close(self) -> None:
-        """Ends every worker: politely if it is idle, otherwise at once."""
+        """Ends every worker at once: whatever it still does, nobody waits for it."""
         if self._closed:
             return
         self._closed = True
         for slot in self._slots:
-            slot.connection.close()  # an idle worker ends when its pipe does
-            if slot.trial is not None:
-                slot.process.kill()
-        deadline = time.monotonic() + CLOSE_SECONDS
+            slot.connection.close()
+            slot.process.kill()
         for slot in self._slots:
-            slot.process.join(max(0.0, deadline - time.monotonic()))
-            if slot.process.is_alive():
-                slot.process.kill()
-                slot.process.join()
+            slot.process.join()
             slot.process.close()
 
     def _start(self, core: int | None) -> _Slot:
@@ -177,7 +169,10 @@ class LocalExecutor:
                 slot.trial = None
                 slot.first_memory_mb = slot.first_memory_mb or memory_mb
                 share = max(self._memory_share_mb, 2 * slot.first_memory_mb)
-                if memory_mb > (self._memory_limit_mb or share):
+                failure = result.failure
+                # One that ran out of memory may have lost more than the trial.
+                exhausted = failure is not None and failure.kind is FailureKind.WORKER_LOST
+                if exhausted or memory_mb > (self._memory_limit_mb or share):
                     self._replace(slot)
                 worker_name = f"local-{self._slots.index(slot)}"
                 return [
@@ -198,10 +193,8 @@ class LocalExecutor:
 
     def _replace(self, slot: _Slot) -> None:
         slot.connection.close()
-        slot.process.join(CLOSE_SECONDS)
-        if slot.process.is_alive():
-            slot.process.kill()
-            slot.process.join()
+        slot.process.kill()
+        slot.process.join()
         new = self._start(slot.core)
         slot.process, slot.connection = new.process, new.connection
         slot.dead, slot.first_memory_mb = False, 0.0

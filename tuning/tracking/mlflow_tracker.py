@@ -15,26 +15,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuning.errors import TuningError
 from tuning.protocols import DataInfo
 from tuning.study import Study
 from tuning.tracking import names
 from tuning.tracking.curves import draw_curves, write_history
+from tuning.tracking.patience import Patience, TrackerError, may_pass, refuses
 from tuning.trial import Measurement, Phase, Trial, TrialRecord, TrialResult, TrialState
+from tuning.workspace import clear
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _log = logging.getLogger(__name__)
 
-RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
-OUTAGE_SECONDS = 600.0
 MAX_TAG = 5_000
 DIGEST_LENGTH = 36
-
-
-class TrackerError(TuningError):
-    """The store stayed away for longer than the tracker waits."""
 
 
 @dataclass
@@ -55,10 +50,11 @@ class MlflowTracker:
         parent_id: The parent run.
         study: The study.
         data: What it is trained on.
+        workspace: Where the trials have their files, each in a folder of its name that is removed
+            once MLflow has them; None leaves them alone.
         on_failure: Called once, from the tracker's thread, when it gives up: what is trained after
             that is not recorded.
-        outage_s: How long one call is tried again before the tracker gives up.
-        sleep: Waits a number of seconds.
+        patience: With the store.
     """
 
     def __init__(
@@ -68,10 +64,10 @@ class MlflowTracker:
         parent_id: str,
         study: Study,
         data: DataInfo,
+        workspace: Path | None = None,
         *,
         on_failure: Callable[[], None] = lambda: None,
-        outage_s: float = OUTAGE_SECONDS,
-        sleep: Callable[[float], None] = time.sleep,
+        patience: Patience | None = None,
     ) -> None:
         self._client = client
         self._experiment_id = experiment_id
@@ -79,8 +75,10 @@ class MlflowTracker:
         self._study = study
         self._data = data
         self._on_failure = on_failure
-        self._outage_s = outage_s
-        self._sleep = sleep
+        self._patience = patience or Patience()
+        self._workspace = workspace
+        # Of the process, not of the wall: a clock that jumps must not turn curves around.
+        self._clock_origin = time.time() - time.monotonic()
         self._children: dict[str, _Child] = {}
         self._best: dict[str, float] = {}
         self._ended: dict[str, int] = {}
@@ -101,18 +99,18 @@ class MlflowTracker:
 
     def trial_started(self, trial: Trial) -> None:
         """Opens the trial's run."""
-        now = _now_ms()
+        now = self._now_ms()
         self._queue.put(lambda: self._open(trial, now))
 
     def measured(self, trial: Trial, measurement: Measurement) -> None:
         """Logs the metrics of an epoch."""
-        now = _now_ms()
+        now = self._now_ms()
         metrics = _objective_first(measurement.metrics, self._study.objective.metric)
         self._queue.put(lambda: self._log_epoch(trial.name, metrics, measurement.step, now))
 
     def trial_finished(self, trial: Trial, result: TrialResult) -> None:
         """Logs what a trial left behind and closes its run."""
-        now = _now_ms()
+        now = self._now_ms()
         best = self._count_best(trial, result)
         self._queue.put(lambda: self._finish(trial, result, best, now))
 
@@ -128,9 +126,7 @@ class MlflowTracker:
     def raise_error(self) -> None:
         """Raises TrackerError if the tracker has given up."""
         if self._error is not None:
-            raise TrackerError(
-                f"MLflow's store could not be written for {self._outage_s:g} s: {self._error}"
-            ) from self._error
+            raise TrackerError(str(self._error)) from self._error
 
     def close(self) -> None:
         """Flushes and ends the thread."""
@@ -146,20 +142,15 @@ class MlflowTracker:
         self._queue.task_done()
 
     def _try(self, operation: Callable[[], None]) -> None:
-        waited = 0.0
-        for attempt in range(1_000_000):
-            try:
-                return operation()
-            except Exception as error:
-                delay = RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)]
-                if waited + delay > self._outage_s or not _may_pass(error):
-                    _log.error("MLflow's store cannot be written: %s", error)
-                    self._error = error
-                    self._on_failure()
-                    return None
-                _log.warning("MLflow's store does not answer (%s); again in %g s", error, delay)
-                self._sleep(delay)
-                waited += delay
+        try:
+            self._patience(operation)
+        except Exception as error:
+            _log.error("the record cannot be written: %s", error)
+            self._error = error
+            self._on_failure()
+
+    def _now_ms(self) -> int:
+        return int((self._clock_origin + time.monotonic()) * 1000)
 
     def _open(self, trial: Trial, now: int) -> None:
         from mlflow.entities import Param
@@ -251,9 +242,16 @@ class MlflowTracker:
             ended, value = best
             key = f"best_so_far/{trial.searcher}"
             self._client.log_metric(self._parent_id, key, value, timestamp=now, step=ended)
+        self._clear(trial, result)
+
+    def _clear(self, trial: Trial, result: TrialResult) -> None:
         for kind in ("model", "model_spec"):
             if kind in result.artifacts:
                 Path(result.artifacts[kind]).unlink(missing_ok=True)
+        # An interrupted trial goes on from its checkpoint.
+        over = result.state is not TrialState.INTERRUPTED and not trial.keep_checkpoint
+        if self._workspace is not None and over:
+            clear(self._workspace / trial.name)
 
     def _once(self, result: TrialResult) -> dict[str, float]:
         metrics: dict[str, float] = {}
@@ -306,7 +304,7 @@ def _one_trials_trouble(trial: Trial) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if _may_pass(error):
+        if may_pass(error) or refuses(error):
             raise
         _log.warning("%s: its files could not be logged: %s", trial.name, error)
 
@@ -333,21 +331,3 @@ def dataset_inputs(data: DataInfo, context: str) -> list[Any]:
 def _objective_first(metrics: Mapping[str, float], objective: str) -> dict[str, float]:
     # MLflow's compare page opens on the metric that was logged first.
     return {objective: metrics[objective], **metrics} if objective in metrics else {**metrics}
-
-
-def _may_pass(error: Exception) -> bool:
-    """Whether waiting may help: the store is away or busy, rather than refusing."""
-    from mlflow.exceptions import MlflowException
-
-    if not isinstance(error, MlflowException):
-        return isinstance(error, OSError)
-    return error.error_code in (
-        "INTERNAL_ERROR",
-        "TEMPORARILY_UNAVAILABLE",
-        "REQUEST_LIMIT_EXCEEDED",
-        "DEADLINE_EXCEEDED",
-    )
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)

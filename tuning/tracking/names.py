@@ -28,6 +28,7 @@ VERSION = "tuning.version"
 VERDICT = "tuning.verdict"
 COMMAND = "tuning.command"
 DATASET_OPTION = "tuning.dataset_option"
+WORKSPACE = "tuning.workspace"
 
 BASELINE = "baseline"
 TUNE = "tune"
@@ -40,6 +41,7 @@ RUN_STATUS = {
 }
 
 STUDY_FILE = "study.yaml"
+WRITTEN_FILE = "study_file.yaml"
 ENVIRONMENT_FILE = "environment.txt"
 PREDICTIONS_FILE = "evaluation/predictions.npz"
 REPORT_FOLDER = "report"

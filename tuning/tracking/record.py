@@ -54,6 +54,7 @@ class StudyRecord:
         run_id: The parent run.
         experiment_id: Its experiment.
         study: The study file, with everything that the command line changed.
+        written: The study file as it was, with the profile of the data.
         data: What it was trained on.
         tags: Of the parent run.
         metrics: Of the parent run, the latest values.
@@ -65,6 +66,7 @@ class StudyRecord:
     run_id: str
     experiment_id: str
     study: Study
+    written: Study
     data: DataInfo
     tags: Mapping[str, str]
     metrics: Mapping[str, float]
@@ -77,9 +79,20 @@ class StudyRecord:
         return [record for record in self.trials if record.trial.phase in phases]
 
 
-def write_head(client: "MlflowClient", run_id: str, study: Study, data: DataInfo) -> None:
-    """Stores what a record starts with: the study as it is run, and the data's description."""
+def write_head(
+    client: "MlflowClient", run_id: str, study: Study, written: Study, data: DataInfo
+) -> None:
+    """Stores what a record starts with.
+
+    Args:
+        client: Of the store.
+        run_id: The parent run.
+        study: The study as it is run.
+        written: The study file, with the profile of the data.
+        data: The data.
+    """
     client.log_text(run_id, study.to_yaml(), names.STUDY_FILE)
+    client.log_text(run_id, written.to_yaml(), names.WRITTEN_FILE)
     client.log_text(run_id, json.dumps(asdict(data), indent=2), DATA_FILE)
 
 
@@ -115,6 +128,8 @@ def read_record(client: "MlflowClient", run_id: str) -> StudyRecord:
                 f"run {run_id} is not the parent run of a study: it has no {names.STUDY_FILE}"
             )
         study = load_study(study_file)
+        written_file = _fetch(client, run_id, names.WRITTEN_FILE, folder)
+        written = load_study(written_file) if written_file else study
         data = DataInfo(**json.loads(data_file.read_text("utf-8")))
         predictions_file = _fetch(client, run_id, names.PREDICTIONS_FILE, folder)
         predictions = _read_predictions(predictions_file) if predictions_file else None
@@ -123,6 +138,7 @@ def read_record(client: "MlflowClient", run_id: str) -> StudyRecord:
         run_id=run_id,
         experiment_id=parent.info.experiment_id,
         study=study,
+        written=written,
         data=data,
         tags=parent.data.tags,
         metrics=parent.data.metrics,
@@ -224,6 +240,9 @@ def _result(client: "MlflowClient", run: "Run", study: Study) -> TrialResult:
     if state is TrialState.FAILED:
         kind, _, message = tags.get(names.FAILURE, "error: unknown").partition(": ")
         failure = Failure(kind=FailureKind(kind), message=message)
+        if failure.kind is FailureKind.FATAL:
+            # It says nothing about this trial, which is trained again on a resume.
+            state, failure = TrialState.INTERRUPTED, None
     best = metrics.get(f"best_{study.objective.metric}")
     return TrialResult(
         state=state,

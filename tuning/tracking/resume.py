@@ -14,9 +14,8 @@ from tuning.trial import Trial, TrialRecord, TrialState
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# What the command line may say; the record, not the study file, is asked for the rest of it.
-COMMAND_LINE_FIELDS = ("budget", "confirm", "searchers", "seed", "profiles")
-CHANGEABLE_FIELDS = ("budget", "confirm", "profiles")
+# What does not change the meaning of the trials that there are.
+CHANGEABLE_FIELDS = ("budget", "confirm", "limits", "on_error", "profiles")
 
 
 def find_study(client: "MlflowClient", run_id: str, name: str) -> StudyRecord:
@@ -51,36 +50,51 @@ def last_run(client: "MlflowClient", study: str) -> str:
     return str(runs[0].info.run_id)
 
 
+def merge(record: StudyRecord, file: Study) -> Study:
+    """The recorded study with what was changed in the study file since."""
+    changed = {name: getattr(file, name) for name in _changed(record.written, file)}
+    return record.study.model_copy(update=changed)
+
+
 def check_same(record: StudyRecord, file: Study, wanted: Study, allow_change: bool) -> None:
     """Refuses to go on with another study than the one that was begun.
 
     Args:
         record: What was begun.
-        file: The study file as it is now.
-        wanted: The recorded study with what the command line says now.
-        allow_change: Whether budget and confirmation may differ.
+        file: The study file as it is now, with the profile of the data.
+        wanted: The recorded study with what file and command line say now.
+        allow_change: Whether budget, confirmation, limits and the policy on errors may differ.
 
     Raises:
         BadInputError: With the difference.
     """
-    old, now = record.study.model_dump(mode="json"), file.model_dump(mode="json")
-    changed = [key for key in old if key not in COMMAND_LINE_FIELDS and old[key] != now[key]]
-    if changed:
+    changed = _changed(record.written, file)
+    if refused := _refused(changed, allow_change):
         raise BadInputError(
-            f"the study file is not the one that run {record.run_id} began with; "
-            f"restore it, or begin a new study:\n{_difference(record.study, file, changed)}"
+            f"the study file is not the one that run {record.run_id} began with; restore it, "
+            f"{_cure(refused)}:\n{_difference(record.written, file, changed)}"
         )
-    new = wanted.model_dump(mode="json")
-    changed = [key for key in old if old[key] != new[key]]
-    refused = [key for key in changed if not allow_change or key not in CHANGEABLE_FIELDS]
-    if refused:
-        cure = "leave the options out"
-        if not set(changed) - set(CHANGEABLE_FIELDS):
-            cure += ", or pass --allow-change"
+    changed = _changed(record.study, wanted)
+    if refused := _refused(changed, allow_change):
         raise BadInputError(
-            f"these options differ from those that run {record.run_id} began with; {cure}:\n"
-            f"{_difference(record.study, wanted, changed)}"
+            f"these options differ from those that run {record.run_id} began with; leave them "
+            f"out, {_cure(refused)}:\n{_difference(record.study, wanted, changed)}"
         )
+
+
+def _changed(old: Study, new: Study) -> list[str]:
+    before, now = old.model_dump(mode="json"), new.model_dump(mode="json")
+    return [name for name in before if before[name] != now[name]]
+
+
+def _refused(changed: Sequence[str], allow_change: bool) -> list[str]:
+    return [name for name in changed if not allow_change or name not in CHANGEABLE_FIELDS]
+
+
+def _cure(refused: Sequence[str]) -> str:
+    if set(refused) <= set(CHANGEABLE_FIELDS):
+        return "or pass --allow-change"
+    return "or begin a new study"
 
 
 def check_same_data(record: StudyRecord, data: DataInfo) -> None:

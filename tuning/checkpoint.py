@@ -1,0 +1,197 @@
+"""What a training needs to go on as if it had never stopped, in one file without code in it."""
+
+import json
+import os
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuning.trial import Measurement
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+CHECKPOINT = "checkpoint.npz"
+# What a training may spend on its checkpoints; so that epochs of milliseconds stay that short.
+SHARE = 0.05
+
+_Array = Any
+
+
+class CheckpointError(Exception):
+    """The file is torn, or belongs to another model."""
+
+
+@dataclass
+class Course:
+    """How far a training has come.
+
+    Attributes:
+        measurements: Every finished epoch, in order.
+        best_value: The objective at the best of them.
+        best_step: That epoch.
+        best_weights: The model's weights after it.
+        resumed_from: Python's and NumPy's random numbers as they were after the last epoch, if the
+            course was read from a checkpoint.
+    """
+
+    measurements: list[Measurement] = field(default_factory=list)
+    best_value: float | None = None
+    best_step: int | None = None
+    best_weights: "Sequence[np.ndarray[Any, Any]]" = ()
+    resumed_from: tuple[Any, Any] | None = None
+
+    @property
+    def last_step(self) -> int:
+        """The last finished epoch; 0 before the first."""
+        return self.measurements[-1].step if self.measurements else 0
+
+    def restore_random(self) -> None:
+        """Goes on with the random numbers of the interrupted training.
+
+        To be called when the first epoch begins and no sooner: ``fit`` draws some to build itself.
+        """
+        import numpy as np
+
+        if self.resumed_from is not None:
+            python, numpy = self.resumed_from
+            random.setstate(python)
+            np.random.set_state(numpy)
+            self.resumed_from = None
+
+
+class Checkpointer:
+    """Writes the checkpoint of one training, often enough but not for more than a share of it.
+
+    Args:
+        file: Replaced at every writing, in one step.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._started = time.monotonic()
+        self._spent = 0.0
+        self._step = 0
+
+    def write(self, model: "keras.Model", course: Course, *, at_any_price: bool = False) -> None:
+        """Writes the state after the last epoch, unless it is there or costs too much now."""
+        now = time.monotonic()
+        affordable = self._spent <= SHARE * (now - self._started)
+        if course.last_step == self._step or not (affordable or at_any_price):
+            return
+        save(self._file, model, course)
+        self._step = course.last_step
+        self._spent += time.monotonic() - now
+
+
+def save(file: Path, model: "keras.Model", course: Course) -> None:
+    """Writes a checkpoint; a reader sees the former one or this one, never a part."""
+    import numpy as np
+
+    arrays: dict[str, _Array] = {}
+    for kind, variables in _variables(model).items():
+        arrays |= {f"{kind}{i}": _numpy(v) for i, v in enumerate(variables)}
+    arrays |= {f"best{i}": array for i, array in enumerate(course.best_weights)}
+    version, state, gauss = random.getstate()
+    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    arrays["numpy_keys"] = keys
+    head = {
+        "measurements": [
+            {"step": m.step, "metrics": dict(m.metrics), "elapsed_s": m.elapsed_s}
+            for m in course.measurements
+        ],
+        "best_value": course.best_value,
+        "best_step": course.best_step,
+        "python_random": [version, list(state), gauss],
+        "numpy_random": [name, position, has_gauss, cached],
+    }
+    arrays["head"] = np.frombuffer(json.dumps(head).encode(), "u1")
+    part = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with part.open("wb") as stream:
+            np.savez(stream, allow_pickle=False, **arrays)
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def load(file: Path, model: "keras.Model") -> Course:
+    """Gives a built and compiled model the state of a checkpoint.
+
+    Args:
+        file: The checkpoint.
+        model: Of the same architecture and optimizer.
+
+    Returns:
+        The course so far.
+
+    Raises:
+        CheckpointError: The file is torn or of another model, which is left as it was.
+    """
+    import numpy as np
+
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            arrays = dict(stored)
+        head = json.loads(arrays.pop("head").tobytes())
+        version, state, gauss = head["python_random"]
+        name, position, has_gauss, cached = head["numpy_random"]
+        course = Course(
+            [Measurement(**measurement) for measurement in head["measurements"]],
+            head["best_value"],
+            head["best_step"],
+            _numbered(arrays, "best"),
+            (
+                (version, tuple(state), gauss),
+                (name, arrays["numpy_keys"], position, has_gauss, cached),
+            ),
+        )
+        values = {
+            kind: _fitting(variables, _numbered(arrays, kind))
+            for kind, variables in _variables(model).items()
+        }
+    except Exception as error:  # a torn file can fail anywhere
+        raise CheckpointError(f"{file}: {type(error).__name__}: {error}") from error
+    for kind, variables in _variables(model).items():
+        for variable, value in zip(variables, values[kind], strict=True):
+            variable.assign(value)
+    return course
+
+
+def _variables(model: "keras.Model") -> Mapping[str, Sequence[Any]]:
+    # The optimizer's do not exist before the first step otherwise.
+    model.optimizer.build(model.trainable_variables)
+    # Not the weights alone: the states of dropout's random numbers are variables too.
+    return {"model": model.variables, "optimizer": model.optimizer.variables}
+
+
+def _numpy(variable: Any) -> _Array:
+    import keras
+
+    return keras.ops.convert_to_numpy(variable)
+
+
+def _numbered(arrays: Mapping[str, _Array], kind: str) -> list[_Array]:
+    count = sum(name.startswith(kind) for name in arrays)
+    return [arrays[f"{kind}{i}"] for i in range(count)]
+
+
+def _fitting(variables: Sequence[Any], arrays: Sequence[_Array]) -> list[_Array]:
+    """The arrays in the types of the variables.
+
+    Raises:
+        ValueError: They are of another model.
+    """
+    fitted = []
+    for variable, array in zip(variables, arrays, strict=True):
+        current = _numpy(variable)
+        # NumPy stores types that it does not know, such as bfloat16, as bare bytes.
+        value = array.view(current.dtype) if array.dtype.kind == "V" else array
+        if value.shape != current.shape or value.dtype != current.dtype:
+            raise ValueError(f"{value.dtype}{value.shape} is not {current.dtype}{current.shape}")
+        fitted.append(value)
+    return fitted

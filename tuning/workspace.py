@@ -1,0 +1,43 @@
+"""Where a study's workers keep models and checkpoints until MLflow has them, on this machine."""
+
+import shutil
+import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+FOLDER = "trials"
+# A study that nobody went on with for so long is not worth its disk.
+KEEP_SECONDS = 30 * 24 * 3600
+
+
+def new_token() -> str:
+    """Names the workspace of a new study, before there is a run to name it after."""
+    return uuid.uuid4().hex
+
+
+def open_workspace(cache_dir: Path, token: str) -> Path:
+    """Makes a study's folder, or finds what an earlier process left there.
+
+    Args:
+        cache_dir: Where prepared data and compiled programs are kept too.
+        token: Of the study.
+    """
+    root = cache_dir.absolute() / FOLDER
+    folder = root / token
+    folder.mkdir(parents=True, exist_ok=True)
+    _sweep(root, folder)
+    return folder
+
+
+def clear(folder: Path) -> None:
+    """Removes a study's or a trial's files; what cannot be removed is left for the next sweep."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(root: Path, but: Path) -> None:
+    oldest = time.time() - KEEP_SECONDS
+    for folder in root.iterdir():
+        with suppress(OSError):
+            if folder != but and folder.stat().st_mtime < oldest:
+                clear(folder)
