@@ -1,5 +1,6 @@
 """The smallest real task: a dense network on two numbers, trained in milliseconds an epoch."""
 
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +30,10 @@ mlflow.models.set_model(ToyModel())
 
 
 class ToyTask:
-    """Is the sum of two numbers positive? ``units`` above 100 cannot be built."""
+    """Is the sum of two numbers positive?
+
+    ``units`` above 100 cannot be built, 99 need more memory than there is, and 98 wait for ever.
+    """
 
     def __init__(
         self,
@@ -68,6 +72,10 @@ class ToyTask:
 
         if params["units"] > 100:
             raise InfeasibleError(f"{params['units']} units are too many")
+        if params["units"] == 99:
+            np.ones(2**46)
+        if params["units"] == 98:
+            threading.Event().wait()
         model = keras.Sequential(
             [
                 keras.layers.Input((2,)),

@@ -1,10 +1,17 @@
 """The exceptions of the library, and the exit codes that the command line gives them."""
 
+import re
+
 EXIT_OK = 0
 EXIT_ERROR = 1
 EXIT_BAD_INPUT = 2
 EXIT_REFUSED = 3
 EXIT_INTERRUPTED = 130
+
+
+def redact(text: str) -> str:
+    """Hides the user and password of every address in a message."""
+    return re.sub(r"(?<=://)[^/@\s]+@", "***@", text)
 
 
 class TuningError(Exception):

@@ -282,6 +282,11 @@ def predict(
     from mlflow.exceptions import MlflowException
 
     address = model or _default_model(client, study)
+    # A model is code: what is loaded comes from the registry or a logged model, never from a path.
+    if not re.fullmatch(r"models:/[\w.-]+([/@][\w.-]+)?", address) or ".." in address:
+        raise BadInputError(
+            f"model: models:/name@alias, models:/name/version or models:/id; got {address!r}"
+        )
     try:
         loaded = mlflow.pyfunc.load_model(address)
     except MlflowException as error:

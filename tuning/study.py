@@ -1,6 +1,7 @@
 """The study file: what is tuned, over which space, from which baseline, and with which budget."""
 
 import difflib
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from tuning.space import SearchSpace
 from tuning.trial import ParamValue, config_hash
 
 MAX_FILE_BYTES = 1_000_000
+MAX_VALUES = 1_000_000
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
 Config = dict[str, ParamValue]
@@ -234,9 +236,22 @@ def load_study(path: Path) -> Study:
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise BadInputError(f"{path} is not valid YAML: {error}") from error
+    if _expanded(data, {}) > MAX_VALUES:
+        raise BadInputError(f"{path}: its aliases expand to more than a study file holds")
     if not isinstance(data, dict):
         raise BadInputError(f"{path} must be a mapping of fields; found {type(data).__name__}")
     return parse_study(data, str(path))
+
+
+def _expanded(value: Any, known: dict[int, float]) -> float:
+    """How many values there are once every YAML alias is written out; infinite for a loop."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = math.inf  # what it is while its own content is counted
+        parts = [*value.keys(), *value.values()] if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_expanded(part, known) for part in parts)
+    return known[id(value)]
 
 
 def parse_study(data: Mapping[str, Any], origin: str) -> Study:

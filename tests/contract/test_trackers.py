@@ -1,10 +1,15 @@
 """The tracker: every fact reaches the record once, in spite of repeats and outages."""
 
+import errno
+import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
 from tests.factories import make_measurement, make_result, make_study, make_trial
 from tuning.protocols import DataInfo
@@ -147,9 +152,12 @@ def test_best_so_far_is_on_the_parent(
 class FlakyClient:
     """Answers every call with an outage until it has been asked often enough."""
 
-    def __init__(self, client: "MlflowClient", outages: int) -> None:
+    def __init__(
+        self, client: "MlflowClient", outages: int, error: Exception | None = None
+    ) -> None:
         self._client = client
         self.outages = outages
+        self._error = error or ConnectionError("the server is away")
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._client, name)
@@ -159,7 +167,7 @@ class FlakyClient:
         def call(*args: Any, **kwargs: Any) -> Any:
             if self.outages > 0:
                 self.outages -= 1
-                raise ConnectionError("the server is away")
+                raise self._error
             return method(*args, **kwargs)
 
         return call
@@ -206,3 +214,104 @@ def test_files_are_below_the_test_folder(client: "MlflowClient", tmp_path: Path)
     experiment = client.get_experiment_by_name("test")
     assert experiment is not None
     assert str(tmp_path) in experiment.artifact_location
+
+
+def test_a_database_that_somebody_holds_locked_is_waited_for(
+    client: "MlflowClient", parent: str, tracker: MlflowTracker, tmp_path: Path
+) -> None:
+    waits: list[float] = []
+    holder = sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None, check_same_thread=False)
+    holder.execute("BEGIN EXCLUSIVE")
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            holder.execute("ROLLBACK")
+
+    tracker = MlflowTracker(
+        client,
+        client.get_run(parent).info.experiment_id,
+        parent,
+        STUDY,
+        DATA,
+        patience=Patience(sleep=sleep),
+    )
+    tell(tracker, "random-000", TrialState.COMPLETED)
+    tracker.flush()
+    tracker.close()
+    holder.close()
+    assert len(waits) >= 2, "it was locked"
+    (record,) = read_record(client, parent).trials
+    assert [m.step for m in record.result.measurements] == [1, 2, 3]
+
+
+def test_a_clock_that_jumps_does_not_turn_a_curve_around(
+    client: "MlflowClient", tracker: MlflowTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = make_trial("random-000")
+    jumps = iter([0.0, -7200.0, 7200.0, -86400.0])
+    tracker.trial_started(trial)
+    result = make_result((0.5, 0.7, 0.6))
+    for measurement in result.measurements:
+        wrong = time.time() + next(jumps)
+        monkeypatch.setattr(time, "time", lambda wrong=wrong: wrong)
+        tracker.measured(trial, measurement)
+    tracker.trial_finished(trial, result)
+    tracker.flush()
+    run_id = tracker.run_id("random-000")
+    history = client.get_metric_history(run_id, "val_accuracy")
+    times = [metric.timestamp for metric in sorted(history, key=lambda metric: metric.step)]
+    assert times == sorted(times)
+    assert times[-1] - times[0] < 60_000
+    info = client.get_run(run_id).info
+    assert info.start_time <= times[0] <= times[-1] <= info.end_time
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError(errno.EACCES, "Permission denied"),
+        OSError(errno.EROFS, "Read-only file system"),
+        MlflowException("attempt to write a readonly database", TEMPORARILY_UNAVAILABLE),
+    ],
+)
+def test_a_store_that_refuses_is_not_waited_for(
+    client: "MlflowClient", parent: str, error: Exception
+) -> None:
+    waits: list[float] = []
+    stopped: list[bool] = []
+    experiment_id = client.get_run(parent).info.experiment_id
+    away: Any = FlakyClient(client, 10**6, error)
+    tracker = MlflowTracker(
+        away,
+        experiment_id,
+        parent,
+        STUDY,
+        DATA,
+        on_failure=lambda: stopped.append(True),
+        patience=Patience(sleep=waits.append),
+    )
+    tell(tracker, "random-000", TrialState.COMPLETED)
+    with pytest.raises(TrackerError, match="cannot be written"):
+        tracker.flush()
+    tracker.close()
+    assert not waits
+    assert stopped == [True]
+
+
+def test_files_of_ended_trials_go_and_those_of_interrupted_ones_stay(
+    client: "MlflowClient", parent: str, tmp_path: Path
+) -> None:
+    experiment_id = client.get_run(parent).info.experiment_id
+    workspace = tmp_path / "workspace"
+    tracker = MlflowTracker(client, experiment_id, parent, STUDY, DATA, workspace)
+    for state in TrialState:
+        (workspace / state.value).mkdir(parents=True)
+        (workspace / state.value / "checkpoint.npz").write_bytes(b"x")
+        tell(tracker, state.value, state)
+    tell(tracker, "parent-of-another", TrialState.COMPLETED, keep_checkpoint=True)
+    (workspace / "parent-of-another").mkdir()
+    tracker.flush()
+    tracker.close()
+    left = {folder.name for folder in workspace.iterdir()}
+    assert left == {"interrupted", "parent-of-another"}

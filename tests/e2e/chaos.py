@@ -58,14 +58,21 @@ registered_model: toy
 class Process:
     """A running ``tune``, whose lines are read as they come."""
 
-    def __init__(self, folder: Path, *arguments: str, uri: str = "", **env: str) -> None:
+    def __init__(
+        self, folder: Path, *arguments: str, uri: str = "", cache: Path | None = None, **env: str
+    ) -> None:
         self.uri = uri or f"sqlite:///{folder / 'mlflow.db'}"
         command = [sys.executable, "-m", "tuning.cli", "tune", "--workers", "2"]
-        command += ["--study", str(folder / "study.yaml"), "--cache-dir", str(folder / "cache")]
+        command += [
+            "--study",
+            str(folder / "study.yaml"),
+            "--cache-dir",
+            str(cache or folder / "cache"),
+        ]
         self._process = subprocess.Popen(
             [*command, *arguments],
-            cwd=ROOT,
-            env={**os.environ, "MLFLOW_TRACKING_URI": self.uri, **env},
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": self.uri, **env},
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -1,7 +1,9 @@
 """A study against a tracking server over HTTP, whose files the server keeps."""
 
 import os
+import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -12,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.imdb import synthetic
+from tests.e2e.chaos import Losses, Process, losses, make_folder
+from tests.e2e.proxy import FaultyProxy
 
 pytestmark = pytest.mark.slow
 
@@ -31,34 +35,49 @@ registered_model: over-http
 """
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{tmp_path / 'server.db'}"]
-    command += ["--artifacts-destination", str(tmp_path / "files")]
-    env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with (tmp_path / "server.log").open("w") as log:
-        process = subprocess.Popen(command, env=env, stdout=log, stderr=log, cwd=tmp_path)
-    try:
+class Server:
+    """A tracking server that can be killed and comes back on the same port."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "mlflow", "server", "--port", str(self.port)]
+        command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{self.folder}/server.db"]
+        command += ["--artifacts-destination", str(self.folder / "files")]
+        env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        log_file = self.folder / "server.log"
+        with log_file.open("a") as log:
+            self._process = subprocess.Popen(
+                command, env=env, stdout=log, stderr=log, cwd=self.folder, start_new_session=True
+            )
         deadline = time.monotonic() + 180
         while True:
-            assert time.monotonic() < deadline, (tmp_path / "server.log").read_text()
+            assert time.monotonic() < deadline, log_file.read_text()
             try:
-                urllib.request.urlopen(f"{address}/health", timeout=2).close()
-                break
+                urllib.request.urlopen(f"{self.address}/health", timeout=2).close()
+                return
             except OSError:
                 time.sleep(0.5)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(30)
+
+    def kill(self) -> None:
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
 
 
-def test_a_whole_study_over_http(server: str, tmp_path: Path) -> None:
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path)
+    yield server
+    server.kill()
+
+
+def test_a_whole_study_over_http(server: Server, tmp_path: Path) -> None:
     texts, labels = synthetic.generate(600, 1)
     reviews = tmp_path / "reviews.csv"
     rows = [f'"{text}",{label}' for text, label in zip(texts, labels, strict=True)]
@@ -69,7 +88,7 @@ def test_a_whole_study_over_http(server: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tuning.cli", *command],
         cwd=Path(__file__).parents[2],
-        env={**os.environ, "MLFLOW_TRACKING_URI": server},
+        env={**os.environ, "MLFLOW_TRACKING_URI": server.address},
         capture_output=True,
         text=True,
         check=False,
@@ -77,7 +96,7 @@ def test_a_whole_study_over_http(server: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     import mlflow
 
-    client = mlflow.MlflowClient(server)
+    client = mlflow.MlflowClient(server.address)
     experiment = client.get_experiment_by_name("over-http")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
@@ -86,3 +105,40 @@ def test_a_whole_study_over_http(server: str, tmp_path: Path) -> None:
     files = {file.path for file in client.list_artifacts(parent.info.run_id, "report")}
     assert "report/report.html" in files
     assert client.get_registered_model("over-http").aliases["challenger"] == "1"
+
+
+def test_a_server_that_is_killed_and_comes_back(server: Server, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "study")
+    process = Process(folder, uri=server.address)
+    for line in ("baseline-seed1", "Confirmation"):
+        assert process.until(line), process.output
+        server.kill()
+        time.sleep(5)
+        server.start()
+    assert process.end() == 0, process.output
+    assert "MLflow's store does not answer" in process.output
+    assert losses(server.address) == Losses()
+
+
+def test_a_network_that_fails_and_keeps_secrets(server: Server, tmp_path: Path) -> None:
+    """Every request may fail, be lost on its way back, or be slow; the password is nowhere."""
+    folder = make_folder(tmp_path / "study")
+    proxy = FaultyProxy(server.address, share=0.05, seed=7)
+    password, key = "s3cret-passw0rd", "AKIA-very-secret-key"
+    address = f"http://me:{password}@127.0.0.1:{proxy.port}"
+    process = Process(folder, uri=address, AWS_SECRET_ACCESS_KEY=key, TUNING_TOKEN=key)
+    code = process.end()
+    proxy.close()
+    assert code == 0, process.output
+    assert sum(proxy.faults.values()) >= 5, proxy.faults
+    assert losses(server.address) == Losses()
+    assert any("Authorization" in headers for headers in proxy.headers)
+    server.kill()
+    server.start()  # its write-ahead log is in the database now
+    with sqlite3.connect(tmp_path / "server.db") as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    written = [process.output.encode()]
+    written += [file.read_bytes() for file in (tmp_path / "files").rglob("*") if file.is_file()]
+    written += [file.read_bytes() for file in tmp_path.glob("server.db*")]
+    for secret in (password, key):
+        assert not any(secret.encode() in content for content in written)

@@ -12,9 +12,12 @@ from tests.factories import make_study, make_trial
 from tests.fakes import RecordingListener
 from tuning.driver import Arm, Driver
 from tuning.executors.local import LocalExecutor
+from tuning.failures import FailurePolicy
 from tuning.protocols import Finished, Measured
+from tuning.search.fixed import FixedSearcher
 from tuning.search.random_search import RandomSearcher
-from tuning.trial import FailureKind, Phase, TrialState
+from tuning.study import Limits
+from tuning.trial import FailureKind, Phase, Proposal, TrialState
 from tuning.worker import WorkerSpec
 
 pytestmark = pytest.mark.slow
@@ -99,3 +102,39 @@ def test_a_worker_killed_in_mid_training_is_seen(tmp_path: Path) -> None:
         assert "-9" in ends[0].result.failure.message
     finally:
         executor.close()
+
+
+def test_a_worker_out_of_memory_is_replaced_and_the_trial_tried_again(tmp_path: Path) -> None:
+    executor = LocalExecutor(spec(tmp_path), 1)
+    listener = RecordingListener()
+    params = [{"units": 99, "rate": 0.0}, {"units": 2, "rate": 0.0}]
+    searcher = FixedSearcher("list", [Proposal(params=each) for each in params])
+    driver = Driver(executor, [listener], study_seed=1, fixed=STUDY.fixed)
+    try:
+        pids = set(executor.pids)
+        records = {r.trial.number: r for r in driver.run([Arm(searcher, Phase.SEARCH, 2)])}
+        assert not pids & set(executor.pids), "who knows what else it lost"
+    finally:
+        executor.close()
+    failure = records[0].result.failure
+    assert failure is not None
+    assert failure.kind is FailureKind.WORKER_LOST
+    assert "Unable to allocate" in failure.message
+    assert records[0].trial.attempt == 2
+    assert records[1].result.state is TrialState.COMPLETED
+
+
+def test_a_deadlocked_trial_is_killed_at_its_limit(tmp_path: Path) -> None:
+    executor = LocalExecutor(spec(tmp_path), 1)
+    params = [{"units": 98, "rate": 0.0}, {"units": 2, "rate": 0.0}]
+    searcher = FixedSearcher("list", [Proposal(params=each) for each in params])
+    policy = FailurePolicy(Limits(epoch_seconds=30))
+    driver = Driver(executor, [], study_seed=1, fixed=STUDY.fixed, policy=policy)
+    try:
+        records = {r.trial.number: r for r in driver.run([Arm(searcher, Phase.SEARCH, 2)])}
+    finally:
+        executor.close()
+    failure = records[0].result.failure
+    assert failure is not None
+    assert failure.kind is FailureKind.TIMEOUT
+    assert records[1].result.state is TrialState.COMPLETED

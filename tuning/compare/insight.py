@@ -123,7 +123,7 @@ def _correlation(
         for record in done
         if isinstance(value := record.trial.params.get(name), int | float)
     ]
-    if len(pairs) < MIN_TRIALS or len({x for x, _ in pairs}) < 2:
+    if len(pairs) < MIN_TRIALS or any(len(set(side)) < 2 for side in zip(*pairs, strict=True)):
         return None, None
     result = stats.spearmanr([x for x, _ in pairs], [y for _, y in pairs])
     sign = 1 if study.objective.direction == "maximize" else -1

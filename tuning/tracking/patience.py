@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from tuning.errors import TuningError
+from tuning.errors import TuningError, redact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
 OUTAGE_SECONDS = 600.0
+MAX_LINE = 300
 _MLFLOW_RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 _PASSING_CODES = (
     "INTERNAL_ERROR",
@@ -63,15 +64,20 @@ class Patience:
                 return operation()
             except Exception as error:
                 if refuses(error):
-                    raise TrackerError(f"MLflow's store cannot be written: {error}") from error
+                    raise TrackerError(
+                        f"MLflow's store cannot be written: {brief(error)}"
+                    ) from error
                 if not may_pass(error):
                     raise
                 delay = RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)]
                 if waited + delay > self._outage_s:
                     raise TrackerError(
-                        f"MLflow's store could not be used for {self._outage_s:g} s: {error}"
+                        f"MLflow's store could not be used for {self._outage_s:g} s: "
+                        f"{brief(error)}"
                     ) from error
-                _log.warning("MLflow's store does not answer (%s); again in %g s", error, delay)
+                _log.warning(
+                    "MLflow's store does not answer (%s); again in %g s", brief(error), delay
+                )
                 self._sleep(delay)
                 waited += delay
         raise AssertionError("unreachable")
@@ -113,6 +119,14 @@ def without_mlflow_retries() -> Iterator[None]:
         yield
     finally:
         os.environ.pop(_MLFLOW_RETRIES, None)
+
+
+def brief(error: Exception) -> str:
+    """The line of a message that says it: SQLAlchemy's are long and have it in their middle."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    line = next((line for line in lines if line.startswith("(sqlite3.")), lines[0])
+    line = redact(line)
+    return line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]}…"
 
 
 def may_pass(error: Exception) -> bool:
