@@ -25,6 +25,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     experiment_id = get_experiment(client, load_study(STUDY).name)
     address = f"http://{options.host}:{options.port}"
     print(f"MLflow on {uri}; the leaderboard:\n{leaderboard_link(experiment_id, address)}")
+    if options.host not in ("127.0.0.1", "::1", "localhost"):
+        print(
+            f"warning: who reaches {options.host} can change runs and registry (docs/security.md)"
+        )
     sys.stdout.flush()
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     command = ["mlflow", "ui", "--backend-store-uri", uri, "--workers", "1"]

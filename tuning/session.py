@@ -29,6 +29,7 @@ from tuning.protocols import DataInfo, Task
 from tuning.signals import StopSignal, listening
 from tuning.study import Study, load_study
 from tuning.tracking import names
+from tuning.tracking.lease import Lease, check_abandoned
 from tuning.tracking.mlflow_tracker import MlflowTracker, dataset_inputs
 from tuning.tracking.patience import patient, without_mlflow_retries
 from tuning.tracking.record import StudyRecord, write_head
@@ -96,6 +97,8 @@ def open_session(plan: Plan, kind: str = names.TUNE) -> Iterator[Session]:
             if record is None:
                 stack.enter_context(_alone(plan, parent.run_id))
             _begin(patient(client), parent, ready, kind)
+            lease = Lease(client, parent.run_id, on_lost=lambda: setattr(stop, "level", 2))
+            stack.enter_context(lease)
             tracker = MlflowTracker(
                 client,
                 parent.experiment_id,
@@ -165,6 +168,7 @@ def _make_ready(plan: Plan, stack: ExitStack) -> _Ready:
         record = find_study(client, plan.options.resume, plan.study.name)
         plan = _as_begun(plan, record)
         stack.enter_context(_alone(plan, record.run_id))
+        check_abandoned(client, record)
     use_backend(plan)
     task = make_task(plan)
     data = task.prepare()

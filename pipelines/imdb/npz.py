@@ -158,13 +158,17 @@ def _read_ranks(archive: zipfile.ZipFile, member: str) -> list[IntArray]:
 
 
 def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], "np.dtype[Any]"]:
+    read_header = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
     version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-    elif version == (2, 0):
-        shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
-    else:
+    if version not in read_header:
         raise DataError(f"unsupported .npy version {version}")
+    try:
+        shape, _, dtype = read_header[version](stream)
+    except Exception as error:  # found by fuzzing: not only the ValueError that NumPy documents
+        raise DataError(f"the header of an array is damaged ({error})") from error
     return shape, dtype
 
 

@@ -29,6 +29,7 @@ VERDICT = "tuning.verdict"
 COMMAND = "tuning.command"
 DATASET_OPTION = "tuning.dataset_option"
 WORKSPACE = "tuning.workspace"
+DRIVER = "tuning.driver"
 
 BASELINE = "baseline"
 TUNE = "tune"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipelines.imdb.errors import DataError
-from pipelines.imdb.npz import read_npz, read_word_index
+from pipelines.imdb.npz import MEMBERS, read_npz, read_word_index
 
 Write = Callable[..., Path]
 
@@ -225,6 +225,18 @@ def test_refuses_a_flipped_byte(write_npz: Write) -> None:
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"imdb\.npz"):
         read_npz(path)
+
+
+def test_refuses_a_header_on_which_numpy_stumbles(tmp_path: Path) -> None:
+    """Found by fuzzing: NumPy lets its tokenizer's error through."""
+    header = b"{'descr': '<i8', 'fortran_order': False, 'shape': (4 , "
+    content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+    file = tmp_path / "imdb.npz"
+    with zipfile.ZipFile(file, "w") as archive:
+        for member in MEMBERS:
+            archive.writestr(member, content)
+    with pytest.raises(DataError, match=r"imdb\.npz: the header of an array is damaged"):
+        read_npz(file)
 
 
 def test_refuses_a_bomb_before_unpacking_it(write_npz: Write) -> None:

@@ -1,0 +1,84 @@
+"""One driver a study across machines."""
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.test_report import make_record
+from tuning.errors import BadInputError
+from tuning.tracking import names
+from tuning.tracking.lease import Lease, check_abandoned
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+ELSEWHERE = "elsewhere 0123 7"
+
+
+@pytest.fixture
+def run_id(client: "MlflowClient") -> str:
+    experiment = client.get_experiment_by_name("test")
+    assert experiment is not None
+    return str(client.create_run(experiment.experiment_id).info.run_id)
+
+
+def driver(client: "MlflowClient", run_id: str) -> str | None:
+    tag: str | None = client.get_run(run_id).data.tags.get(names.DRIVER)
+    return tag
+
+
+def until(condition: "object", what: str) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+def test_a_driver_gives_signs_of_life_and_goes(client: "MlflowClient", run_id: str) -> None:
+    with Lease(client, run_id, on_lost=pytest.fail, beat_s=0.01):
+        first = driver(client, run_id)
+        assert first is not None
+        until(lambda: driver(client, run_id) != first, "it is alive")
+    assert driver(client, run_id) is None
+
+
+def test_a_driver_that_was_replaced_is_told(client: "MlflowClient", run_id: str) -> None:
+    told: list[bool] = []
+    with Lease(client, run_id, on_lost=lambda: told.append(True), beat_s=0.01):
+        # Between the driver's look and its own sign of life, ours may be lost.
+        until(lambda: client.set_tag(run_id, names.DRIVER, ELSEWHERE) or told, "it is told")
+    assert told == [True]
+    assert driver(client, run_id) == ELSEWHERE, "the new one keeps the study"
+
+
+def record(run_id: str, tag: str) -> object:
+    return replace(make_record({}), run_id=run_id, tags={names.DRIVER: tag} if tag else {})
+
+
+def test_a_study_that_lives_elsewhere_is_refused(client: "MlflowClient", run_id: str) -> None:
+    def sleep(seconds: float) -> None:
+        client.set_tag(run_id, names.DRIVER, "elsewhere 0123 8")
+
+    with pytest.raises(BadInputError, match="is running on elsewhere"):
+        check_abandoned(client, record(run_id, ELSEWHERE), sleep=sleep)  # type: ignore[arg-type]
+
+
+def test_a_study_that_died_elsewhere_is_taken_over(client: "MlflowClient", run_id: str) -> None:
+    said: list[str] = []
+    waited: list[float] = []
+    client.set_tag(run_id, names.DRIVER, ELSEWHERE)
+    check_abandoned(
+        client,
+        record(run_id, ELSEWHERE),  # type: ignore[arg-type]
+        say=said.append,
+        sleep=waited.append,
+        watch_s=60,
+    )
+    assert sum(waited) >= 60
+    assert "elsewhere was driving this study" in said[0]
+
+
+def test_nobody_waits_where_there_is_nothing_to_wait_for(client: "MlflowClient") -> None:
+    check_abandoned(client, record("r", ""), sleep=pytest.fail)  # type: ignore[arg-type]
