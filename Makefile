@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 PORT ?= 5000
 
-.PHONY: help setup setup-dev tune ui test test-fast lint clean
+.PHONY: help setup setup-dev tune ui test test-fast lint audit clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,12 @@ lint: setup-dev ## Lint, formatting, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Not a dependency: nothing of the project needs it, and it needs the advisory database.
+audit: ## Compare the pinned packages with the known vulnerabilities
+	$(PYTHON) -m venv --clear .cache/audit
+	.cache/audit/bin/pip install --quiet "pip-audit==2.9.0"
+	.cache/audit/bin/pip-audit --disable-pip --require-hashes -r requirements.txt
 
 clean: ## Remove .venv and caches; MLflow's store stays
 	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache

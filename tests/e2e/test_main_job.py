@@ -233,3 +233,37 @@ def test_predict_and_promote(finished_study: Finished, parent: "Run") -> None:
     else:
         assert promoted.returncode == 3
         assert "stays challenger" in promoted.stderr
+
+
+@pytest.mark.parametrize("entry", ["tune", "predict"])
+def test_a_parameter_is_never_run_by_the_shell(tmp_path: Path, entry: str) -> None:
+    attacks = {
+        "tune": {
+            "study": "../$(touch pwned).yaml",
+            "dataset": "x'; touch pwned; '",
+            "searchers": "`touch pwned`",
+            "resume": "| touch pwned",
+            "seed": "&& touch pwned",
+            "promote": '"; touch pwned; "',
+        },
+        "predict": {"text": "$(touch pwned)", "file": "a; touch pwned", "model": "`touch pwned`"},
+    }[entry]
+    command = [sys.executable, "-m", "mlflow", "run", str(ROOT), "-e", entry]
+    command += ["--env-manager", "local"]
+    for name, value in attacks.items():
+        command += ["-P", f"{name}={value}"]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "error: " in done.stderr
+    assert not [path for folder in (tmp_path, ROOT) for path in folder.glob("*pwned*")]

@@ -1,0 +1,1 @@
+"""Measurements; each prints what it found and needs nothing but the project."""
