@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
 OUTAGE_SECONDS = 600.0
-MAX_LINE = 300
+MAX_LINE = 200
 _MLFLOW_RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 _PASSING_CODES = (
     "INTERNAL_ERROR",
@@ -122,9 +123,12 @@ def without_mlflow_retries() -> Iterator[None]:
 
 
 def brief(error: Exception) -> str:
-    """The line of a message that says it: SQLAlchemy's are long and have it in their middle."""
+    """The line of a message that says it: SQLAlchemy's and urllib3's have it in their middle."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     line = next((line for line in lines if line.startswith("(sqlite3.")), lines[0])
+    if request := re.match(r"API request to (\S+) failed", line):
+        reasons = re.findall(r"'([^'()]{6,})'", line)
+        line = f"{request[1]}: {reasons[-1] if reasons else 'no answer'}"
     line = redact(line)
     return line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]}…"
 
@@ -136,7 +140,8 @@ def may_pass(error: Exception) -> bool:
     if refuses(error):
         return False
     if isinstance(error, MlflowException):
-        return error.error_code in _PASSING_CODES
+        # MLflow calls a download that was cut off an invalid parameter.
+        return error.error_code in _PASSING_CODES or "Failed to download" in str(error)
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status is not None:
         return bool(status >= 500 or status in _PASSING_STATUS)
