@@ -93,12 +93,11 @@ def open_session(plan: Plan, kind: str = names.TUNE) -> Iterator[Session]:
         client = ready.client or open_store(plan.tracking_uri)
         stack.enter_context(without_mlflow_retries())
         parent = open_parent(client, study.name, os.environ, record.run_id if record else "")
-        with _ends(client, parent, ready, kind):
+        lease = Lease(client, parent.run_id)
+        with _ends(client, parent, ready, kind, lease):
             if record is None:
                 stack.enter_context(_alone(plan, parent.run_id))
             _begin(patient(client), parent, ready, kind)
-            lease = Lease(client, parent.run_id, on_lost=lambda: setattr(stop, "level", 2))
-            stack.enter_context(lease)
             tracker = MlflowTracker(
                 client,
                 parent.experiment_id,
@@ -109,7 +108,12 @@ def open_session(plan: Plan, kind: str = names.TUNE) -> Iterator[Session]:
                 # What is trained after that would be lost.
                 on_failure=lambda: setattr(stop, "level", 2),
             )
-            with closing(tracker):
+
+            def lose() -> None:
+                tracker.give_up(f"another driver goes on with run {parent.run_id}")
+                stop.level = 2
+
+            with closing(tracker), lease.held(lose):
                 if record is not None:
                     reopen(client, record)
                     tracker.restore(record.trials)
@@ -197,11 +201,15 @@ def _start_workers(ready: _Ready, stack: ExitStack) -> LocalExecutor:
 
 
 @contextmanager
-def _ends(client: "MlflowClient", parent: Parent, ready: _Ready, kind: str) -> Iterator[None]:
+def _ends(
+    client: "MlflowClient", parent: Parent, ready: _Ready, kind: str, lease: Lease
+) -> Iterator[None]:
     """Gives the parent run its end, and tells how to go on where it is not the end."""
     try:
         yield
     except BaseException as error:
+        if lease.lost:
+            raise
         interrupted = isinstance(error, InterruptedStudyError | KeyboardInterrupt)
         with suppress(Exception):
             client.set_terminated(parent.run_id, "KILLED" if interrupted else "FAILED")

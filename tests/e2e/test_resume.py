@@ -32,6 +32,7 @@ def test_sigkill_in_every_phase(folder: Path) -> None:
     assert losses(process.uri) == Losses()
 
 
+@pytest.mark.chaos
 def test_random_attacks_at_random_instants(tmp_path: Path) -> None:
     attacks, process = random_round(tmp_path / "study", seed=11, most=3)
     assert process.code == 0, f"{attacks}\n{process.output}"
@@ -83,6 +84,7 @@ def test_ctrl_c_reports_what_there_is_and_only_the_same_study_goes_on(folder: Pa
     assert "Interim" not in client.get_run(run_id).data.tags["mlflow.note.content"]
 
 
+@pytest.mark.chaos
 def test_a_stop_at_once_leaves_nothing_running(folder: Path) -> None:
     process = Process(folder)
     assert process.until("Baseline and")

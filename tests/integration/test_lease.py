@@ -1,6 +1,7 @@
 """One driver a study across machines."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -29,28 +30,41 @@ def driver(client: "MlflowClient", run_id: str) -> str | None:
     return tag
 
 
-def until(condition: "object", what: str) -> None:
+def until(condition: Callable[[], object], what: str) -> None:
     deadline = time.monotonic() + 30
-    while not condition():  # type: ignore[operator]
+    while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.02)
 
 
 def test_a_driver_gives_signs_of_life_and_goes(client: "MlflowClient", run_id: str) -> None:
-    with Lease(client, run_id, on_lost=pytest.fail, beat_s=0.01):
+    with Lease(client, run_id, beat_s=0.01).held(on_lost=pytest.fail):
         first = driver(client, run_id)
         assert first is not None
         until(lambda: driver(client, run_id) != first, "it is alive")
     assert driver(client, run_id) is None
 
 
-def test_a_driver_that_was_replaced_is_told(client: "MlflowClient", run_id: str) -> None:
+@pytest.mark.parametrize("now", [ELSEWHERE, None], ids=["drives", "is done"])
+def test_a_driver_that_was_replaced_is_told(
+    client: "MlflowClient", run_id: str, now: str | None
+) -> None:
     told: list[bool] = []
-    with Lease(client, run_id, on_lost=lambda: told.append(True), beat_s=0.01):
+
+    def replace_and_look() -> bool:
         # Between the driver's look and its own sign of life, ours may be lost.
-        until(lambda: client.set_tag(run_id, names.DRIVER, ELSEWHERE) or told, "it is told")
+        if now is not None:
+            client.set_tag(run_id, names.DRIVER, now)
+        elif driver(client, run_id) is not None:
+            client.delete_tag(run_id, names.DRIVER)
+        return bool(told)
+
+    lease = Lease(client, run_id, beat_s=0.01)
+    with lease.held(on_lost=lambda: told.append(True)):
+        until(replace_and_look, "it is told")
     assert told == [True]
-    assert driver(client, run_id) == ELSEWHERE, "the new one keeps the study"
+    assert lease.lost
+    assert driver(client, run_id) == now, "what the new one said stays"
 
 
 def record(run_id: str, tag: str) -> object:

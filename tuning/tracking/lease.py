@@ -9,9 +9,9 @@ import platform
 import threading
 import time
 import uuid
-from collections.abc import Callable
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from tuning.errors import BadInputError
 from tuning.tracking import names
@@ -28,60 +28,63 @@ _log = logging.getLogger(__name__)
 
 
 class Lease:
-    """Holds a study for this process; to be used as a context manager.
+    """Holds a study for this process.
 
     Args:
         client: Of the store.
         run_id: The parent run.
-        on_lost: Called once, from another thread, if another driver has taken the study over.
         beat_s: Seconds between two signs of life.
+
+    Attributes:
+        lost: Whether another driver has taken the study over, which is its to write now.
     """
 
     def __init__(
         self,
         client: "MlflowClient",
         run_id: str,
-        on_lost: Callable[[], None],
         beat_s: float = BEAT_SECONDS,
     ) -> None:
         self._client = client
         self._run_id = run_id
-        self._on_lost = on_lost
         self._beat_s = beat_s
         self._holder = f"{platform.node()} {uuid.uuid4().hex}"
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="tuning-lease", daemon=True)
         self.lost = False
 
-    def __enter__(self) -> Self:
+    @contextmanager
+    def held(self, on_lost: Callable[[], None]) -> Iterator[None]:
+        """Gives signs of life; gives the study back at the end.
+
+        Args:
+            on_lost: Called once, from another thread, if another driver has taken over.
+        """
         self._say(0)
-        self._thread.start()
-        return self
+        thread = threading.Thread(target=self._beat, args=[on_lost], name="tuning-lease")
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            thread.join()
+            if not self.lost:
+                self._give_back()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._over.set()
-        self._thread.join()
-        if not self.lost:
-            try:
-                self._client.delete_tag(self._run_id, names.DRIVER)
-            except Exception as failure:  # nobody waits for long for a count that stands still
-                _log.debug("the lease could not be given back: %s", failure)
+    def _give_back(self) -> None:
+        try:
+            self._client.delete_tag(self._run_id, names.DRIVER)
+        except Exception as error:  # nobody waits for long for a count that stands still
+            _log.debug("the lease could not be given back: %s", error)
 
-    def _beat(self) -> None:
+    def _beat(self, on_lost: Callable[[], None]) -> None:
         count = 0
         while not self._over.wait(self._beat_s):
             count += 1
             try:
                 tag = self._client.get_run(self._run_id).data.tags.get(names.DRIVER, "")
-                if tag and not tag.startswith(self._holder):
+                if not tag.startswith(self._holder):  # without one, the other is done already
                     self.lost = True
-                    _log.error("the study was taken over by %s", tag.split()[0])
-                    self._on_lost()
+                    on_lost()
                     return
                 self._say(count)
             except Exception as error:  # an outage is the tracker's to judge

@@ -128,6 +128,10 @@ class MlflowTracker:
         if self._error is not None:
             raise TrackerError(str(self._error)) from self._error
 
+    def give_up(self, reason: str) -> None:
+        """Writes nothing any more."""
+        self._error = TrackerError(reason)
+
     def close(self) -> None:
         """Flushes and ends the thread."""
         if self._thread.is_alive():
