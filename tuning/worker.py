@@ -35,6 +35,8 @@ from tuning.trial import (
 
 # A worker trains on if the driver does not answer in time, and obeys at the next epoch.
 REPLY_SECONDS = 10.0
+# To free compiled programs costs the next trials a second or two, so they may add up a little.
+GROWTH = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,6 +204,7 @@ class Session:
         self._spec = spec
         self._task: Task | None = None
         self._data: Any = None
+        self._first_mb = 0.0
 
     def warm_up(self) -> None:
         """Imports Keras and loads the data before the first trial asks for them.
@@ -233,7 +236,18 @@ class Session:
             raise
         except BaseException as error:
             result = _failed(error, tuple(measurements))
-        return Done(trial.name, trial.attempt, result, _memory_mb())
+        return Done(trial.name, trial.attempt, result, self._tidy())
+
+    def _tidy(self) -> float:
+        """Frees what trials have left behind, once it is worth it; the memory held then, in MB."""
+        memory_mb = _memory_mb()
+        self._first_mb = self._first_mb or memory_mb
+        if memory_mb > GROWTH * self._first_mb:
+            from tuning.training import free_memory
+
+            free_memory()
+            memory_mb = _memory_mb()
+        return memory_mb
 
     def _load(self) -> tuple[Task, Any]:
         if self._task is None:
