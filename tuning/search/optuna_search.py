@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from tuning.protocols import NoProposal
+from tuning.search.random_search import draw_unseen
 from tuning.seeds import derive_seed
 from tuning.space import Choice, FloatRange, IntRange, SearchSpace
 from tuning.study import Objective
@@ -91,7 +92,13 @@ class OptunaSearcher:
             # Telling FAIL keeps the repeat from being modelled as running.
             self._tell(trial, state="FAIL")
         else:
-            return NoProposal.EXHAUSTED
+            # A sampler that has settled repeats itself; the budget is not spent yet.
+            drawn = draw_unseen(self._space, self._seed, number, self._seen)
+            if drawn is None:
+                return NoProposal.EXHAUSTED
+            self._study.enqueue_trial(drawn)
+            trial = self._study.ask()
+            params = self._space.canonical(_suggest(trial, self._space))
         self._seen.add(config_hash(params))
         self._trials[number] = trial
         return Proposal(params=params)

@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from tuning.protocols import NoProposal
 from tuning.seeds import derive_seed
@@ -43,13 +43,8 @@ class RandomSearcher:
         """Draws a configuration that has not been proposed."""
         if number == 0:
             return self._propose(self._first)
-        if len(self._seen) >= self._space.size():
-            return NoProposal.EXHAUSTED
-        for draw in range(MAX_DRAWS):
-            params = _draw(self._space, random.Random(derive_seed(self._seed, number, draw)))
-            if config_hash(params) not in self._seen:
-                return self._propose(params)
-        return NoProposal.EXHAUSTED
+        params = draw_unseen(self._space, self._seed, number, self._seen)
+        return NoProposal.EXHAUSTED if params is None else self._propose(params)
 
     def report(self, number: int, measurement: Measurement) -> Decision:
         """Lets every trial go on."""
@@ -67,6 +62,29 @@ class RandomSearcher:
     def _propose(self, params: Params) -> Proposal:
         self._seen.add(config_hash(params))
         return Proposal(params=params)
+
+
+def draw_unseen(
+    space: SearchSpace, seed: int, number: int, seen: Collection[str]
+) -> dict[str, ParamValue] | None:
+    """Draws a configuration whose hash is not among ``seen``.
+
+    Args:
+        space: What to draw from.
+        seed: The draw is a function of it and of the number.
+        number: Of the trial.
+        seen: Hashes of configurations.
+
+    Returns:
+        The configuration; None if there is none left, or none is found in many draws.
+    """
+    if len(seen) >= space.size():
+        return None
+    for draw in range(MAX_DRAWS):
+        params = _draw(space, random.Random(derive_seed(seed, number, draw)))
+        if config_hash(params) not in seen:
+            return params
+    return None
 
 
 def _draw(space: SearchSpace, source: random.Random) -> dict[str, ParamValue]:
