@@ -69,10 +69,12 @@ class Checkpointer:
 
     Args:
         file: Replaced at every writing, in one step.
+        identity: Of the training: its params and seed.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, identity: Mapping[str, Any] | None = None) -> None:
         self._file = file
+        self._identity = identity
         self._started = time.monotonic()
         self._spent = 0.0
         self._step = 0
@@ -83,12 +85,14 @@ class Checkpointer:
         affordable = self._spent <= SHARE * (now - self._started)
         if course.last_step == self._step or not (affordable or at_any_price):
             return
-        save(self._file, model, course)
+        save(self._file, model, course, self._identity)
         self._step = course.last_step
         self._spent += time.monotonic() - now
 
 
-def save(file: Path, model: "keras.Model", course: Course) -> None:
+def save(
+    file: Path, model: "keras.Model", course: Course, identity: Mapping[str, Any] | None = None
+) -> None:
     """Writes a checkpoint; a reader sees the former one or this one, never a part."""
     import numpy as np
 
@@ -104,6 +108,7 @@ def save(file: Path, model: "keras.Model", course: Course) -> None:
             {"step": m.step, "metrics": dict(m.metrics), "elapsed_s": m.elapsed_s}
             for m in course.measurements
         ],
+        "identity": identity,
         "best_value": course.best_value,
         "best_step": course.best_step,
         "python_random": [version, list(state), gauss],
@@ -119,12 +124,13 @@ def save(file: Path, model: "keras.Model", course: Course) -> None:
         part.unlink(missing_ok=True)
 
 
-def load(file: Path, model: "keras.Model") -> Course:
+def load(file: Path, model: "keras.Model", identity: Mapping[str, Any] | None = None) -> Course:
     """Gives a built and compiled model the state of a checkpoint.
 
     Args:
         file: The checkpoint.
         model: Of the same architecture and optimizer.
+        identity: Refuses the checkpoint of another training; None takes any.
 
     Returns:
         The course so far.
@@ -138,6 +144,8 @@ def load(file: Path, model: "keras.Model") -> Course:
         with np.load(file, allow_pickle=False) as stored:
             arrays = dict(stored)
         head = json.loads(arrays.pop("head").tobytes())
+        if identity is not None and head["identity"] != json.loads(json.dumps(identity)):
+            raise ValueError(f"it is of another training: {head['identity']}")
         version, state, gauss = head["python_random"]
         name, position, has_gauss, cached = head["numpy_random"]
         course = Course(

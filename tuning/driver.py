@@ -112,7 +112,6 @@ class Driver:
         self._running: dict[str, _Running] = {}
         self._records: list[TrialRecord] = []
         self._hopeless = ""
-        self._stop.in_loop = True
         self._arms: Sequence[Arm] = ()
 
     def run(self, arms: Sequence[Arm], deadline: float | None = None) -> list[TrialRecord]:
@@ -131,6 +130,7 @@ class Driver:
             StudyFailedError: A failure was fatal, or nothing but failures was seen.
         """
         self._arms, self._records = arms, []
+        self._stop.in_loop = True
         try:
             while True:
                 self._fill(deadline)
@@ -237,11 +237,12 @@ class Driver:
         if running is None or running.trial.attempt != event.attempt:
             return
         result = self._policy.judge(event.result, running.overdue)
-        if (
-            result.failure is not None
-            and self._policy.may_retry(result.failure, running.retries)
-            and self._stop.level == 0
-        ):
+        if result.failure is not None and self._policy.may_retry(result.failure, running.retries):
+            if self._stop.level:
+                # What stopped the driver may have killed the worker too; a resume trains it again.
+                interrupted = replace(result, state=TrialState.INTERRUPTED, failure=None)
+                self._end(running, replace(interrupted, stop_reason="stopped by the user"))
+                return
             _log.warning(
                 "%s: %s; trained again with the same seed", event.name, result.failure.message
             )

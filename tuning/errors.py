@@ -11,7 +11,7 @@ EXIT_INTERRUPTED = 130
 
 def redact(text: str) -> str:
     """Hides the user and password of every address in a message."""
-    return re.sub(r"(?<=://)[^/@\s]+@", "***@", text)
+    return re.sub(r"(?<=://)[^\s?#]*@", "***@", text)
 
 
 class TuningError(Exception):

@@ -25,7 +25,7 @@ from tuning.session import Session, open_session
 from tuning.study import Study
 from tuning.tracking import names
 from tuning.tracking.patience import Patience
-from tuning.tracking.record import StudyRecord, read_record, write_predictions
+from tuning.tracking.record import Predictions, StudyRecord, read_record, write_predictions
 from tuning.tracking.resume import pending
 from tuning.tracking.view import share_leaderboard
 from tuning.trial import Phase, Proposal, TrialRecord, TrialState
@@ -168,21 +168,14 @@ def choose_candidates(study: Study, search: Sequence[TrialRecord]) -> list[Trial
 
 
 def _evaluate(session: Session) -> None:
-    from tuning.compare.evaluate import predict_test, scores
+    from tuning.compare.evaluate import scores
 
     record = read_record(session.client, session.parent.run_id)
     trials = [trial for trial in record.in_phase(*names.CONFIRMED) if trial.model_id]
-    known = record.predictions.probabilities if record.predictions else {}
-    if trials and all(trial.trial.name in known for trial in trials):
-        return
-    session.progress.say(f"\nTest split: {len(trials)} models, read once")
-    patiently = Patience()
-    with tempfile.TemporaryDirectory() as folder:
-        files = {
-            t.trial.name: patiently(partial(fetch_keras_file, t.model_id, folder)) for t in trials
-        }
-        predictions = predict_test(session.task, files)
-    write_predictions(session.client, record.run_id, predictions)
+    predictions = record.predictions
+    if predictions is None or any(t.trial.name not in predictions.probabilities for t in trials):
+        predictions = _predict(session, record, trials)
+    # Also after a kill between predictions and scores: to log them again changes nothing.
     for trial in trials:
         measured = scores(predictions.labels, predictions.probabilities[trial.trial.name])
         for key, value in measured.items():
@@ -193,6 +186,20 @@ def _evaluate(session: Session) -> None:
                 step=trial.result.best_step or 0,
                 model_id=trial.model_id,
             )
+
+
+def _predict(session: Session, record: StudyRecord, trials: Sequence[TrialRecord]) -> Predictions:
+    from tuning.compare.evaluate import predict_test
+
+    session.progress.say(f"\nTest split: {len(trials)} models, read once")
+    patiently = Patience()
+    with tempfile.TemporaryDirectory() as folder:
+        files = {
+            t.trial.name: patiently(partial(fetch_keras_file, t.model_id, folder)) for t in trials
+        }
+        predictions = predict_test(session.task, files)
+    write_predictions(session.client, record.run_id, predictions)
+    return predictions
 
 
 def fetch_keras_file(model_id: str, folder: str) -> Path:

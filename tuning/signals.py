@@ -1,10 +1,11 @@
 """What the user asks of a running study: end after the running epochs, or end now."""
 
+import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
@@ -44,7 +45,9 @@ def listening(stop: StopSignal) -> Iterator[None]:
         if not stop.in_loop or stop.level > 2:
             raise KeyboardInterrupt
         if stop.level == 1:
-            print("\nStopping after the running epochs; again to stop now.", flush=True)
+            # Not print: this may have come in the middle of one.
+            with suppress(OSError):
+                os.write(1, b"\nStopping after the running epochs; again to stop now.\n")
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

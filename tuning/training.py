@@ -76,7 +76,7 @@ def train(
     if any(report(m).stop and m.step < trial.epochs for m in course.measurements):
         return _result(model, course, TrialState.PRUNED)
     batch_size = int(trial.params.get("batch_size", 32))
-    checkpointer = Checkpointer(folder / CHECKPOINT)
+    checkpointer = Checkpointer(folder / CHECKPOINT, _identity(trial))
     recorder = _recorder(objective, report, course, checkpointer)
     model.fit(
         *data["train"],
@@ -101,6 +101,11 @@ def train(
     return replace(result, artifacts=artifacts)
 
 
+def _identity(trial: Trial) -> dict[str, Any]:
+    """What two trainings must share for one to go on from the other's checkpoint."""
+    return {"params": dict(trial.params), "seed": trial.seed, "parent": trial.resume_from}
+
+
 def _where_to_begin(
     model: "keras.Model", trial: Trial, folder: Path, inputs: Any
 ) -> tuple[Course, int]:
@@ -111,7 +116,7 @@ def _where_to_begin(
         model(inputs[:1])
     try:
         if own.exists():
-            course = load(own, model)
+            course = load(own, model, _identity(trial))
             return course, course.last_step
         if parent is not None:
             return Course(), load(parent, model).last_step

@@ -1,5 +1,6 @@
 """Where a study's workers keep models and checkpoints until MLflow has them, on this machine."""
 
+import re
 import shutil
 import time
 import uuid
@@ -23,6 +24,9 @@ def open_workspace(cache_dir: Path, token: str) -> Path:
         cache_dir: Where prepared data and compiled programs are kept too.
         token: Of the study.
     """
+    if not re.fullmatch("[0-9a-f]{32}", token):
+        # It comes from the record, and whoever writes that must not choose a folder to be removed.
+        token = new_token()
     root = cache_dir.absolute() / FOLDER
     folder = root / token
     folder.mkdir(parents=True, exist_ok=True)

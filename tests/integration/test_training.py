@@ -156,6 +156,13 @@ def test_a_stop_in_the_epochs_before_is_obeyed(fit: Any) -> None:
     assert result.state is TrialState.PRUNED
 
 
+@pytest.mark.parametrize("changes", [{"seed": 8}, {"params": {**PARAMS, "rate": 0.1}}])
+def test_another_training_does_not_go_on_from_a_checkpoint(fit: Any, changes: Any) -> None:
+    with pytest.raises(Killed):
+        fit(killed_at(2), name="taken")
+    assert curve(fit(name="taken", **changes)) == curve(fit(**changes))
+
+
 @pytest.mark.parametrize("harm", ["torn", "other", "empty", "text"])
 def test_a_checkpoint_that_cannot_be_used_costs_its_epochs_only(
     fit: Any, tmp_path: Path, harm: str

@@ -321,3 +321,33 @@ def test_waiting_is_asked_again_after_a_tell_and_ends_if_none_can_come() -> None
     arm = Arm(searcher, Phase.SEARCH, 1)
     driver, _ = drive(FakeExecutor(rising, slots=3), [arm])
     assert len(driver.run([arm])) == 2
+
+
+def test_a_worker_that_dies_while_the_user_stops_costs_no_trial() -> None:
+    stop = StopSignal()
+
+    def curve(trial: Trial) -> list[float] | Failure:
+        stop.level = 2
+        return lost()
+
+    executor = FakeExecutor(curve, slots=1)
+    driver, listener = drive(executor, arms := [random_arm(3)], stop=stop)
+    with pytest.raises(InterruptedStudyError):
+        driver.run(arms)
+    assert listener.results["random-000"].state is TrialState.INTERRUPTED
+
+
+def test_every_phase_looks_at_the_signal() -> None:
+    stop = StopSignal()
+    looked: list[bool] = []
+
+    def curve(trial: Trial) -> list[float]:
+        looked.append(stop.in_loop)
+        return [0.5]
+
+    driver, _ = drive(FakeExecutor(curve), [], stop=stop)
+    for name in ("first", "second"):
+        driver.run([random_arm(1, name)])
+        assert not stop.in_loop
+    assert looked
+    assert all(looked)

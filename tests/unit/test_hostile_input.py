@@ -179,4 +179,4 @@ def test_messages_hide_who_logs_in_where() -> None:
     assert redact("at https://me:pw@host:5/x and postgresql://u:p@db/y") == (
         "at https://***@host:5/x and postgresql://***@db/y"
     )
-    assert redact("see https://host/a@b") == "see https://host/a@b"
+    assert redact("at postgresql://u:pa/ss@w@host/db") == "at postgresql://***@host/db"

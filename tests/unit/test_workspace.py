@@ -25,3 +25,11 @@ def test_only_what_nobody_went_on_with_for_long_is_removed(tmp_path: Path) -> No
 
 def test_what_is_gone_already_is_no_error(tmp_path: Path) -> None:
     clear(tmp_path / "nowhere")
+
+
+def test_the_record_cannot_name_a_folder_of_another(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    for token in (str(victim), "..", ".", "", "../victim"):
+        folder = open_workspace(tmp_path / "cache", token)
+        assert folder.parent == tmp_path / "cache" / "trials"
+        assert len(folder.name) == 32

@@ -20,7 +20,15 @@ from tuning.study import Study
 from tuning.tracking import names
 from tuning.tracking.curves import draw_curves, write_history
 from tuning.tracking.patience import Patience, TrackerError, may_pass, refuses
-from tuning.trial import Measurement, Phase, Trial, TrialRecord, TrialResult, TrialState
+from tuning.trial import (
+    FailureKind,
+    Measurement,
+    Phase,
+    Trial,
+    TrialRecord,
+    TrialResult,
+    TrialState,
+)
 from tuning.workspace import clear
 
 if TYPE_CHECKING:
@@ -252,9 +260,12 @@ class MlflowTracker:
         for kind in ("model", "model_spec"):
             if kind in result.artifacts:
                 Path(result.artifacts[kind]).unlink(missing_ok=True)
-        # An interrupted trial goes on from its checkpoint.
-        over = result.state is not TrialState.INTERRUPTED and not trial.keep_checkpoint
-        if self._workspace is not None and over:
+        # What a resumed study trains again goes on from its checkpoint.
+        failure = result.failure
+        again = result.state is TrialState.INTERRUPTED or (
+            failure is not None and failure.kind is FailureKind.FATAL
+        )
+        if self._workspace is not None and not again and not trial.keep_checkpoint:
             clear(self._workspace / trial.name)
 
     def _once(self, result: TrialResult) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Reads a study back from MLflow: all that a report, a gate or a resumed study needs."""
 
 import json
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -199,6 +200,10 @@ def _children(client: "MlflowClient", parent: "Run") -> list["Run"]:
 
 def _trial_record(client: "MlflowClient", run: "Run", study: Study) -> TrialRecord:
     tags, params = run.data.tags, run.data.params
+    for key in (names.TRIAL, names.MODEL):
+        # They become names of folders.
+        if not re.fullmatch(r"\w[\w.-]*", tags.get(key, "none")):
+            raise BadInputError(f"run {run.info.run_id}: its tag {key} is no name: {tags[key]!r}")
     trial = Trial(
         name=tags[names.TRIAL],
         number=int(tags[names.NUMBER]),
