@@ -65,14 +65,16 @@ class Finished:
         return f"sqlite:///{self.folder / 'mlflow.db'}"
 
 
-def run_project(folder: Path, entry: str, *parameters: str, **env: str) -> Finished:
+def mlflow_run(
+    folder: Path, entry: str, *parameters: str, **env: str
+) -> "subprocess.CompletedProcess[str]":
     """Runs ``mlflow run`` of this repository in a folder, as a user would."""
     command = [sys.executable, "-m", "mlflow", "run", str(ROOT), "-e", entry]
     command += ["--env-manager", "local", "--experiment-name", "imdb-lstm-sentiment"]
     for parameter in parameters:
         command += ["-P", parameter]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
+    return subprocess.run(
         command,
         cwd=folder,
         env={**os.environ, "PATH": path, "MLFLOW_TRACKING_URI": _uri(folder), **env},
@@ -80,6 +82,11 @@ def run_project(folder: Path, entry: str, *parameters: str, **env: str) -> Finis
         text=True,
         check=False,
     )
+
+
+def run_project(folder: Path, entry: str, *parameters: str, **env: str) -> Finished:
+    """The same, for what must succeed."""
+    done = mlflow_run(folder, entry, *parameters, **env)
     assert done.returncode == 0, done.stdout + done.stderr
     return Finished(folder, done.stdout)
 

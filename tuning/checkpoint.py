@@ -50,6 +50,11 @@ class Course:
         """The last finished epoch; 0 before the first."""
         return self.measurements[-1].step if self.measurements else 0
 
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds of training until then."""
+        return self.measurements[-1].elapsed_s if self.measurements else 0.0
+
     def restore_random(self) -> None:
         """Goes on with the random numbers of the interrupted training.
 

@@ -14,6 +14,7 @@ from tuning.signals import StopSignal
 from tuning.trial import (
     CONTINUE,
     Decision,
+    Failure,
     Params,
     Phase,
     Proposal,
@@ -26,6 +27,9 @@ from tuning.trial import (
 
 POLL_SECONDS = 0.5
 DRAIN_POLLS = 60
+
+_STOPPED = Decision(stop=True, reason="stopped by the user")
+_ENDED_EARLY = Decision(stop=True, reason="the study ended early")
 
 _log = logging.getLogger(__name__)
 
@@ -69,8 +73,8 @@ class _Running:
 
     trial: Trial
     arm: Arm
-    began: float
-    heard: float
+    began: float = 0.0
+    heard: float = 0.0
     told_step: int = 0
     retries: int = 0
     overdue: str = ""
@@ -145,14 +149,14 @@ class Driver:
                 if self._hopeless:
                     raise StudyFailedError(self._hopeless)
                 if self._stop.level >= 2:
-                    self._cancel_all("stopped by the user")
+                    self._cancel_all(_STOPPED)
         except BaseException:
             self._drain()
             raise
         finally:
             self._stop.in_loop = False
         if self._stop.level:
-            raise InterruptedStudyError("stopped by the user")
+            raise InterruptedStudyError(_STOPPED.reason)
         return self._records
 
     def _fill(self, deadline: float | None) -> None:
@@ -166,7 +170,7 @@ class Driver:
             arm = min(candidates, key=lambda arm: (arm.priority, not arm.pending, arm.asked))
             if arm.pending:
                 trial = arm.pending.pop(0)
-                self._begin(arm, replace(trial, attempt=trial.attempt + 1))
+                self._start(_Running(replace(trial, attempt=trial.attempt + 1), arm))
                 continue
             proposal = arm.searcher.ask(arm.asked)
             if proposal is NoProposal.EXHAUSTED:
@@ -196,10 +200,7 @@ class Driver:
             keep_checkpoint=proposal.keep_checkpoint,
             tags=proposal.tags,
         )
-        self._begin(arm, trial)
-
-    def _begin(self, arm: Arm, trial: Trial) -> None:
-        self._start(_Running(trial, arm, began=0.0, heard=0.0))
+        self._start(_Running(trial, arm))
 
     def _start(self, running: _Running) -> None:
         trial = running.trial
@@ -223,7 +224,7 @@ class Driver:
         late = deadline is not None and running.heard >= deadline
         if self._stop.level:
             running.interrupted = True
-            decision = Decision(stop=True, reason="stopped by the user")
+            decision = _STOPPED
         elif late and _is_search(running.arm) and not decision.stop:
             decision = Decision(stop=True, reason="the time for the search is over")
         if not running.stop.stop:
@@ -238,25 +239,26 @@ class Driver:
             return
         result = self._policy.judge(event.result, running.overdue)
         if result.failure is not None and self._policy.may_retry(result.failure, running.retries):
-            if self._stop.level:
-                # What stopped the driver may have killed the worker too; a resume trains it again.
-                interrupted = replace(result, state=TrialState.INTERRUPTED, failure=None)
-                self._end(running, replace(interrupted, stop_reason="stopped by the user"))
+            if not self._stop.level:
+                self._retry(running, result.failure)
                 return
-            _log.warning(
-                "%s: %s; trained again with the same seed", event.name, result.failure.message
-            )
-            running.retries += 1
-            running.trial = replace(running.trial, attempt=event.attempt + 1)
-            running.stop = CONTINUE
-            self._start(running)
-            return
+            # What stopped the driver may have killed the worker too; a resume trains it again.
+            running.stop = _STOPPED
+            result = replace(result, state=TrialState.INTERRUPTED, failure=None)
         if running.interrupted and result.state is TrialState.PRUNED:
             result = replace(result, state=TrialState.INTERRUPTED)
         if result.state in (TrialState.PRUNED, TrialState.INTERRUPTED):
             result = replace(result, stop_reason=running.stop.reason or "cancelled")
         self._end(running, result)
         self._hopeless = self._policy.count(result.failure) or self._hopeless
+
+    def _retry(self, running: _Running, failure: Failure) -> None:
+        trial = running.trial
+        _log.warning("%s: %s; trained again with the same seed", trial.name, failure.message)
+        running.retries += 1
+        running.trial = replace(trial, attempt=trial.attempt + 1)
+        running.stop = CONTINUE
+        self._start(running)
 
     def _kill_overdue(self) -> None:
         now = self._clock()
@@ -275,15 +277,15 @@ class Driver:
         for listener in self._listeners:
             listener.trial_finished(trial, result)
 
-    def _cancel_all(self, reason: str) -> None:
+    def _cancel_all(self, stop: Decision) -> None:
         for name, running in self._running.items():
             running.interrupted = True
-            running.stop = Decision(stop=True, reason=reason)
-            self._executor.cancel(name, reason)
+            running.stop = stop
+            self._executor.cancel(name, stop.reason)
 
     def _drain(self) -> None:
         """Ends what is running, so that no listener waits for an end that never comes."""
-        self._cancel_all("the study ended early")
+        self._cancel_all(_ENDED_EARLY)
         for _ in range(DRAIN_POLLS):
             if not self._running:
                 return
@@ -301,7 +303,7 @@ class Driver:
                 state=TrialState.INTERRUPTED,
                 measurements=result.measurements,
                 duration_s=result.duration_s,
-                stop_reason="the study ended early",
+                stop_reason=_ENDED_EARLY.reason,
             )
         for listener in self._listeners:
             # What brought the driver down may be a listener; the others still want to know.

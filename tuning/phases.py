@@ -3,7 +3,6 @@
 import tempfile
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -192,23 +191,25 @@ def _predict(session: Session, record: StudyRecord, trials: Sequence[TrialRecord
     from tuning.compare.evaluate import predict_test
 
     session.progress.say(f"\nTest split: {len(trials)} models, read once")
-    patiently = Patience()
     with tempfile.TemporaryDirectory() as folder:
-        files = {
-            t.trial.name: patiently(partial(fetch_keras_file, t.model_id, folder)) for t in trials
-        }
+        files = {t.trial.name: fetch_keras_file(t.model_id, folder) for t in trials}
         predictions = predict_test(session.task, files)
     write_predictions(session.client, record.run_id, predictions)
     return predictions
 
 
 def fetch_keras_file(model_id: str, folder: str) -> Path:
-    """The ``.keras`` file of a logged model, downloaded if the store is remote."""
+    """The ``.keras`` file of a logged model, downloaded if the store is remote.
+
+    Waits out an outage of the store.
+    """
     from mlflow.artifacts import download_artifacts
 
     target = Path(folder, model_id)
-    target.mkdir(exist_ok=True)
-    found = download_artifacts(artifact_uri=f"models:/{model_id}", dst_path=str(target))
+    target.mkdir()
+    found = Patience()(
+        lambda: download_artifacts(artifact_uri=f"models:/{model_id}", dst_path=str(target))
+    )
     return Path(found, "data", "model.keras")
 
 
@@ -234,10 +235,9 @@ def _register(session: Session, record: StudyRecord, comparison: "Comparison") -
         registry.PARENT_RUN: record.run_id,
         registry.TRIAL: first.trial.name,
     }
-    patiently = Patience()
     with tempfile.TemporaryDirectory() as folder:
-        model_file = patiently(lambda: fetch_keras_file(first.model_id, folder))
-        version = patiently(
+        model_file = fetch_keras_file(first.model_id, folder)
+        version = Patience()(
             lambda: registry.register(
                 session.client,
                 name=name,

@@ -65,6 +65,7 @@ class Plan:
 
     Attributes:
         options: As given.
+        file: The study file.
         study: With the options applied.
         searchers: Parsed.
         backend: The Keras backend.
@@ -72,6 +73,7 @@ class Plan:
     """
 
     options: Options
+    file: Study
     study: Study
     searchers: list[SearcherSpec]
     backend: str
@@ -90,10 +92,12 @@ def make_plan(options: Options, env: Mapping[str, str] = os.environ) -> Plan:
         raise BadInputError(f"timeout: seconds, 0 or more; got {options.timeout}")
     if options.promote not in ("gate", "never"):
         raise BadInputError(f"promote: gate or never; got {options.promote!r}")
-    study = apply_options(load_study(options.study), options)
+    file = load_study(options.study)
+    study = apply_options(file, options)
     searchers = parse_searchers(study.searchers)
     check_installed(searchers)
-    plan = Plan(options, study, searchers, choose_backend(options.backend), resolve_uri(env))
+    backend = choose_backend(options.backend)
+    plan = Plan(options, file, study, searchers, backend, resolve_uri(env))
     make_task(plan)
     return plan
 

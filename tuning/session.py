@@ -27,7 +27,7 @@ from tuning.plan import (
 from tuning.progress import Progress
 from tuning.protocols import DataInfo, Task
 from tuning.signals import StopSignal, listening
-from tuning.study import Study, load_study
+from tuning.study import Study
 from tuning.tracking import names
 from tuning.tracking.lease import Lease, check_abandoned
 from tuning.tracking.mlflow_tracker import MlflowTracker, dataset_inputs
@@ -97,7 +97,8 @@ def open_session(plan: Plan, kind: str = names.TUNE) -> Iterator[Session]:
         with _ends(client, parent, ready, kind, lease):
             if record is None:
                 stack.enter_context(_alone(plan, parent.run_id))
-            _begin(patient(client), parent, ready, kind)
+            patiently = patient(client)
+            _begin(patiently, parent, ready, kind)
             tracker = MlflowTracker(
                 client,
                 parent.experiment_id,
@@ -131,7 +132,7 @@ def open_session(plan: Plan, kind: str = names.TUNE) -> Iterator[Session]:
                         study=study,
                         task=ready.task,
                         data=ready.data,
-                        client=patient(client),
+                        client=patiently,
                         parent=parent,
                         tracker=tracker,
                         executor=executor,
@@ -178,7 +179,7 @@ def _make_ready(plan: Plan, stack: ExitStack) -> _Ready:
     data = task.prepare()
     if record is not None:
         check_same_data(record, data)
-    written = load_study(plan.options.study).for_dataset(data.label)
+    written = plan.file.for_dataset(data.label)
     study = plan.study if record is not None else apply_options(written, plan.options)
     token = (record.tags.get(names.WORKSPACE) if record else None) or new_token()
     workspace = open_workspace(plan.options.cache_dir, token)
@@ -245,7 +246,7 @@ def _alone(plan: Plan, run_id: str) -> Iterator[None]:
 
 
 def _as_begun(plan: Plan, record: StudyRecord) -> Plan:
-    file = load_study(plan.options.study).for_dataset(record.data.label)
+    file = plan.file.for_dataset(record.data.label)
     study = apply_options(merge(record, file), plan.options)
     check_same(record, file, study, plan.options.allow_change)
     backend = record.tags.get(names.BACKEND, plan.backend)

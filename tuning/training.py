@@ -132,13 +132,12 @@ def _result(
     duration_s: float = 0.0,
     failure: Failure | None = None,
 ) -> TrialResult:
-    earlier_s = course.measurements[-1].elapsed_s if course.measurements else 0.0
     return TrialResult(
         state=state,
         value=course.best_value,
         best_step=course.best_step,
         measurements=tuple(course.measurements),
-        duration_s=max(duration_s, earlier_s),
+        duration_s=max(duration_s, course.elapsed_s),
         failure=failure,
         facts={"parameter_count": float(model.count_params())},
     )
@@ -205,8 +204,7 @@ def _recorder(
 ) -> Any:
     import keras
 
-    earlier_s = course.measurements[-1].elapsed_s if course.measurements else 0.0
-    origin = time.monotonic() - earlier_s
+    origin = time.monotonic() - course.elapsed_s
 
     class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         """Reports every epoch and remembers the weights of the best one."""
@@ -239,7 +237,8 @@ def _recorder(
             metrics["epoch_seconds"] = now - self._epoch_started
             measurement = Measurement(step=epoch + 1, metrics=metrics, elapsed_s=now - origin)
             course.measurements.append(measurement)
-            # Before the report: an epoch that somebody has heard of is not trained again.
+            # Before the report: an epoch that somebody has heard of is trained again only if its
+            # checkpoint would have cost too much.
             checkpointer.write(self.model, course)
             decision = report(measurement)
             if decision.stop and epoch + 1 < self.params["epochs"]:

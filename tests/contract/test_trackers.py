@@ -35,10 +35,17 @@ def parent(client: "MlflowClient") -> str:
     return str(run_id)
 
 
+def make_tracker(
+    client: "MlflowClient", parent: str, away: Any = None, **options: Any
+) -> MlflowTracker:
+    """A tracker of the study, on another client than the test's own if one is given."""
+    experiment_id = client.get_run(parent).info.experiment_id
+    return MlflowTracker(away or client, experiment_id, parent, STUDY, DATA, **options)
+
+
 @pytest.fixture
 def tracker(client: "MlflowClient", parent: str) -> Iterator[MlflowTracker]:
-    experiment_id = client.get_run(parent).info.experiment_id
-    tracker = MlflowTracker(client, experiment_id, parent, STUDY, DATA)
+    tracker = make_tracker(client, parent)
     yield tracker
     tracker.close()
 
@@ -174,9 +181,7 @@ class FlakyClient:
 
 
 def flaky(client: "MlflowClient", parent: str, outages: int, **options: Any) -> MlflowTracker:
-    experiment_id = client.get_run(parent).info.experiment_id
-    away: Any = FlakyClient(client, outages)
-    return MlflowTracker(away, experiment_id, parent, STUDY, DATA, **options)
+    return make_tracker(client, parent, FlakyClient(client, outages), **options)
 
 
 def test_an_outage_is_waited_out_in_order(client: "MlflowClient", parent: str) -> None:
@@ -217,7 +222,7 @@ def test_files_are_below_the_test_folder(client: "MlflowClient", tmp_path: Path)
 
 
 def test_a_database_that_somebody_holds_locked_is_waited_for(
-    client: "MlflowClient", parent: str, tracker: MlflowTracker, tmp_path: Path
+    client: "MlflowClient", parent: str, tmp_path: Path
 ) -> None:
     waits: list[float] = []
     holder = sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None, check_same_thread=False)
@@ -228,14 +233,7 @@ def test_a_database_that_somebody_holds_locked_is_waited_for(
         if len(waits) == 2:
             holder.execute("ROLLBACK")
 
-    tracker = MlflowTracker(
-        client,
-        client.get_run(parent).info.experiment_id,
-        parent,
-        STUDY,
-        DATA,
-        patience=Patience(sleep=sleep),
-    )
+    tracker = make_tracker(client, parent, patience=Patience(sleep=sleep))
     tell(tracker, "random-000", TrialState.COMPLETED)
     tracker.flush()
     tracker.close()
@@ -280,14 +278,10 @@ def test_a_store_that_refuses_is_not_waited_for(
 ) -> None:
     waits: list[float] = []
     stopped: list[bool] = []
-    experiment_id = client.get_run(parent).info.experiment_id
-    away: Any = FlakyClient(client, 10**6, error)
-    tracker = MlflowTracker(
-        away,
-        experiment_id,
+    tracker = make_tracker(
+        client,
         parent,
-        STUDY,
-        DATA,
+        FlakyClient(client, 10**6, error),
         on_failure=lambda: stopped.append(True),
         patience=Patience(sleep=waits.append),
     )
@@ -302,9 +296,8 @@ def test_a_store_that_refuses_is_not_waited_for(
 def test_files_of_ended_trials_go_and_those_of_interrupted_ones_stay(
     client: "MlflowClient", parent: str, tmp_path: Path
 ) -> None:
-    experiment_id = client.get_run(parent).info.experiment_id
     workspace = tmp_path / "workspace"
-    tracker = MlflowTracker(client, experiment_id, parent, STUDY, DATA, workspace)
+    tracker = make_tracker(client, parent, workspace=workspace)
     for state in TrialState:
         (workspace / state.value).mkdir(parents=True)
         (workspace / state.value / "checkpoint.npz").write_bytes(b"x")

@@ -224,6 +224,12 @@ def make_folder(folder: Path, **changes: Any) -> Path:
     return folder
 
 
+def check_whole(process: Process) -> None:
+    """Waits for the end of a study, which must be good and whole."""
+    assert process.end() == 0, process.output
+    assert losses(process.uri) == Losses()
+
+
 Attack = Callable[[Process, random.Random], None]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.chaos import Losses, Process, losses, make_folder
+from tests.e2e.chaos import Process, check_whole, make_folder
 
 pytestmark = pytest.mark.slow
 
@@ -54,8 +54,7 @@ def test_a_full_disk_under_mlflow_is_waited_out(mount: Mount, tmp_path: Path) ->
     ballast = fill(folder)
     assert process.until("MLflow's store does not answer .*(full|space)"), process.output
     ballast.unlink()
-    assert process.end() == 0, process.output
-    assert losses(process.uri) == Losses()
+    check_whole(process)
 
 
 def test_a_full_disk_under_the_workers_stops_the_study_and_it_goes_on(
@@ -70,9 +69,7 @@ def test_a_full_disk_under_the_workers_stops_the_study_and_it_goes_on(
     assert "error: OSError: [Errno 28] No space left on device" in process.output
     assert "Go on with: mlflow run" in process.output
     ballast.unlink()
-    process = Process(folder, "--resume", "last", cache=cache)
-    assert process.end() == 0, process.output
-    assert losses(process.uri) == Losses()
+    check_whole(Process(folder, "--resume", "last", cache=cache))
 
 
 def test_artifacts_that_cannot_be_written_are_said_before_any_training(

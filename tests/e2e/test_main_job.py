@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import ROOT, Finished, run_project
+from tests.conftest import ROOT, Finished, mlflow_run, run_project
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -248,22 +248,7 @@ def test_a_parameter_is_never_run_by_the_shell(tmp_path: Path, entry: str) -> No
         },
         "predict": {"text": "$(touch pwned)", "file": "a; touch pwned", "model": "`touch pwned`"},
     }[entry]
-    command = [sys.executable, "-m", "mlflow", "run", str(ROOT), "-e", entry]
-    command += ["--env-manager", "local"]
-    for name, value in attacks.items():
-        command += ["-P", f"{name}={value}"]
-    done = subprocess.run(
-        command,
-        cwd=tmp_path,
-        env={
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = mlflow_run(tmp_path, entry, *(f"{name}={value}" for name, value in attacks.items()))
     assert done.returncode != 0
     assert "error: " in done.stderr
     assert not [path for folder in (tmp_path, ROOT) for path in folder.glob("*pwned*")]

@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.chaos import ATTACKS, PHASES, Losses, Process, losses, make_folder, random_round
+from tests.e2e.chaos import (
+    ATTACKS,
+    PHASES,
+    Losses,
+    Process,
+    check_whole,
+    losses,
+    make_folder,
+    random_round,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -27,9 +36,7 @@ def test_sigkill_in_every_phase(folder: Path) -> None:
         process.send(signal.SIGKILL)
         process.end()
         arguments = ["--resume", "last"]
-    process = Process(folder, *arguments)
-    assert process.end() == 0, process.output
-    assert losses(process.uri) == Losses()
+    check_whole(Process(folder, *arguments))
 
 
 @pytest.mark.chaos
@@ -78,9 +85,7 @@ def test_ctrl_c_reports_what_there_is_and_only_the_same_study_goes_on(folder: Pa
     assert "units: 4" in process.output
     (folder / "study.yaml").write_text(written)
 
-    process = Process(folder, "--resume", "last")
-    assert process.end() == 0, process.output
-    assert losses(process.uri) == Losses()
+    check_whole(Process(folder, "--resume", "last"))
     assert "Interim" not in client.get_run(run_id).data.tags["mlflow.note.content"]
 
 
@@ -91,9 +96,7 @@ def test_a_stop_at_once_leaves_nothing_running(folder: Path) -> None:
     time.sleep(1)
     process.send(signal.SIGTERM)
     assert process.end() == 130, process.output
-    process = Process(folder, "--resume", "last")
-    assert process.end() == 0, process.output
-    assert losses(process.uri) == Losses()
+    check_whole(Process(folder, "--resume", "last"))
 
 
 def test_a_killed_trial_goes_on_from_its_checkpoint(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tuning.errors import TuningError, redact
@@ -60,7 +61,8 @@ class Patience:
             Exception: What else the operation raises, at once.
         """
         waited = 0.0
-        for attempt in range(1_000_000):
+        delays = chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1]))
+        while True:
             try:
                 return operation()
             except Exception as error:
@@ -70,7 +72,7 @@ class Patience:
                     ) from error
                 if not may_pass(error):
                     raise
-                delay = RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)]
+                delay = next(delays)
                 if waited + delay > self._outage_s:
                     raise TrackerError(
                         f"MLflow's store could not be used for {self._outage_s:g} s: "
@@ -81,7 +83,6 @@ class Patience:
                 )
                 self._sleep(delay)
                 waited += delay
-        raise AssertionError("unreachable")
 
 
 def patient(client: "MlflowClient", patience: Patience | None = None) -> "MlflowClient":
