@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tuning
-from tuning.errors import EXIT_INTERRUPTED, EXIT_OK, BadInputError, TuningError, redact
+from tuning.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK, BadInputError, TuningError, redact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -52,6 +52,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except Exception as error:
+        # What MLflow refuses is no fault in this program, which a traceback would suggest.
+        if not type(error).__module__.startswith("mlflow."):
+            raise
+        print(f"error: MLflow: {redact(str(error))}", file=sys.stderr)
+        return EXIT_ERROR
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -216,9 +222,10 @@ def _report(options: argparse.Namespace) -> int:
     study = load_study(options.study)
     client = _open()
     from tuning.reporting import Outcome, make_report, say_comparison, say_where
-    from tuning.tracking.resume import find_study
+    from tuning.tracking.record import read_record
+    from tuning.tracking.resume import find_run
 
-    record = find_study(client, options.run_id, study.name)
+    record = read_record(client, find_run(client, options.run_id, study.name))
     try:
         comparison = make_report(client, record)
     except ValueError as error:
@@ -273,11 +280,12 @@ def _inputs(options: argparse.Namespace) -> list[str]:
 
 
 def _open() -> "MlflowClient":
+    from tuning.tracking.patience import patient
     from tuning.tracking.store import open_store, resolve_uri
 
     # The run that `mlflow run` opened for this command is not the one that it is about.
     os.environ.pop("MLFLOW_RUN_ID", None)
-    return open_store(resolve_uri())
+    return patient(open_store(resolve_uri()))
 
 
 if __name__ == "__main__":

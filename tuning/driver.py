@@ -26,6 +26,8 @@ from tuning.trial import (
 )
 
 POLL_SECONDS = 0.5
+# Longer between two looks, and this process was suspended: so were its workers, most likely.
+ASLEEP_SECONDS = 10.0
 DRAIN_POLLS = 60
 
 _STOPPED = Decision(stop=True, reason="stopped by the user")
@@ -116,6 +118,7 @@ class Driver:
         self._running: dict[str, _Running] = {}
         self._records: list[TrialRecord] = []
         self._hopeless = ""
+        self._looked = 0.0
         self._arms: Sequence[Arm] = ()
 
     def run(self, arms: Sequence[Arm], deadline: float | None = None) -> list[TrialRecord]:
@@ -134,6 +137,7 @@ class Driver:
             StudyFailedError: A failure was fatal, or nothing but failures was seen.
         """
         self._arms, self._records = arms, []
+        self._looked = self._clock()
         self._stop.in_loop = True
         try:
             while True:
@@ -262,7 +266,11 @@ class Driver:
 
     def _kill_overdue(self) -> None:
         now = self._clock()
+        asleep = now - self._looked if now - self._looked > ASLEEP_SECONDS else 0.0
+        self._looked = now
         for name, running in self._running.items():
+            running.began += asleep
+            running.heard += asleep
             if not running.overdue:
                 running.overdue = self._policy.overdue(now - running.began, now - running.heard)
                 if running.overdue:

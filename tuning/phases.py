@@ -1,5 +1,6 @@
 """The phases of ``tune``, each over the same driver, and the record between them."""
 
+import logging
 import tempfile
 import time
 from collections.abc import Sequence
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from tuning.compare.comparison import Comparison
 
 
+_log = logging.getLogger(__name__)
+
+
 def tune(plan: Plan) -> Outcome:
     """Runs every phase: baseline, search, confirm, compare, report, register, promote.
 
@@ -51,8 +55,10 @@ def tune(plan: Plan) -> Outcome:
             raise
         session.executor.close()
         _evaluate(session)
+        session.tracker.raise_error()
         record = read_record(session.client, session.parent.run_id)
         comparison = make_report(session.client, record)
+        session.tracker.raise_error()
         registered, promoted = _register(session, record, comparison)
         share_leaderboard(session.client, session.parent.experiment_id, session.study)
     say_comparison(comparison, session.study)
@@ -66,9 +72,12 @@ def tune(plan: Plan) -> Outcome:
 
 
 def _report_so_far(session: Session) -> None:
-    session.tracker.flush()
-    record = read_record(session.client, session.parent.run_id)
-    say_interim(make_interim_report(session.client, record), session.study)
+    try:
+        session.tracker.flush()
+        record = read_record(session.client, session.parent.run_id)
+        say_interim(make_interim_report(session.client, record), session.study)
+    except Exception as error:  # the user asked to stop, which is what this must end as
+        _log.warning("no report of what there is: %s", error)
 
 
 def train_baseline(plan: Plan) -> Outcome:

@@ -2,13 +2,14 @@
 
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuning.errors import BadInputError, PromotionRefusedError
+from tuning.errors import BadInputError, PromotionRefusedError, TuningError
 from tuning.protocols import DataInfo, ServedModel, Task
 from tuning.study import Study
 from tuning.tracking import names
@@ -100,9 +101,13 @@ def register(
     """
     import mlflow
 
-    for version in client.search_model_versions(f"name='{name}'"):
-        if version.run_id == run_id:
-            return str(version.version)
+    versions = sorted(client.search_model_versions(f"name='{name}'"), key=lambda v: int(v.version))
+    own = next((version for version in versions if version.run_id == run_id), None)
+    if own is not None:
+        # An earlier attempt may not have come as far as the alias; a newer version keeps it.
+        if own is versions[-1]:
+            client.set_registered_model_alias(name, CHALLENGER, own.version)
+        return str(own.version)
     with tempfile.TemporaryDirectory() as folder:
         model_id = _log_served(run_id, name, task.serve(model_file, Path(folder)))
     version = mlflow.register_model(f"models:/{model_id}", name, tags=dict(tags))
@@ -125,12 +130,9 @@ def promote(client: "MlflowClient", name: str, version: str, *, by: str) -> Gate
     Raises:
         PromotionRefusedError: The gate refused; no alias was changed.
         BadInputError: There is no such version.
+        TuningError: Another process is promoting, and does not come to its end.
     """
-    from filelock import FileLock
-
-    # The registry has no compare-and-set, so reading and setting must not be interleaved.
-    lock = Path(tempfile.gettempdir()) / f"tuning-promote-{name}.lock"
-    with FileLock(lock, timeout=LOCK_SECONDS):
+    with _registry_lock(name):
         candidate = get_version(client, name, version)
         champion = get_champion(client, name)
         others = champion is not None and str(champion.version) != version
@@ -153,6 +155,24 @@ def promote(client: "MlflowClient", name: str, version: str, *, by: str) -> Gate
                 )
             client.set_registered_model_alias(name, CHAMPION, version)
     return gate
+
+
+@contextmanager
+def _registry_lock(name: str) -> Iterator[None]:
+    """The registry has no compare-and-set, so reading and setting must not be interleaved."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(Path(tempfile.gettempdir()) / f"tuning-promote-{name}.lock")
+    try:
+        lock.acquire(timeout=LOCK_SECONDS)
+    except Timeout:
+        raise TuningError(
+            f"{name}: another process has been promoting for {LOCK_SECONDS} s; try again later"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def get_version(client: "MlflowClient", name: str, version: str) -> Any:

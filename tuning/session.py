@@ -31,13 +31,13 @@ from tuning.study import Study
 from tuning.tracking import names
 from tuning.tracking.lease import Lease, check_abandoned
 from tuning.tracking.mlflow_tracker import MlflowTracker, dataset_inputs
-from tuning.tracking.patience import patient, without_mlflow_retries
-from tuning.tracking.record import StudyRecord, write_head
-from tuning.tracking.resume import check_same, check_same_data, find_study, merge, reopen
-from tuning.tracking.store import Parent, open_parent, open_store
+from tuning.tracking.patience import Patience, patient, without_mlflow_retries
+from tuning.tracking.record import StudyRecord, read_record, write_head
+from tuning.tracking.resume import check_same, check_same_data, find_run, merge, reopen
+from tuning.tracking.store import Parent, open_parent, open_store, take_launcher
 from tuning.trial import Phase, TrialRecord
 from tuning.worker import WorkerSpec
-from tuning.workspace import clear, new_token, open_workspace
+from tuning.workspace import clear, new_token, open_workspace, place_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -81,8 +81,10 @@ def open_session(plan: Plan, kind: str = names.TUNE) -> Iterator[Session]:
         BadInputError: The data or the store cannot be had.
     """
     stop = StopSignal()
+    launcher = take_launcher()
     with ExitStack() as stack:
         stack.enter_context(listening(stop))
+        stack.enter_context(without_mlflow_retries())
         ready = _make_ready(plan, stack)
         study, record = ready.study, ready.record
         progress = Progress(study.objective)
@@ -91,68 +93,72 @@ def open_session(plan: Plan, kind: str = names.TUNE) -> Iterator[Session]:
         # Workers import Keras while this process opens the store.
         executor = _start_workers(ready, stack)
         client = ready.client or open_store(plan.tracking_uri)
-        stack.enter_context(without_mlflow_retries())
-        parent = open_parent(client, study.name, os.environ, record.run_id if record else "")
-        lease = Lease(client, parent.run_id)
-        with _ends(client, parent, ready, kind, lease):
-            if record is None:
-                stack.enter_context(_alone(plan, parent.run_id))
-            patiently = patient(client)
+        patiently = patient(client)
+        resume = record.run_id if record else ""
+        parent = Patience()(
+            lambda: open_parent(client, study.name, ready.workspace.name, launcher, resume)
+        )
+        if record is None:
+            stack.enter_context(_alone(plan, parent.run_id))
+        tracker = MlflowTracker(
+            client,
+            parent.experiment_id,
+            parent.run_id,
+            study,
+            ready.data,
+            ready.workspace,
+            # What is trained after that would be lost.
+            on_failure=lambda: setattr(stop, "level", 2),
+        )
+
+        def lose() -> None:
+            tracker.give_up(f"another driver goes on with run {parent.run_id}")
+            stop.level = 2
+
+        lease = Lease(client, parent.run_id, place_of(plan.options.cache_dir), ready.seen)
+        # The lease outlives the tracker, whose last writes are this driver's too.
+        with lease.held(lose), _ends(client, parent, ready, kind, lease), closing(tracker):
             _begin(patiently, parent, ready, kind)
-            tracker = MlflowTracker(
-                client,
-                parent.experiment_id,
-                parent.run_id,
-                study,
-                ready.data,
-                ready.workspace,
-                # What is trained after that would be lost.
-                on_failure=lambda: setattr(stop, "level", 2),
+            if record is not None:
+                reopen(patiently, record)
+                tracker.restore(record.trials)
+            driver = Driver(
+                executor,
+                [tracker, progress],
+                study_seed=study.seed,
+                fixed=study.fixed,
+                policy=FailurePolicy(study.limits, study.on_error),
+                stop=stop,
             )
-
-            def lose() -> None:
-                tracker.give_up(f"another driver goes on with run {parent.run_id}")
-                stop.level = 2
-
-            with closing(tracker), lease.held(lose):
-                if record is not None:
-                    reopen(client, record)
-                    tracker.restore(record.trials)
-                driver = Driver(
-                    executor,
-                    [tracker, progress],
-                    study_seed=study.seed,
-                    fixed=study.fixed,
-                    policy=FailurePolicy(study.limits, study.on_error),
+            try:
+                yield Session(
+                    plan=ready.plan,
+                    study=study,
+                    task=ready.task,
+                    data=ready.data,
+                    client=patiently,
+                    parent=parent,
+                    tracker=tracker,
+                    executor=executor,
+                    driver=driver,
+                    progress=progress,
                     stop=stop,
+                    record=record,
                 )
-                try:
-                    yield Session(
-                        plan=ready.plan,
-                        study=study,
-                        task=ready.task,
-                        data=ready.data,
-                        client=patiently,
-                        parent=parent,
-                        tracker=tracker,
-                        executor=executor,
-                        driver=driver,
-                        progress=progress,
-                        stop=stop,
-                        record=record,
-                    )
-                except InterruptedStudyError:
-                    # It may be the tracker that gave up, and not the user.
-                    tracker.raise_error()
-                    raise
-                tracker.flush()
+            except InterruptedStudyError:
+                # It may be the tracker that gave up, and not the user.
+                tracker.raise_error()
+                raise
+            tracker.flush()
 
 
 @dataclass(frozen=True)
 class _Ready:
-    """A study whose data are prepared; ``client`` and ``record`` are of one that goes on.
+    """A study whose data are prepared.
 
     ``written`` is the study file with the profile of the data, without what the command line says.
+    Of a study that goes on there are ``client``, ``record``, and ``seen``, the last sign of life
+    of the driver before.
     """
 
     plan: Plan
@@ -162,18 +168,23 @@ class _Ready:
     data: DataInfo
     client: "MlflowClient | None"
     record: StudyRecord | None
+    seen: str
     workspace: Path
 
 
 def _make_ready(plan: Plan, stack: ExitStack) -> _Ready:
     client: MlflowClient | None = None
     record: StudyRecord | None = None
+    seen = ""
     if plan.options.resume:
         client = open_store(plan.tracking_uri)
-        record = find_study(client, plan.options.resume, plan.study.name)
+        patiently = patient(client)
+        run_id = find_run(patiently, plan.options.resume, plan.study.name)
+        stack.enter_context(_alone(plan, run_id))
+        seen = check_abandoned(patiently, run_id, place_of(plan.options.cache_dir))
+        # Not before its driver is gone: until then it is being written.
+        record = read_record(patiently, run_id)
         plan = _as_begun(plan, record)
-        stack.enter_context(_alone(plan, record.run_id))
-        check_abandoned(client, record)
     use_backend(plan)
     task = make_task(plan)
     data = task.prepare()
@@ -183,7 +194,7 @@ def _make_ready(plan: Plan, stack: ExitStack) -> _Ready:
     study = plan.study if record is not None else apply_options(written, plan.options)
     token = (record.tags.get(names.WORKSPACE) if record else None) or new_token()
     workspace = open_workspace(plan.options.cache_dir, token)
-    return _Ready(plan, study, written, task, data, client, record, workspace)
+    return _Ready(plan, study, written, task, data, client, record, seen, workspace)
 
 
 def _start_workers(ready: _Ready, stack: ExitStack) -> LocalExecutor:
@@ -216,11 +227,12 @@ def _ends(
             client.set_terminated(parent.run_id, "KILLED" if interrupted else "FAILED")
         if kind == names.TUNE:
             study_file = shlex.quote(str(ready.plan.options.study))
-            print(
-                "\nGo on with: mlflow run . -e tune "
-                f"-P study={study_file} -P resume={parent.run_id}",
-                flush=True,
-            )
+            with suppress(OSError, ValueError):  # the terminal may be gone
+                print(
+                    "\nGo on with: mlflow run . -e tune "
+                    f"-P study={study_file} -P resume={parent.run_id}",
+                    flush=True,
+                )
         else:
             clear(ready.workspace)
         raise

@@ -114,14 +114,17 @@ def _where_to_begin(
     parent = folder.parent / trial.resume_from / CHECKPOINT if trial.resume_from else None
     if not model.built and (own.exists() or parent is not None):
         model(inputs[:1])
-    try:
-        if own.exists():
+    if own.exists():
+        try:
             course = load(own, model, _identity(trial))
             return course, course.last_step
-        if parent is not None:
+        except CheckpointError as error:
+            _log.warning("%s: its checkpoint cannot be used: %s", trial.name, error)
+    if parent is not None:
+        try:
             return Course(), load(parent, model).last_step
-    except CheckpointError as error:
-        _log.warning("%s is trained from its first epoch: %s", trial.name, error)
+        except CheckpointError as error:
+            _log.warning("%s is trained from its first epoch: %s", trial.name, error)
     return Course(), 0
 
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 FOLDER = "trials"
+PLACE = "place"
 # A study that nobody went on with for so long is not worth its disk.
 KEEP_SECONDS = 30 * 24 * 3600
 
@@ -32,6 +33,15 @@ def open_workspace(cache_dir: Path, token: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     _sweep(root, folder)
     return folder
+
+
+def place_of(cache_dir: Path) -> str:
+    """Names a cache folder for ever, so that two machines with folders of one path differ."""
+    file = cache_dir.absolute() / PLACE
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError), file.open("x", encoding="ascii") as stream:
+        stream.write(new_token())
+    return file.read_text("ascii").strip() or new_token()
 
 
 def clear(folder: Path) -> None:

@@ -131,6 +131,44 @@ def test_the_record_reads_back_what_was_told(
     assert record.predictions is None
 
 
+def test_where_a_trial_goes_on_from_is_remembered(
+    client: "MlflowClient", parent: str, tracker: MlflowTracker
+) -> None:
+    tracker.trial_started(make_trial("kt-000", keep_checkpoint=True))
+    tracker.trial_started(make_trial("kt-001", number=1, resume_from="kt-000"))
+    tracker.flush()
+    trials = (record.trial for record in read_record(client, parent).trials)
+    first, second = sorted(trials, key=lambda trial: trial.number)
+    assert (first.resume_from, first.keep_checkpoint) == (None, True)
+    assert (second.resume_from, second.keep_checkpoint) == ("kt-000", False)
+
+
+def test_a_failure_is_forgotten_once_another_attempt_succeeds(
+    client: "MlflowClient", parent: str, tracker: MlflowTracker
+) -> None:
+    tell(tracker, "baseline-seed1", TrialState.FAILED)
+    tell(tracker, "baseline-seed1", TrialState.COMPLETED, attempt=1)
+    tracker.flush()
+    run = client.get_run(tracker.run_id("baseline-seed1"))
+    assert run.info.status == "FINISHED"
+    assert not run.data.tags[names.FAILURE]
+    (record,) = read_record(client, parent).trials
+    assert record.result.failure is None
+
+
+def test_the_head_is_written_again_only_if_it_changes(
+    client: "MlflowClient", parent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(
+        type(client), "log_text", lambda self, run_id, text, path: told.append(path)
+    )
+    write_head(client, parent, STUDY, STUDY, DATA)
+    assert told == []
+    write_head(client, parent, STUDY.override(trials=9), STUDY, DATA)
+    assert told == [names.STUDY_FILE]
+
+
 def test_repeats_are_written_once(client: "MlflowClient", tracker: MlflowTracker) -> None:
     trial = make_trial()
     for attempt in range(2):

@@ -2,12 +2,10 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.test_report import make_record
 from tuning.errors import BadInputError
 from tuning.tracking import names
 from tuning.tracking.lease import Lease, check_abandoned
@@ -15,7 +13,8 @@ from tuning.tracking.lease import Lease, check_abandoned
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-ELSEWHERE = "elsewhere 0123 7"
+PLACE = "a-folder"
+ELSEWHERE = "elsewhere another-folder 0123 7"
 
 
 @pytest.fixture
@@ -38,7 +37,7 @@ def until(condition: Callable[[], object], what: str) -> None:
 
 
 def test_a_driver_gives_signs_of_life_and_goes(client: "MlflowClient", run_id: str) -> None:
-    with Lease(client, run_id, beat_s=0.01).held(on_lost=pytest.fail):
+    with Lease(client, run_id, PLACE, beat_s=0.01).held(on_lost=pytest.fail):
         first = driver(client, run_id)
         assert first is not None
         until(lambda: driver(client, run_id) != first, "it is alive")
@@ -59,7 +58,7 @@ def test_a_driver_that_was_replaced_is_told(
             client.delete_tag(run_id, names.DRIVER)
         return bool(told)
 
-    lease = Lease(client, run_id, beat_s=0.01)
+    lease = Lease(client, run_id, PLACE, beat_s=0.01)
     with lease.held(on_lost=lambda: told.append(True)):
         until(replace_and_look, "it is told")
     assert told == [True]
@@ -67,32 +66,58 @@ def test_a_driver_that_was_replaced_is_told(
     assert driver(client, run_id) == now, "what the new one said stays"
 
 
-def record(run_id: str, tag: str) -> object:
-    return replace(make_record({}), run_id=run_id, tags={names.DRIVER: tag} if tag else {})
-
-
 def test_a_study_that_lives_elsewhere_is_refused(client: "MlflowClient", run_id: str) -> None:
+    client.set_tag(run_id, names.DRIVER, ELSEWHERE)
+
     def sleep(seconds: float) -> None:
-        client.set_tag(run_id, names.DRIVER, "elsewhere 0123 8")
+        client.set_tag(run_id, names.DRIVER, f"{ELSEWHERE}1")
 
     with pytest.raises(BadInputError, match="is running on elsewhere"):
-        check_abandoned(client, record(run_id, ELSEWHERE), sleep=sleep)  # type: ignore[arg-type]
+        check_abandoned(client, run_id, PLACE, sleep=sleep)
 
 
 def test_a_study_that_died_elsewhere_is_taken_over(client: "MlflowClient", run_id: str) -> None:
     said: list[str] = []
     waited: list[float] = []
     client.set_tag(run_id, names.DRIVER, ELSEWHERE)
-    check_abandoned(
-        client,
-        record(run_id, ELSEWHERE),  # type: ignore[arg-type]
-        say=said.append,
-        sleep=waited.append,
-        watch_s=60,
-    )
+    seen = check_abandoned(client, run_id, PLACE, say=said.append, sleep=waited.append, watch_s=60)
     assert sum(waited) >= 60
     assert "elsewhere was driving this study" in said[0]
+    with Lease(client, run_id, PLACE, seen).held(on_lost=pytest.fail):
+        assert driver(client, run_id) != ELSEWHERE
 
 
-def test_nobody_waits_where_there_is_nothing_to_wait_for(client: "MlflowClient") -> None:
-    check_abandoned(client, record("r", ""), sleep=pytest.fail)  # type: ignore[arg-type]
+def test_a_study_that_ends_elsewhere_is_free_at_once(client: "MlflowClient", run_id: str) -> None:
+    client.set_tag(run_id, names.DRIVER, ELSEWHERE)
+
+    def sleep(seconds: float) -> None:
+        client.delete_tag(run_id, names.DRIVER)
+
+    assert check_abandoned(client, run_id, PLACE, sleep=sleep) == ""
+
+
+def test_of_two_that_saw_it_abandoned_the_second_is_refused(
+    client: "MlflowClient", run_id: str
+) -> None:
+    client.set_tag(run_id, names.DRIVER, ELSEWHERE)
+    late = Lease(client, run_id, "another-folder", ELSEWHERE)
+    with Lease(client, run_id, PLACE, ELSEWHERE).held(on_lost=pytest.fail):
+        first = driver(client, run_id)
+        with pytest.raises(BadInputError, match="is running on"), late.held(on_lost=pytest.fail):
+            pytest.fail("it does not begin")
+        assert driver(client, run_id) == first
+
+
+def test_nobody_waits_where_there_is_nothing_to_wait_for(
+    client: "MlflowClient", run_id: str
+) -> None:
+    assert check_abandoned(client, run_id, PLACE, sleep=pytest.fail) == ""
+    with Lease(client, run_id, PLACE).held(on_lost=pytest.fail):
+        sign = driver(client, run_id)
+        # For one folder there is a lock: who holds it knows that the other is gone.
+        assert check_abandoned(client, run_id, PLACE, sleep=pytest.fail) == sign
+
+
+def test_a_run_that_is_not_there_is_named(client: "MlflowClient") -> None:
+    with pytest.raises(BadInputError, match="there is no run 'nothing'"):
+        check_abandoned(client, "nothing", PLACE)

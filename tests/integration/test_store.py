@@ -10,12 +10,22 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tuning.errors import BadInputError
-from tuning.tracking.store import get_experiment, open_parent, open_store, resolve_uri
+from tuning.tracking.store import (
+    get_experiment,
+    open_parent,
+    open_store,
+    resolve_uri,
+    take_launcher,
+)
+from tuning.workspace import new_token
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 ROOT = Path(__file__).parents[2]
+
+
+TOKEN = new_token()
 
 
 def test_addresses_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,8 +38,10 @@ def test_addresses_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_parent_is_created_in_the_study_s_experiment(client: "MlflowClient") -> None:
-    parent = open_parent(client, "a-study", {})
+    parent = open_parent(client, "a-study", TOKEN)
     assert parent.created
+    assert open_parent(client, "a-study", TOKEN).run_id == parent.run_id, "after a lost answer"
+    assert open_parent(client, "a-study", "f" * 32).run_id != parent.run_id
     run = client.get_run(parent.run_id)
     assert run.info.experiment_id == get_experiment(client, "a-study") == parent.experiment_id
 
@@ -39,7 +51,7 @@ def test_the_run_of_mlflow_run_becomes_the_parent(client: "MlflowClient") -> Non
     assert experiment is not None
     opened = client.create_run(experiment.experiment_id).info.run_id
     env = {"MLFLOW_RUN_ID": opened, "MLFLOW_EXPERIMENT_ID": experiment.experiment_id}
-    parent = open_parent(client, "a-study", env)
+    parent = open_parent(client, "a-study", TOKEN, take_launcher(env))
     assert (parent.run_id, parent.created) == (opened, False)
     assert env == {}, "no worker may attach to it"
 
@@ -47,7 +59,7 @@ def test_the_run_of_mlflow_run_becomes_the_parent(client: "MlflowClient") -> Non
 def test_a_run_whose_files_only_a_server_can_write_is_not_used(client: "MlflowClient") -> None:
     served = client.create_experiment("served", artifact_location="mlflow-artifacts:/7")
     opened = client.create_run(served).info.run_id
-    parent = open_parent(client, "a-study", {"MLFLOW_RUN_ID": opened})
+    parent = open_parent(client, "a-study", TOKEN, opened)
     assert parent.created
     assert parent.launcher == opened
     assert client.get_run(opened).data.tags["tuning.run"] == parent.run_id
@@ -71,7 +83,8 @@ def test_processes_that_open_a_fresh_store_at_once_do_not_break_it(tmp_path: Pat
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     code = (
         "from tuning.tracking.store import open_parent, open_store\n"
-        f"open_parent(open_store({uri!r}), 'shared', {{}})\n"
+        "from tuning.workspace import new_token\n"
+        f"open_parent(open_store({uri!r}), 'shared', new_token())\n"
     )
     processes = [
         subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=os.environ.copy())

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
 from pipelines.entry import STUDY
 from tuning.cli import _said, build_parser, main
-from tuning.errors import EXIT_BAD_INPUT, BadInputError
+from tuning.errors import EXIT_BAD_INPUT, EXIT_ERROR, BadInputError
 from tuning.plan import Options, choose_backend, make_plan
 
 
@@ -53,6 +55,22 @@ def test_bad_input_is_named_and_nothing_is_written(
     assert code == EXIT_BAD_INPUT
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_what_mlflow_refuses_is_told_without_a_traceback(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+
+    def refuse(*arguments: object) -> None:
+        raise MlflowException("no, says http://me:secret@server", INVALID_PARAMETER_VALUE)
+
+    monkeypatch.setattr("tuning.tracking.resume.find_run", refuse)
+    assert main(["report", "--study", str(STUDY)]) == EXIT_ERROR
+    error = capsys.readouterr().err
+    assert error.endswith("error: MLflow: no, says http://***@server\n")
+    assert "Traceback" not in error
 
 
 def test_a_data_set_that_is_not_there_is_named(

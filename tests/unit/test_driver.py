@@ -177,6 +177,30 @@ def test_a_hung_trial_is_killed_at_its_limit_and_the_study_goes_on(limits: Limit
     assert len(executor.submitted) == 4, "what hangs once would hang again"
 
 
+class SuspendedExecutor(FakeExecutor):
+    """Between two polls the whole program is suspended, as by Ctrl-Z, for an hour."""
+
+    def __init__(self, clock: list[float]) -> None:
+        super().__init__(lambda trial: [0.5, 0.6, 0.7], slots=2)
+        self._clock = clock
+
+    def poll(self, timeout_s: float) -> Sequence[Measured | Finished]:
+        self._clock[0] += 3600.0 if self._clock[0] == 3.0 else 1.0
+        return super().poll(timeout_s)
+
+
+def test_no_trial_is_overdue_because_the_program_was_suspended() -> None:
+    now = [0.0]
+    limits = Limits(epoch_seconds=20, trial_seconds=30)
+    arm = random_arm(2)
+    arm.epochs = 3
+    executor = SuspendedExecutor(now)
+    driver, _ = drive(executor, [arm], policy=FailurePolicy(limits), clock=lambda: now[0])
+    records = driver.run([arm])
+    assert now[0] > 3600
+    assert [record.result.state for record in records] == [TrialState.COMPLETED] * 2
+
+
 def test_errors_are_retried_where_the_study_says_so() -> None:
     error = Failure(kind=FailureKind.ERROR, message="flaky")
     executor = FakeExecutor(lambda trial: error if trial.attempt < 2 else [0.5])

@@ -1,11 +1,13 @@
 """The gate, and what promoting does to the registry."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from filelock import FileLock
 
 from tests.factories import make_study
-from tuning.errors import BadInputError, PromotionRefusedError
+from tuning.errors import BadInputError, PromotionRefusedError, TuningError
 from tuning.protocols import DataInfo
 from tuning.registry import (
     CHALLENGER,
@@ -17,6 +19,7 @@ from tuning.registry import (
     decide_gate,
     find_version,
     promote,
+    register,
     registered_name,
 )
 from tuning.tracking import names
@@ -112,6 +115,40 @@ def test_what_to_promote_can_be_named_in_four_ways(client: "MlflowClient") -> No
     client.set_registered_model_alias("toy", CHALLENGER, "1")
     for target in (None, "1", "toy/1", run_id):
         assert find_version(client, target, "toy") == ("toy", "1")
+
+
+def test_a_registration_that_ended_before_its_alias_is_completed(client: "MlflowClient") -> None:
+    experiment = client.get_experiment_by_name("test")
+    assert experiment is not None
+    runs = [client.create_run(experiment.experiment_id).info.run_id for _ in range(2)]
+    client.create_registered_model("toy")
+    client.create_model_version("toy", "/somewhere", run_id=runs[0])
+
+    def again(run_id: str) -> str:
+        # What is registered is not made again, so there is no need of a task and a model.
+        arguments: dict[str, Any] = {"task": None, "model_file": None, "tags": {}}
+        return register(client, name="toy", run_id=run_id, **arguments)
+
+    def challenger() -> str:
+        return str(client.get_model_version_by_alias("toy", CHALLENGER).version)
+
+    assert again(runs[0]) == challenger() == "1"
+    client.create_model_version("toy", "/somewhere", run_id=runs[1])
+    assert again(runs[1]) == challenger() == "2"
+    assert again(runs[0]) == "1"
+    assert challenger() == "2", "the newer one stays"
+
+
+def test_a_promotion_that_hangs_elsewhere_is_named(
+    client: "MlflowClient", monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("tuning.registry.LOCK_SECONDS", 0)
+    with (
+        FileLock(tmp_path / "tuning-promote-toy.lock"),
+        pytest.raises(TuningError, match="another process has been promoting"),
+    ):
+        promote(client, "toy", add_version(client, BETTER), by="a test")
 
 
 @pytest.mark.parametrize("target", ["0" * 32, "no' or 1=1", None])

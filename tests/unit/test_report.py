@@ -133,6 +133,27 @@ def test_pairs_have_the_same_seed() -> None:
     assert comparison.mcnemar.difference == pytest.approx(expected[1] - expected[0])
 
 
+def test_a_model_that_was_not_asked_about_the_test_split_costs_its_arm_the_seed() -> None:
+    record = make_record({})
+    assert record.predictions is not None
+    asked = dict(record.predictions.probabilities)
+    del asked["baseline-seed1"], asked["confirm-optuna-002-seed2"]
+    comparison = compare(
+        make_record({}, predictions=Predictions(record.predictions.labels, asked))
+    )
+    assert comparison.baseline.trials == ["baseline-seed2", "baseline-seed3"]
+    assert comparison.best is not None
+    assert comparison.best.label == "optuna-006"
+
+
+def test_more_seeds_than_asked_for_do_not_disqualify() -> None:
+    # A resumed study may ask for fewer than it had trained.
+    study = make_study(confirm={"seeds": 2, "top_k": 2})
+    comparison = compare(make_record({}, study=study))
+    assert comparison.best is not None
+    assert len(comparison.best.trials) == 3
+
+
 def test_arms_have_their_seeds_and_roles() -> None:
     comparison = compare(make_record({}))
     assert [len(arm.trials) for arm in comparison.candidates] == [3, 3]

@@ -12,7 +12,7 @@ from tuning.errors import BadInputError
 from tuning.protocols import DataInfo
 from tuning.search.random_search import RandomSearcher
 from tuning.tracking.resume import check_same, check_same_data, merge, pending
-from tuning.trial import Phase, TrialRecord, TrialState
+from tuning.trial import Failure, FailureKind, Phase, TrialRecord, TrialState
 
 STUDY = make_study()
 RECORD = make_record({}, study=STUDY)
@@ -39,6 +39,37 @@ def test_a_changed_budget_in_the_file_is_taken_over_if_allowed() -> None:
     check_same(began, file, wanted, allow_change=True)
     assert (wanted.budget.trials, wanted.on_error) == (5, "retry")
     assert wanted.confirm.seeds == 4, "what the command line said then still holds"
+
+
+def test_what_the_command_line_said_survives_a_change_beside_it() -> None:
+    began = replace(RECORD, study=STUDY.override(trials=9))
+    wanted = merge(began, make_study(budget={"trials": 3, "epochs": 7}))
+    assert (wanted.budget.trials, wanted.budget.epochs) == (9, 7)
+
+
+def test_a_record_that_names_other_code_than_its_study_file_is_refused() -> None:
+    began = replace(RECORD, study=STUDY.model_copy(update={"task": "os:system"}))
+    with pytest.raises(BadInputError, match=r"contradict each other in task"):
+        check_same(began, STUDY, merge(began, STUDY), allow_change=True)
+
+
+@pytest.mark.parametrize(
+    ("phase", "kind", "again"),
+    [
+        (Phase.CONFIRM, FailureKind.TIMEOUT, True),
+        (Phase.BASELINE, FailureKind.ERROR, True),
+        (Phase.REFERENCE, FailureKind.WORKER_LOST, True),
+        (Phase.CONFIRM, FailureKind.INFEASIBLE, False),
+        (Phase.SEARCH, FailureKind.ERROR, False),
+    ],
+)
+def test_fresh_seeds_that_failed_are_tried_again(
+    phase: Phase, kind: FailureKind, again: bool
+) -> None:
+    result = make_result((), TrialState.FAILED)
+    result = replace(result, failure=Failure(kind=kind, message="it broke"))
+    record = TrialRecord(trial=make_trial(phase=phase), result=result)
+    assert pending([record]) == ([record.trial] if again else [])
 
 
 def test_another_budget_needs_to_be_allowed() -> None:

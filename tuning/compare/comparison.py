@@ -167,18 +167,23 @@ def choose_winner(study: Study, candidates: Sequence[ConfirmedArm]) -> Confirmed
 
     One that failed with some of the seeds cannot win: its lucky seeds would speak for it.
     """
-    whole = [arm for arm in candidates if len(arm.trials) == study.confirm.seeds]
+    whole = [arm for arm in candidates if len(arm.trials) >= study.confirm.seeds]
     if not whole:
         return None
     return min(whole, key=lambda arm: study.objective.key(arm.mean_validation))
 
 
 def confirmed_arms(record: StudyRecord) -> list[ConfirmedArm]:
-    """Groups the completed trials with fresh seeds by configuration."""
+    """Groups the completed trials with fresh seeds by configuration.
+
+    Once the test split was read, those whose model could not be asked about it do not count.
+    """
+    tested = record.predictions.probabilities if record.predictions else None
     groups: dict[tuple[str, str], list[TrialRecord]] = {}
     roles = {Phase.BASELINE: names.BASELINE, Phase.REFERENCE: "reference"}
     for trial in record.in_phase(*names.CONFIRMED):
-        if trial.result.state is TrialState.COMPLETED:
+        done = trial.result.state is TrialState.COMPLETED
+        if done and (tested is None or trial.trial.name in tested):
             role = roles.get(trial.trial.phase, "candidate")
             label = trial.trial.tags.get(names.CANDIDATE, names.BASELINE)
             groups.setdefault((role, label), []).append(trial)
@@ -197,7 +202,7 @@ def _arm(
     measured = [
         scores(record.predictions.labels, record.predictions.probabilities[trial.trial.name])
         for trial in trials
-        if record.predictions and trial.trial.name in record.predictions.probabilities
+        if record.predictions
     ]
     origin = by_name.get(label)
     return ConfirmedArm(

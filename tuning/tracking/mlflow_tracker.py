@@ -19,7 +19,7 @@ from tuning.protocols import DataInfo
 from tuning.study import Study
 from tuning.tracking import names
 from tuning.tracking.curves import draw_curves, write_history
-from tuning.tracking.patience import Patience, TrackerError, may_pass, refuses
+from tuning.tracking.patience import Patience, TrackerError, brief, may_pass, refuses
 from tuning.trial import (
     FailureKind,
     Measurement,
@@ -157,7 +157,7 @@ class MlflowTracker:
         try:
             self._patience(operation)
         except Exception as error:
-            _log.error("the record cannot be written: %s", error)
+            _log.error("the record cannot be written: %s", brief(error))
             self._error = error
             self._on_failure()
 
@@ -202,6 +202,10 @@ class MlflowTracker:
             names.DATASET: self._data.label,
             **trial.tags,
         }
+        if trial.resume_from is not None:
+            tags[names.RESUME_FROM] = trial.resume_from
+        if trial.keep_checkpoint:
+            tags[names.KEEP_CHECKPOINT] = "yes"
         run = self._client.create_run(
             self._experiment_id, start_time=now, tags=tags, run_name=trial.name
         )
@@ -234,11 +238,13 @@ class MlflowTracker:
             names.STATE: result.state.value,
             names.WORKER: result.worker,
             names.CONFIG: self._study.config_id(trial.params),
-            # Also where it is empty: an earlier attempt may have left a reason.
+            # Also where it is empty: an earlier attempt may have left one.
             names.STOP_REASON: result.stop_reason,
         }
         if result.failure is not None:
             tags[names.FAILURE] = f"{result.failure.kind.value}: {result.failure.message}"
+        elif trial.attempt:
+            tags[names.FAILURE] = ""
         with _one_trials_trouble(trial):
             if child.model_id is None:
                 child.model_id = self._log_model(run_id, trial, result)

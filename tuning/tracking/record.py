@@ -92,9 +92,17 @@ def write_head(
         written: The study file, with the profile of the data.
         data: The data.
     """
-    client.log_text(run_id, study.to_yaml(), names.STUDY_FILE)
-    client.log_text(run_id, written.to_yaml(), names.WRITTEN_FILE)
-    client.log_text(run_id, json.dumps(asdict(data), indent=2), DATA_FILE)
+    texts = {
+        names.STUDY_FILE: study.to_yaml(),
+        names.WRITTEN_FILE: written.to_yaml(),
+        DATA_FILE: json.dumps(asdict(data), indent=2),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        for path, text in texts.items():
+            known = _fetch(client, run_id, path, folder)
+            # A kill while it is replaced would leave a torn one.
+            if known is None or known.read_text("utf-8") != text:
+                client.log_text(run_id, text, path)
 
 
 def write_predictions(client: "MlflowClient", run_id: str, predictions: Predictions) -> None:
@@ -120,7 +128,7 @@ def read_record(client: "MlflowClient", run_id: str) -> StudyRecord:
     Raises:
         BadInputError: There is no such run, or it is not a study's parent.
     """
-    parent = _get_run(client, run_id)
+    parent = get_run(client, run_id)
     with tempfile.TemporaryDirectory() as folder:
         study_file = _fetch(client, run_id, names.STUDY_FILE, folder)
         data_file = _fetch(client, run_id, DATA_FILE, folder)
@@ -149,12 +157,19 @@ def read_record(client: "MlflowClient", run_id: str) -> StudyRecord:
     )
 
 
-def _get_run(client: "MlflowClient", run_id: str) -> "Run":
+def get_run(client: "MlflowClient", run_id: str) -> "Run":
+    """A run.
+
+    Raises:
+        BadInputError: There is none of that id.
+    """
     from mlflow.exceptions import MlflowException
 
     try:
         return client.get_run(run_id)
     except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise  # an outage must not be taken for the absence of the run
         raise BadInputError(
             f"run_id: there is no run {run_id!r} in {client.tracking_uri} ({error.message})"
         ) from error
@@ -200,7 +215,7 @@ def _children(client: "MlflowClient", parent: "Run") -> list["Run"]:
 
 def _trial_record(client: "MlflowClient", run: "Run", study: Study) -> TrialRecord:
     tags, params = run.data.tags, run.data.params
-    for key in (names.TRIAL, names.MODEL):
+    for key in (names.TRIAL, names.MODEL, names.RESUME_FROM):
         # They become names of folders.
         if not re.fullmatch(r"\w[\w.-]*", tags.get(key, "none")):
             raise BadInputError(f"run {run.info.run_id}: its tag {key} is no name: {tags[key]!r}")
@@ -213,6 +228,8 @@ def _trial_record(client: "MlflowClient", run: "Run", study: Study) -> TrialReco
         seed=int(tags[names.SEED]),
         epochs=int(params["epochs"]),
         attempt=int(tags.get(names.ATTEMPT, 0)),
+        resume_from=tags.get(names.RESUME_FROM),
+        keep_checkpoint=names.KEEP_CHECKPOINT in tags,
         tags={key: value for key, value in tags.items() if key.startswith("tuning.")},
     )
     return TrialRecord(

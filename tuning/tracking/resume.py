@@ -2,42 +2,43 @@
 
 import difflib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel
 
 from tuning.errors import BadInputError
 from tuning.protocols import DataInfo
 from tuning.study import Study
 from tuning.tracking import names
-from tuning.tracking.record import StudyRecord, read_record
-from tuning.trial import Trial, TrialRecord, TrialState
+from tuning.tracking.record import StudyRecord
+from tuning.trial import FailureKind, Phase, Trial, TrialRecord, TrialState
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+_Model = TypeVar("_Model", bound=BaseModel)
+
 # What does not change the meaning of the trials that there are.
 CHANGEABLE_FIELDS = ("budget", "confirm", "limits", "on_error", "profiles")
+# What the command line may change, so that it differs from the study file.
+_OPTION_FIELDS = ("budget", "confirm", "searchers", "seed")
+# Failures that say more of the machine or the code than of the configuration.
+_WORTH_ANOTHER_TRY = (FailureKind.TIMEOUT, FailureKind.ERROR, FailureKind.WORKER_LOST)
 
 
-def find_study(client: "MlflowClient", run_id: str, name: str) -> StudyRecord:
-    """Reads the study to go on with.
+def find_run(client: "MlflowClient", run_id: str, study: str) -> str:
+    """The parent run of a study.
 
     Args:
         client: Of the store.
-        run_id: Its parent run, or ``last`` for the newest of that name.
-        name: The study's name.
+        run_id: Its id, or ``last`` for the newest of that name.
+        study: The study's name.
 
     Raises:
-        BadInputError: There is no such study.
+        BadInputError: The study has no run yet.
     """
-    return read_record(client, last_run(client, name) if run_id == "last" else run_id)
-
-
-def last_run(client: "MlflowClient", study: str) -> str:
-    """The newest parent run of a study.
-
-    Raises:
-        BadInputError: There is none.
-    """
+    if run_id != "last":
+        return run_id
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     runs = client.search_runs(
         experiments,
@@ -52,8 +53,17 @@ def last_run(client: "MlflowClient", study: str) -> str:
 
 def merge(record: StudyRecord, file: Study) -> Study:
     """The recorded study with what was changed in the study file since."""
-    changed = {name: getattr(file, name) for name in _changed(record.written, file)}
-    return record.study.model_copy(update=changed)
+    return _merged(record.study, record.written, file)
+
+
+def _merged(begun: _Model, written: _Model, now: _Model) -> _Model:
+    update: dict[str, Any] = {}
+    for name in _changed(written, now):
+        value = getattr(now, name)
+        if isinstance(value, BaseModel):
+            value = _merged(getattr(begun, name), getattr(written, name), value)
+        update[name] = value
+    return begun.model_copy(update=update)
 
 
 def check_same(record: StudyRecord, file: Study, wanted: Study, allow_change: bool) -> None:
@@ -68,6 +78,12 @@ def check_same(record: StudyRecord, file: Study, wanted: Study, allow_change: bo
     Raises:
         BadInputError: With the difference.
     """
+    if foreign := set(_changed(record.written, record.study)) - {*_OPTION_FIELDS}:
+        # The task is among them, and it names code.
+        raise BadInputError(
+            f"run {record.run_id}: {names.STUDY_FILE} and {names.WRITTEN_FILE} contradict each "
+            f"other in {', '.join(sorted(foreign))}; somebody has changed the record"
+        )
     changed = _changed(record.written, file)
     if refused := _refused(changed, allow_change):
         raise BadInputError(
@@ -82,7 +98,7 @@ def check_same(record: StudyRecord, file: Study, wanted: Study, allow_change: bo
         )
 
 
-def _changed(old: Study, new: Study) -> list[str]:
+def _changed(old: BaseModel, new: BaseModel) -> list[str]:
     before, now = old.model_dump(mode="json"), new.model_dump(mode="json")
     return [name for name in before if before[name] != now[name]]
 
@@ -120,9 +136,22 @@ def reopen(client: "MlflowClient", record: StudyRecord) -> None:
 
 
 def pending(records: Sequence[TrialRecord]) -> list[Trial]:
-    """The trials that were begun and did not end, in order of their numbers."""
-    trials = [r.trial for r in records if r.result.state is TrialState.INTERRUPTED]
+    """The trials to train again, in order of their numbers.
+
+    Those that did not end, and those with fresh seeds that failed although their configuration can
+    be trained: without them the comparison would miss a seed for ever. What failed in a search is
+    an answer that its searcher has had.
+    """
+    trials = [record.trial for record in records if _unfinished(record)]
     return sorted(trials, key=lambda trial: trial.number)
+
+
+def _unfinished(record: TrialRecord) -> bool:
+    failure = record.result.failure
+    fresh = record.trial.phase is not Phase.SEARCH
+    return record.result.state is TrialState.INTERRUPTED or (
+        fresh and failure is not None and failure.kind in _WORTH_ANOTHER_TRY
+    )
 
 
 def _difference(old: Study, new: Study, keys: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuning.errors import BadInputError
+from tuning.tracking import names
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -91,37 +92,51 @@ def _impatient() -> Iterator[None]:
             os.environ[name] = before
 
 
+def take_launcher(env: MutableMapping[str, str] = os.environ) -> str:
+    """The run that ``mlflow run`` opened for this process, or an empty string.
+
+    It is removed from the environment: while it is there, the first run that any process starts
+    through MLflow's fluent interface would take this run over.
+    """
+    env.pop("MLFLOW_EXPERIMENT_ID", None)
+    return env.pop("MLFLOW_RUN_ID", "")
+
+
 def open_parent(
-    client: "MlflowClient",
-    experiment: str,
-    env: MutableMapping[str, str],
-    resume: str = "",
+    client: "MlflowClient", experiment: str, token: str, launcher: str = "", resume: str = ""
 ) -> Parent:
     """Takes over the run that ``mlflow run`` opened, or creates one in the study's experiment.
+
+    It may be called again after a lost answer.
 
     Args:
         client: Of the open store.
         experiment: Name of the experiment to create a run in.
-        env: The environment, from which MLFLOW_RUN_ID is removed: while it is set, the first run
-            that any process starts through MLflow's fluent interface would take this run over.
+        token: Unique for the study, by which a run that was created already is found again.
+        launcher: The run that ``mlflow run`` opened.
         resume: The parent run of a study that goes on, which is taken instead.
     """
-    run_id = env.pop("MLFLOW_RUN_ID", "")
-    env.pop("MLFLOW_EXPERIMENT_ID", None)
     if resume:
-        if run_id:
-            client.set_tag(run_id, "tuning.run", resume)
+        if launcher:
+            client.set_tag(launcher, "tuning.run", resume)
         experiment_id = client.get_run(resume).info.experiment_id
-        return Parent(resume, experiment_id, created=False, launcher=run_id)
-    if run_id:
-        info = client.get_run(run_id).info
+        return Parent(resume, experiment_id, created=False, launcher=launcher)
+    if launcher:
+        info = client.get_run(launcher).info
         if _is_writable(info.artifact_uri, client.tracking_uri):
-            return Parent(run_id, info.experiment_id, created=False)
+            return Parent(launcher, info.experiment_id, created=False)
     experiment_id = get_experiment(client, experiment)
-    created = client.create_run(experiment_id, run_name="tune")
-    if run_id:
-        client.set_tag(run_id, "tuning.run", created.info.run_id)
-    return Parent(created.info.run_id, experiment_id, created=True, launcher=run_id)
+    known = client.search_runs(
+        [experiment_id], f"tags.`{names.WORKSPACE}` = '{token}'", max_results=1
+    )
+    run = (
+        known[0]
+        if known
+        else client.create_run(experiment_id, run_name="tune", tags={names.WORKSPACE: token})
+    )
+    if launcher:
+        client.set_tag(launcher, "tuning.run", run.info.run_id)
+    return Parent(run.info.run_id, experiment_id, created=True, launcher=launcher)
 
 
 def get_experiment(client: "MlflowClient", name: str) -> str:
