@@ -1,6 +1,5 @@
 """Trains one trial with Keras: streams its epochs, keeps the best, saves what is left behind."""
 
-import ctypes
 import gc
 import json
 import logging
@@ -9,13 +8,14 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuning.checkpoint import CHECKPOINT, Checkpointer, CheckpointError, Course, load
 from tuning.errors import FatalTrialError
+from tuning.memory import give_freed_memory_back
 from tuning.protocols import Examples, Task
 from tuning.study import Objective
 from tuning.trial import (
@@ -177,10 +177,7 @@ def free_memory() -> None:
 
         jax.clear_caches()
         gc.collect()
-    if sys.platform == "linux":
-        # The C library keeps what was freed unless it is told to give it back.
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
+    give_freed_memory_back()
 
 
 @contextmanager

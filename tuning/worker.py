@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tuning.errors import BadInputError, FatalTrialError, InfeasibleError
+from tuning.memory import keep_freed_memory
 from tuning.protocols import Task
 from tuning.study import Objective
 from tuning.trial import (
@@ -149,6 +150,7 @@ def main(connection: Connection, spec: WorkerSpec, core: int | None) -> None:
     os.environ.update(thread_environment(spec.backend, spec.cache_dir))
     os.environ.update(spec.environment)
     sys.path[:0] = [entry for entry in spec.path if entry not in sys.path]
+    keep_freed_memory()
     if core is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})
     threading.Thread(target=_end_with_driver, daemon=True).start()

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.factories import make_result, make_study, make_trial
 from tuning.compare.comparison import Comparison, compare
 from tuning.compare.report import change_table, headline, model_table, write_report
 from tuning.compare.stats import Verdict
+from tuning.compare.timeline import bars, stages
 from tuning.phases import choose_candidates
 from tuning.protocols import DataInfo
 from tuning.study import Study
@@ -183,6 +185,32 @@ def test_the_first_table_names_every_model() -> None:
     rows = model_table(compare(make_record({"baseline": 0.8, "optuna-002": 0.9})))
     assert [row[0] for row in rows] == ["model", "baseline", "hand-tuned", "best (optuna-002)"]
     assert rows[3][2].startswith("better; +")
+
+
+def test_the_time_is_accounted_for_by_stage_and_worker(tmp_path: Path) -> None:
+    def timed(record: TrialRecord, worker: str, begin: int) -> TrialRecord:
+        # Two epochs of a second each, in three seconds.
+        result = replace(record.result, worker=worker, duration_s=3.0)
+        times = {"started_ms": 1000 * begin, "ended_ms": 1000 * (begin + 3)}
+        return replace(record, result=result, **times)
+
+    baseline = repeats(Phase.BASELINE, "baseline", {"units": 2, "rate": 0.0}, (0.8, 0.8, 0.8))
+    trials = (
+        timed(baseline[0], "local-0", 10),
+        timed(baseline[1], "local-1", 10),
+        timed(baseline[2], "local-0", 13),
+    )
+    record = make_record({}, trials=trials, predictions=None)
+    (stage,) = stages(record)
+    assert (stage.seconds, stage.training) == (6.0, pytest.approx(6 / 12))
+    assert [(bar.worker, bar.begin_s, bar.end_s) for bar in bars(record)] == [
+        ("local-0", 10, 13),
+        ("local-0", 13, 16),
+        ("local-1", 10, 13),
+    ]
+    write_report(record, compare(record), tmp_path)
+    assert (tmp_path / "figures" / "timeline.svg").exists()
+    assert "| baseline and search | 6 | 50% |" in (tmp_path / "report.md").read_text()
 
 
 def test_without_a_candidate_nothing_is_claimed() -> None:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from tuning.compare.comparison import Comparison, ConfirmedArm
+from tuning.compare.timeline import bars
 from tuning.tracking.record import StudyRecord
 from tuning.trial import Phase, TrialRecord, TrialState
 
@@ -40,6 +41,7 @@ def draw_figures(record: StudyRecord, comparison: Comparison, folder: Path) -> d
         ("Loss by epoch", "loss_curves", lambda: _losses(record, comparison)),
         ("Best so far by trial", "best_so_far", lambda: _best_so_far(record)),
         ("Importance of hyperparameters", "importance", lambda: _importance(comparison)),
+        ("Workers over time", "timeline", lambda: _timeline(record)),
     ]
     drawn: dict[str, Path] = {}
     for title, name, draw in figures:
@@ -184,4 +186,29 @@ def _importance(comparison: Comparison) -> Figure | None:
     labels, values = zip(*known, strict=True)
     axes.barh(labels, [100 * value for value in values], color=COLOURS[0])
     axes.set_xlabel("share of the explained variance (%), PED-ANOVA; indicative")
+    return figure
+
+
+def _timeline(record: StudyRecord) -> Figure | None:
+    found = bars(record)
+    if not found:
+        return None
+    workers = sorted({bar.worker for bar in found})
+    figure, axes = _figure(width=9.6, height=1.4 + 0.4 * len(workers))
+    for phase, colour in zip(Phase, COLOURS, strict=False):
+        for row, worker in enumerate(workers):
+            own = [bar for bar in found if bar.phase is phase and bar.worker == worker]
+            spans = [(bar.begin_s / 60, (bar.end_s - bar.begin_s) / 60) for bar in own]
+            axes.broken_barh(
+                spans,
+                (row - 0.35, 0.7),
+                facecolor=colour,
+                edgecolor="white",
+                label=phase.value if row == 0 else None,
+            )
+    axes.set_yticks(range(len(workers)), workers)
+    axes.set_ylim(len(workers) - 0.5, -0.5)
+    axes.set_xlim(0, None)
+    axes.set_xlabel("minutes since the study began")
+    axes.legend(ncols=len(Phase), loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
     return figure

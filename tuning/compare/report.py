@@ -11,6 +11,7 @@ from typing import Any
 
 from tuning.compare.comparison import Comparison, ConfirmedArm, points
 from tuning.compare.figures import draw_figures
+from tuning.compare.timeline import stages
 from tuning.tracking import names
 from tuning.tracking.record import StudyRecord
 
@@ -129,6 +130,10 @@ def _context(record: StudyRecord, comparison: Comparison) -> dict[str, Any]:
         "seeds": _seed_rows(arms),
         "gain": gain if gain is not None and math.isfinite(gain.low) else None,
         "detectable": _finite(comparison.detectable),
+        "stages": [
+            [stage.title, f"{stage.seconds:.0f}", f"{stage.training:.0%}"]
+            for stage in stages(record)
+        ],
         "started": datetime.fromtimestamp(record.started_ms / 1000, UTC).strftime(
             "%Y-%m-%d %H:%M UTC"
         ),

@@ -1,0 +1,40 @@
+"""The same by us: start, train, log curves and models, end; no confirmation and no report."""
+
+import os
+from pathlib import Path
+
+import yaml
+
+from benchmarks.speed.workload import BATCH_SIZE, CONFIGS, read_job, scratch
+from tuning.driver import Arm
+from tuning.plan import Options, make_plan
+from tuning.search.fixed import FixedSearcher
+from tuning.session import open_session
+from tuning.trial import Phase, Proposal
+
+STUDY = Path(__file__).parents[2] / "pipelines/imdb/study.yaml"
+
+
+def main() -> None:
+    job = read_job(__doc__)
+    os.environ["MLFLOW_TRACKING_URI"] = job.uri
+    study = yaml.safe_load(STUDY.read_text("utf-8"))
+    study["fixed"]["batch_size"] = BATCH_SIZE
+    folder = scratch()
+    (folder / "study.yaml").write_text(yaml.safe_dump(study), "utf-8")
+    plan = make_plan(
+        Options(
+            study=folder / "study.yaml",
+            dataset=job.dataset,
+            # The prepared arrays are there.
+            cache_dir=Path(job.prepared).parent,
+        )
+    )
+    searcher = FixedSearcher("fixed", [Proposal(params=params) for params in CONFIGS])
+    with open_session(plan) as session:
+        session.driver.run([Arm(searcher, Phase.SEARCH, job.epochs)])
+        session.tracker.flush()
+
+
+if __name__ == "__main__":
+    main()
