@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 PORT ?= 5000
 
-.PHONY: help setup setup-dev tune ui test test-fast chaos lint audit clean
+.PHONY: help setup setup-dev tune ui test test-fast chaos bench lint audit clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,11 @@ test-fast: setup-dev ## Run the tests that take seconds
 
 chaos: setup-dev ## Run the fault tests that `make test` leaves out, half an hour
 	$(BIN)/python -m pytest -m chaos $(ARGS)
+
+bench: setup-dev ## Measure speed, start-up and scale, an hour or more; ARGS="--rounds 1"
+	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.scale
+	$(BIN)/python -m benchmarks.speed $(ARGS)
 
 lint: setup-dev ## Lint, formatting, types
 	$(BIN)/ruff check .
