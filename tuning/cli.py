@@ -130,7 +130,11 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     add("--dataset", default="auto", metavar="NAME", help="a name or path; the task knows which")
     add("--epochs", type=_count, metavar="N", help="most epochs a trial")
     add("--seeds", type=_count, metavar="N", help="fresh seeds for baseline and confirmation")
-    add("--workers", type=int, default=0, metavar="N", help="processes; 0 (default): one a core")
+    add(
+        "--workers", type=int, default=0, metavar="N", help="processes; 0: one a core or GPU share"
+    )
+    add("--gpus", default="auto", metavar="IDS", help="auto (default), none, or ids such as 0,1")
+    add("--workers-per-gpu", type=int, default=1, metavar="N", help="trials that share a GPU")
     add("--backend", default="auto", metavar="NAME", help="auto (default), jax, tensorflow, torch")
     add("--seed", type=_whole, metavar="N", help="the study's seed")
     add(
@@ -202,7 +206,8 @@ def _baseline(options: argparse.Namespace) -> int:
 
 
 def _training_options(options: argparse.Namespace) -> dict[str, Any]:
-    names = ("study", "dataset", "epochs", "seeds", "workers", "backend", "seed", "cache_dir")
+    names = ["study", "dataset", "epochs", "seeds", "backend", "seed", "cache_dir"]
+    names += ["workers", "gpus", "workers_per_gpu"]
     return {name: getattr(options, name) for name in names} | {"command": _said(options)}
 
 

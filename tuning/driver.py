@@ -46,6 +46,7 @@ class Arm:
         epochs: Total epochs of a trial, unless the proposal says otherwise.
         budget: Trials; None for as many as it proposes.
         priority: Arms of a lower number are served first.
+        after: Arms that must have ended before this one begins.
         asked: Trials proposed so far, those of an earlier run included.
         pending: Trials of an earlier run that did not end; they go first, under their old names
             and seeds.
@@ -56,6 +57,7 @@ class Arm:
     epochs: int
     budget: int | None = None
     priority: int = 0
+    after: Sequence["Arm"] = ()
     asked: int = 0
     pending: list[Trial] = field(default_factory=list)
     waiting: bool = False
@@ -121,6 +123,11 @@ class Driver:
         self._looked = 0.0
         self._arms: Sequence[Arm] = ()
 
+    @property
+    def records(self) -> Sequence[TrialRecord]:
+        """The trials that have ended so far in this run, in the order in which they did."""
+        return tuple(self._records)
+
     def run(self, arms: Sequence[Arm], deadline: float | None = None) -> list[TrialRecord]:
         """Runs the arms together.
 
@@ -166,12 +173,10 @@ class Driver:
     def _fill(self, deadline: float | None) -> None:
         while self._stop.level == 0 and self._executor.free_slots > 0:
             late = deadline is not None and self._clock() >= deadline
-            candidates = [
-                arm for arm in self._arms if arm.open() and not (late and _is_search(arm))
-            ]
-            if not candidates:
+            ready = [arm for arm in self._arms if _open(arm, late) and self._may_begin(arm, late)]
+            if not ready:
                 return
-            arm = min(candidates, key=lambda arm: (arm.priority, not arm.pending, arm.asked))
+            arm = min(ready, key=lambda arm: (arm.priority, not arm.pending, arm.asked))
             if arm.pending:
                 trial = arm.pending.pop(0)
                 self._start(_Running(replace(trial, attempt=trial.attempt + 1), arm))
@@ -185,6 +190,10 @@ class Driver:
                 arm.exhausted = not arm.waiting
             else:
                 self._submit(arm, proposal)
+
+    def _may_begin(self, arm: Arm, late: bool) -> bool:
+        running = [each.arm for each in self._running.values()]
+        return not any(first in running or _open(first, late) for first in arm.after)
 
     def _submit(self, arm: Arm, proposal: Proposal) -> None:
         number = arm.asked
@@ -317,6 +326,10 @@ class Driver:
             # What brought the driver down may be a listener; the others still want to know.
             with contextlib.suppress(Exception):
                 listener.trial_finished(running.trial, result)
+
+
+def _open(arm: Arm, late: bool) -> bool:
+    return arm.open() and not (late and _is_search(arm))
 
 
 def _is_search(arm: Arm) -> bool:

@@ -5,12 +5,11 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tuning.driver import Arm
-from tuning.errors import InterruptedStudyError, PromotionRefusedError, StudyFailedError
+from tuning.arms import baseline_arm, study_arms
+from tuning.errors import InterruptedStudyError, PromotionRefusedError
 from tuning.plan import Plan
-from tuning.protocols import Searcher
 from tuning.reporting import (
     Outcome,
     make_interim_report,
@@ -18,17 +17,12 @@ from tuning.reporting import (
     say_comparison,
     say_interim,
 )
-from tuning.search.factory import make_searcher
-from tuning.search.fixed import FixedSearcher
-from tuning.seeds import derive_seed
 from tuning.session import Session, open_session
-from tuning.study import Study
 from tuning.tracking import names
 from tuning.tracking.patience import Patience
-from tuning.tracking.record import Predictions, StudyRecord, read_record, write_predictions
-from tuning.tracking.resume import pending
+from tuning.tracking.record import Predictions, StudyRecord, write_predictions
 from tuning.tracking.view import share_leaderboard
-from tuning.trial import Phase, Proposal, TrialRecord, TrialState
+from tuning.trial import Phase, TrialRecord, TrialState
 
 if TYPE_CHECKING:
     from tuning.compare.comparison import Comparison
@@ -47,8 +41,7 @@ def tune(plan: Plan) -> Outcome:
     """
     with open_session(plan) as session:
         try:
-            _search(session)
-            _confirm(session)
+            _train(session)
         except InterruptedStudyError:
             if session.stop.level == 1:
                 _report_so_far(session)
@@ -56,7 +49,7 @@ def tune(plan: Plan) -> Outcome:
         session.executor.close()
         _evaluate(session)
         session.tracker.raise_error()
-        record = read_record(session.client, session.parent.run_id)
+        record = session.read()
         comparison = make_report(session.client, record)
         session.tracker.raise_error()
         registered, promoted = _register(session, record, comparison)
@@ -74,7 +67,7 @@ def tune(plan: Plan) -> Outcome:
 def _report_so_far(session: Session) -> None:
     try:
         session.tracker.flush()
-        record = read_record(session.client, session.parent.run_id)
+        record = session.read()
         say_interim(make_interim_report(session.client, record), session.study)
     except Exception as error:  # the user asked to stop, which is what this must end as
         _log.warning("no report of what there is: %s", error)
@@ -85,7 +78,7 @@ def train_baseline(plan: Plan) -> Outcome:
     with open_session(plan, names.BASELINE) as session:
         study = session.study
         session.progress.phase("Baseline", study.confirm.seeds)
-        records = session.driver.run([_baseline_arm(session)])
+        records = session.driver.run([baseline_arm(session)])
         session.tracker.flush()
         values = [r.result.value for r in records if r.result.value is not None]
         if values:
@@ -96,89 +89,32 @@ def train_baseline(plan: Plan) -> Outcome:
     return Outcome(session.parent.run_id, session.parent.experiment_id)
 
 
-def _search(session: Session) -> None:
-    study, plan = session.study, session.plan
-    arms = [_baseline_arm(session)]
-    for spec in plan.searchers:
-        earlier = session.earlier(Phase.SEARCH, searcher=spec.name)
-        searcher = make_searcher(spec, study)
-        searcher.restore(earlier)
-        arms.append(_arm(searcher, Phase.SEARCH, study, earlier, priority=1))
-        arms[-1].budget = study.budget.trials
-    expected = study.confirm.seeds + study.budget.trials * len(plan.searchers)
-    named = ", ".join(spec.name for spec in plan.searchers)
-    done = [
-        record
-        for record in session.earlier(Phase.BASELINE, Phase.SEARCH)
-        if record.result.state is not TrialState.INTERRUPTED
-    ]
-    session.progress.phase(f"Baseline and search ({named})", expected, len(done))
-    deadline = None
-    if plan.options.timeout:
-        deadline = time.monotonic() + plan.options.timeout
-    session.driver.run(arms, deadline)
-    session.tracker.flush()
-    records = read_record(session.client, session.parent.run_id).trials
-    _count(session, records)
-    baseline = [r for r in records if r.trial.phase is Phase.BASELINE]
-    if not any(map(_completed, baseline)):
-        failures = [r.result.failure.message for r in baseline if r.result.failure]
-        raise StudyFailedError(f"the baseline could not be trained: {failures[:1]}")
-
-
-def _confirm(session: Session) -> None:
-    study = session.study
-    record = read_record(session.client, session.parent.run_id)
-    candidates = choose_candidates(study, record.in_phase(Phase.SEARCH))
-    references = [
-        proposal
-        for name, params in study.references.items()
-        for proposal in _repeats(study, f"reference-{name}", name, params)
-    ]
-    repeats = [
-        proposal
-        for trial in candidates
-        for proposal in _repeats(
-            study,
-            f"confirm-{trial.trial.name}",
-            trial.trial.name,
-            study.searched(trial.trial.params),
-        )
-    ]
-    arms = [
-        _fixed_arm(session, "reference", Phase.REFERENCE, references),
-        # After the references, which may train long: the end should not wait for one of them.
-        _fixed_arm(session, "confirm", Phase.CONFIRM, repeats, priority=1),
-    ]
+def _train(session: Session) -> None:
+    """Baseline, search, references and confirmation, in one pool of workers."""
+    study, searchers = session.study, session.plan.searchers
+    fresh = study.confirm.seeds * (1 + len(study.references) + study.confirm.top_k)
+    named = ", ".join(spec.name for spec in searchers)
     session.progress.phase(
-        f"Confirmation: {len(candidates)} candidates and {len(study.references)} references, "
-        f"{study.confirm.seeds} fresh seeds each",
-        len(references) + len(repeats),
-        sum(map(_completed, session.earlier(Phase.REFERENCE, Phase.CONFIRM))),
+        f"Baseline and search ({named})",
+        fresh + study.budget.trials * len(searchers),
+        len(session.trained(*Phase)),
     )
-    session.driver.run(arms)
+    deadline = None
+    if session.plan.options.timeout:
+        deadline = time.monotonic() + session.plan.options.timeout
+    session.driver.run(study_arms(session), deadline)
     session.tracker.flush()
-
-
-def choose_candidates(study: Study, search: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """The best distinct configurations of all searchers, without the baseline's own."""
-    chosen: dict[str, TrialRecord] = {}
-    ranked = sorted(
-        (record for record in search if _completed(record) and record.result.value is not None),
-        key=lambda record: study.objective.key(record.result.value or 0.0),
-    )
-    baseline = study.config_id(study.baseline)
-    for record in ranked:
-        config = study.config_id(record.trial.params)
-        if config != baseline and len(chosen) < study.confirm.top_k:
-            chosen.setdefault(config, record)
-    return list(chosen.values())
+    states = [record.result.state for record in session.trained(Phase.SEARCH)]
+    for state in (TrialState.COMPLETED, TrialState.PRUNED, TrialState.FAILED):
+        session.client.log_metric(
+            session.parent.run_id, f"trials_{state.value}", states.count(state)
+        )
 
 
 def _evaluate(session: Session) -> None:
     from tuning.compare.evaluate import scores
 
-    record = read_record(session.client, session.parent.run_id)
+    record = session.read()
     trials = [trial for trial in record.in_phase(*names.CONFIRMED) if trial.model_id]
     predictions = record.predictions
     if predictions is None or any(t.trial.name not in predictions.probabilities for t in trials):
@@ -266,63 +202,6 @@ def _register(session: Session, record: StudyRecord, comparison: "Comparison") -
         return f"{name}/{version}", False
     session.progress.say(f"Promoted {name} version {version} to {registry.CHAMPION}")
     return f"{name}/{version}", True
-
-
-def _baseline_arm(session: Session) -> Arm:
-    study = session.study
-    proposals = _repeats(study, names.BASELINE, names.BASELINE, study.baseline)
-    return _fixed_arm(session, names.BASELINE, Phase.BASELINE, proposals)
-
-
-def _fixed_arm(
-    session: Session, name: str, phase: Phase, proposals: list[Proposal], priority: int = 0
-) -> Arm:
-    earlier = session.earlier(phase)
-    searcher = FixedSearcher(name, proposals)
-    searcher.restore(earlier)
-    return _arm(searcher, phase, session.study, earlier, priority)
-
-
-def _arm(
-    searcher: Searcher,
-    phase: Phase,
-    study: Study,
-    earlier: Sequence[TrialRecord],
-    priority: int = 0,
-) -> Arm:
-    return Arm(
-        searcher,
-        phase,
-        study.budget.epochs,
-        priority=priority,
-        asked=max((record.trial.number + 1 for record in earlier), default=0),
-        pending=pending(earlier),
-    )
-
-
-def _repeats(study: Study, prefix: str, candidate: str, params: Any) -> list[Proposal]:
-    """The same configuration with every fresh seed, which all repeated configurations share."""
-    return [
-        Proposal(
-            params=params,
-            name=f"{prefix}-seed{number}",
-            seed=derive_seed(study.seed, "confirm", number),
-            tags={names.CANDIDATE: candidate},
-        )
-        for number in range(1, study.confirm.seeds + 1)
-    ]
-
-
-def _count(session: Session, records: Sequence[TrialRecord]) -> None:
-    states = [r.result.state for r in records if r.trial.phase is Phase.SEARCH]
-    for state in (TrialState.COMPLETED, TrialState.PRUNED, TrialState.FAILED):
-        session.client.log_metric(
-            session.parent.run_id, f"trials_{state.value}", states.count(state)
-        )
-
-
-def _completed(record: TrialRecord) -> bool:
-    return record.result.state is TrialState.COMPLETED
 
 
 def _mean(values: Sequence[float]) -> float:

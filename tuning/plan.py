@@ -3,10 +3,11 @@
 import importlib.util
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tuning.devices import can_use_gpus, choose_gpus, gpu_environment, visible_gpus
 from tuning.errors import BadInputError
 from tuning.protocols import Task
 from tuning.search.factory import SearcherSpec, check_installed, parse_searchers
@@ -30,7 +31,9 @@ class Options:
         epochs: Most, a trial.
         seeds: Fresh ones, for baseline and confirmation.
         top_k: Candidates confirmed.
-        workers: Processes; 0 means one a core.
+        workers: Processes; 0 means one a core, or ``workers_per_gpu`` for each GPU.
+        gpus: ``auto``, ``none``, or ids separated by commas.
+        workers_per_gpu: Trials that share a GPU.
         backend: Keras backend, or ``auto``.
         timeout: Seconds until the search ends; 0 means no limit.
         seed: Of the study.
@@ -49,6 +52,8 @@ class Options:
     seeds: int | None = None
     top_k: int | None = None
     workers: int = 0
+    gpus: str = "auto"
+    workers_per_gpu: int = 1
     backend: str = "auto"
     timeout: float = 0.0
     seed: int | None = None
@@ -69,6 +74,7 @@ class Plan:
         study: With the options applied.
         searchers: Parsed.
         backend: The Keras backend.
+        gpus: Ids of the GPUs to train on; empty for the CPU.
         tracking_uri: Absolute.
     """
 
@@ -77,6 +83,7 @@ class Plan:
     study: Study
     searchers: list[SearcherSpec]
     backend: str
+    gpus: tuple[str, ...]
     tracking_uri: str
 
 
@@ -88,6 +95,10 @@ def make_plan(options: Options, env: Mapping[str, str] = os.environ) -> Plan:
     """
     if not 0 <= options.workers <= MAX_WORKERS:
         raise BadInputError(f"workers: from 0 to {MAX_WORKERS}; got {options.workers}")
+    if not 1 <= options.workers_per_gpu <= MAX_WORKERS:
+        raise BadInputError(
+            f"workers_per_gpu: from 1 to {MAX_WORKERS}; got {options.workers_per_gpu}"
+        )
     if not 0 <= options.timeout < float("inf"):
         raise BadInputError(f"timeout: seconds, 0 or more; got {options.timeout}")
     if options.promote not in ("gate", "never"):
@@ -96,8 +107,9 @@ def make_plan(options: Options, env: Mapping[str, str] = os.environ) -> Plan:
     study = apply_options(file, options)
     searchers = parse_searchers(study.searchers)
     check_installed(searchers)
-    backend = choose_backend(options.backend)
-    plan = Plan(options, file, study, searchers, backend, resolve_uri(env))
+    backend = choose_backend(options.backend, options.gpus)
+    gpus = choose_gpus(options.gpus, backend, env)
+    plan = Plan(options, file, study, searchers, backend, gpus, resolve_uri(env))
     make_task(plan)
     return plan
 
@@ -122,6 +134,9 @@ def resumed(plan: Plan, study: Study, dataset: str, backend: str) -> Plan:
         study: The recorded study, with what the command line says now.
         dataset: The recorded name or path, which holds unless another is given.
         backend: The recorded Keras backend.
+
+    Raises:
+        BadInputError: It is not installed, or cannot use the GPUs that were asked for.
     """
     options = plan.options
     if options.dataset == "auto":
@@ -131,12 +146,17 @@ def resumed(plan: Plan, study: Study, dataset: str, backend: str) -> Plan:
         options=options,
         study=study,
         searchers=parse_searchers(study.searchers),
-        backend=backend,
+        backend=choose_backend(backend),
+        gpus=choose_gpus(options.gpus, backend),
     )
 
 
-def choose_backend(name: str) -> str:
+def choose_backend(name: str, gpus: str = "none") -> str:
     """Chooses the Keras backend: the named one, or the fastest that is installed.
+
+    Args:
+        name: Of the backend, or ``auto``.
+        gpus: ``none``, or else one that can use the GPUs goes before those that cannot.
 
     Raises:
         BadInputError: It is unknown or not installed.
@@ -145,6 +165,8 @@ def choose_backend(name: str) -> str:
         installed = [backend for backend in BACKENDS if importlib.util.find_spec(backend)]
         if not installed:
             raise BadInputError(f"backend: none of {', '.join(BACKENDS)} is installed")
+        if gpus != "none" and visible_gpus():
+            installed.sort(key=can_use_gpus, reverse=True)
         return installed[0]
     if name not in BACKENDS:
         raise BadInputError(f"backend: auto, {', '.join(BACKENDS)}; got {name!r}")
@@ -176,6 +198,15 @@ def make_task(plan: Plan) -> Task:
 def use_backend(plan: Plan) -> None:
     """Sets the environment of this process, before Keras is imported."""
     os.environ.update(backend_environment(plan.backend, str(compile_cache(plan))))
+    # What predicts here follows the training and needs one of its GPUs.
+    os.environ.update(process_environment(plan, plan.gpus[:1]))
+
+
+def process_environment(plan: Plan, gpus: Sequence[str]) -> dict[str, str]:
+    """What a process of this plan is told of the GPUs that it may use."""
+    if not gpus and plan.options.gpus == "auto" and not visible_gpus():
+        return {}  # another kind of accelerator stays the framework's own affair
+    return gpu_environment(gpus, plan.options.workers_per_gpu)
 
 
 def compile_cache(plan: Plan) -> Path:

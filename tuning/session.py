@@ -5,7 +5,7 @@ import platform
 import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,9 +18,9 @@ from tuning.failures import FailurePolicy
 from tuning.plan import (
     Plan,
     apply_options,
-    choose_backend,
     compile_cache,
     make_task,
+    process_environment,
     resumed,
     use_backend,
 )
@@ -32,10 +32,10 @@ from tuning.tracking import names
 from tuning.tracking.lease import Lease, check_abandoned
 from tuning.tracking.mlflow_tracker import MlflowTracker, dataset_inputs
 from tuning.tracking.patience import Patience, patient, without_mlflow_retries
-from tuning.tracking.record import StudyRecord, read_record, write_head
+from tuning.tracking.record import Curves, StudyRecord, read_record, write_head
 from tuning.tracking.resume import check_same, check_same_data, find_run, merge, reopen
 from tuning.tracking.store import Parent, open_parent, open_store, take_launcher
-from tuning.trial import Phase, TrialRecord
+from tuning.trial import Phase, TrialRecord, TrialState
 from tuning.worker import WorkerSpec
 from tuning.workspace import clear, new_token, open_workspace, place_of
 
@@ -59,11 +59,22 @@ class Session:
     progress: Progress
     stop: StopSignal
     record: StudyRecord | None = None
+    curves: Curves = field(default_factory=dict)
+
+    def read(self) -> StudyRecord:
+        """Reads the record as it is now."""
+        return read_record(self.client, self.parent.run_id, self.curves)
 
     def earlier(self, *phases: Phase, searcher: str | None = None) -> list[TrialRecord]:
         """The trials of an earlier run of this study; none if it is new."""
         found = self.record.in_phase(*phases) if self.record else []
         return [r for r in found if searcher is None or r.trial.searcher == searcher]
+
+    def trained(self, *phases: Phase) -> list[TrialRecord]:
+        """The trials that have ended, in this run of the study or an earlier one."""
+        latest = {r.trial.name: r for r in self.earlier(*phases)}
+        latest |= {r.trial.name: r for r in self.driver.records if r.trial.phase in phases}
+        return [r for r in latest.values() if r.result.state is not TrialState.INTERRUPTED]
 
 
 @contextmanager
@@ -203,11 +214,19 @@ def _start_workers(ready: _Ready, stack: ExitStack) -> LocalExecutor:
         task_options={**ready.study.task_options, **ready.task.worker_options()},
         objective=ready.study.objective,
         backend=ready.plan.backend,
+        environment=process_environment(ready.plan, ()) if not ready.plan.gpus else {},
         folder=str(ready.workspace),
         cache_dir=str(compile_cache(ready.plan)),
         path=(os.getcwd(),),
     )
-    executor = LocalExecutor(spec, ready.plan.options.workers)
+    plan = ready.plan
+    executor = LocalExecutor(
+        spec,
+        plan.options.workers,
+        # One a GPU before a second on any.
+        devices=[process_environment(plan, [gpu]) for gpu in plan.gpus]
+        * plan.options.workers_per_gpu,
+    )
     stack.callback(executor.close)
     return executor
 
@@ -267,7 +286,7 @@ def _as_begun(plan: Plan, record: StudyRecord) -> Plan:
             f"backend: run {record.run_id} began with {backend}; got {plan.options.backend!r}"
         )
     dataset = record.tags.get(names.DATASET_OPTION, plan.options.dataset)
-    return resumed(plan, study, dataset, choose_backend(backend))
+    return resumed(plan, study, dataset, backend)
 
 
 def _begin(client: "MlflowClient", parent: Parent, ready: _Ready, kind: str) -> None:

@@ -16,7 +16,7 @@ from tuning.protocols import DataInfo
 from tuning.tracking import names
 from tuning.tracking.mlflow_tracker import MlflowTracker
 from tuning.tracking.patience import Patience, TrackerError
-from tuning.tracking.record import read_record, write_head
+from tuning.tracking.record import Curves, read_record, write_head
 from tuning.trial import Phase, TrialState
 
 if TYPE_CHECKING:
@@ -129,6 +129,33 @@ def test_the_record_reads_back_what_was_told(
     assert failed.result.failure.message == "it broke"
     assert record.in_phase(Phase.BASELINE)[0].trial.tags[names.CANDIDATE] == "baseline"
     assert record.predictions is None
+
+
+def test_curves_of_ended_trials_are_read_once(
+    client: "MlflowClient", parent: str, tracker: MlflowTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell(tracker, "random-000", TrialState.COMPLETED)
+    tell(tracker, "random-001", TrialState.FAILED, number=1)
+    tracker.flush()
+    asked: list[str] = []
+    read = client.get_metric_history
+
+    def get_metric_history(run_id: str, key: str) -> object:
+        asked.append(run_id)
+        return read(run_id, key)
+
+    monkeypatch.setattr(client, "get_metric_history", get_metric_history)
+    curves: Curves = {}
+    first = read_record(client, parent, curves)
+    assert {*asked} == {trial.run_id for trial in first.trials}
+    asked.clear()
+    assert read_record(client, parent, curves) == first
+    assert not asked
+    tell(tracker, "random-001", TrialState.COMPLETED, number=1, attempt=1)
+    tracker.flush()
+    again = {trial.trial.name: trial for trial in read_record(client, parent, curves).trials}
+    assert {*asked} == {again["random-001"].run_id}
+    assert again["random-001"].result.state is TrialState.COMPLETED
 
 
 def test_where_a_trial_goes_on_from_is_remembered(

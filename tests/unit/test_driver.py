@@ -375,3 +375,51 @@ def test_every_phase_looks_at_the_signal() -> None:
         assert not stop.in_loop
     assert looked
     assert all(looked)
+
+
+def fixed_arm(name: str, count: int, **changes: object) -> Arm:
+    proposals = [Proposal(params=STUDY.baseline, name=f"{name}-{i}") for i in range(count)]
+    return Arm(FixedSearcher(name, proposals), Phase.CONFIRM, 2, **changes)  # type: ignore[arg-type]
+
+
+def test_an_arm_begins_when_those_before_it_have_ended_and_others_fill_the_slots() -> None:
+    ended: list[str] = []
+
+    def proposals() -> list[Proposal]:
+        ended.extend(record.trial.name for record in driver.records)
+        return [Proposal(params=STUDY.baseline, name="confirm-0")]
+
+    first = fixed_arm("first", 3)
+    filler = fixed_arm("filler", 4, priority=1)
+    follower = Arm(
+        FixedSearcher("confirm", proposals), Phase.CONFIRM, 2, priority=2, after=[first]
+    )
+    executor = FakeExecutor(rising, slots=2)
+    driver, listener = drive(executor, arms := [first, filler, follower])
+    driver.run(arms)
+    order = [trial.name for trial in executor.submitted]
+    assert order[:4] == ["first-0", "first-1", "first-2", "filler-0"]
+    assert len(listener.results) == 8
+    assert {"first-0", "first-1", "first-2"} <= set(ended)
+    assert order.index("confirm-0") > 3
+
+
+def test_an_arm_that_follows_others_goes_before_those_of_a_higher_number() -> None:
+    first, last = fixed_arm("first", 1), fixed_arm("last", 2, priority=2)
+    follower = fixed_arm("follower", 1, priority=1, after=[first])
+    executor = FakeExecutor(rising, slots=1)
+    driver, _ = drive(executor, arms := [last, follower, first])
+    driver.run(arms)
+    order = [trial.name for trial in executor.submitted]
+    assert order == ["first-0", "follower-0", "last-0", "last-1"]
+
+
+def test_a_search_that_is_out_of_time_does_not_hold_up_what_follows_it() -> None:
+    search = random_arm(9)
+    now = [10.0]
+    follower = fixed_arm("confirm", 2, priority=1, after=[search])
+    driver, listener = drive(
+        FakeExecutor(rising), arms := [search, follower], clock=lambda: now[0]
+    )
+    driver.run(arms, deadline=5.0)
+    assert sorted(listener.results) == ["confirm-0", "confirm-1"]

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from tests.factories import make_result, make_study, make_trial
+from tuning.arms import choose_candidates
 from tuning.compare.comparison import Comparison, compare
 from tuning.compare.report import change_table, headline, model_table, write_report
 from tuning.compare.stats import Verdict
 from tuning.compare.timeline import bars, stages
-from tuning.phases import choose_candidates
 from tuning.protocols import DataInfo
 from tuning.study import Study
 from tuning.tracking import names
@@ -284,3 +284,9 @@ def test_candidates_are_distinct_and_not_the_baseline() -> None:
     assert len(configs) == study.confirm.top_k
     assert study.config_id(study.baseline) not in configs
     assert all(record.result.state is TrialState.COMPLETED for record in chosen)
+
+
+def test_the_order_in_which_trials_ended_does_not_change_the_candidates() -> None:
+    trials = search()
+    names = [record.trial.name for record in choose_candidates(STUDY, trials)]
+    assert [r.trial.name for r in choose_candidates(STUDY, trials[::-1])] == names

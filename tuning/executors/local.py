@@ -1,9 +1,9 @@
-"""Worker processes on this machine: persistent, one a core, replaced when lost or too large."""
+"""Worker processes on this machine: persistent, one a core or GPU, replaced if lost or large."""
 
 import contextlib
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -27,6 +27,7 @@ from tuning.worker import Done, Epoch, Reply, Train, WorkerSpec
 class _Slot:
     """One worker process and the trial that it trains, if any."""
 
+    spec: WorkerSpec
     core: int | None
     process: SpawnProcess
     connection: Connection
@@ -42,11 +43,14 @@ class LocalExecutor:
 
     Args:
         spec: What every worker is told.
-        workers: How many; 0 means one for each core that this process may use.
+        workers: How many; 0 means one for each core that this process may use, or for each of
+            ``devices``.
         memory_limit_mb: A worker that holds more than this after a trial is replaced, so that what
             Keras does not free cannot add up; 0 means an equal share of half the memory, but no
             less than twice what the worker held after its first trial.
         target: The worker's main function.
+        devices: Environment variables of each worker, in turn, such as the GPU that it may use;
+            empty to train on the CPU, each worker pinned to a core.
     """
 
     def __init__(
@@ -55,21 +59,25 @@ class LocalExecutor:
         workers: int = 0,
         memory_limit_mb: float = 0.0,
         target: Callable[[Connection, Any, int | None], None] = worker.main,
+        devices: Sequence[Mapping[str, str]] = (),
     ) -> None:
-        self._spec = spec
         self._target = target
         self._context = multiprocessing.get_context("spawn")
         cores = available_cores()
-        count = workers or len(cores)
+        count = workers or len(devices) or len(cores)
         self._memory_limit_mb = memory_limit_mb
         self._memory_share_mb = _memory_share_mb(count)
-        # More workers than cores share them, so pinning would only hinder the scheduler.
-        pinned: list[int | None] = [*cores[:count]] if count <= len(cores) else [None] * count
+        # More workers than cores share them, so pinning would only hinder the scheduler; and what
+        # feeds a GPU uses several threads.
+        pin = count <= len(cores) and not devices
+        pinned: list[int | None] = [*cores[:count]] if pin else [None] * count
         self._slots: list[_Slot] = []
         self._lost: list[Finished] = []
         self._closed = False
-        for core in pinned:
-            self._slots.append(self._start(core))
+        for number, core in enumerate(pinned):
+            device = devices[number % len(devices)] if devices else {}
+            told = replace(spec, environment={**spec.environment, **device})
+            self._slots.append(self._start(told, core))
 
     @property
     def free_slots(self) -> int:
@@ -139,14 +147,14 @@ class LocalExecutor:
             slot.process.join()
             slot.process.close()
 
-    def _start(self, core: int | None) -> _Slot:
+    def _start(self, spec: WorkerSpec, core: int | None) -> _Slot:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
-            target=self._target, args=(theirs, self._spec, core), daemon=True, name="tuning-worker"
+            target=self._target, args=(theirs, spec, core), daemon=True, name="tuning-worker"
         )
         process.start()
         theirs.close()  # so that the worker's death closes the pipe
-        return _Slot(core, process, ours)
+        return _Slot(spec, core, process, ours)
 
     def _read(self, slot: _Slot) -> list[Measured | Finished]:
         events: list[Measured | Finished] = []
@@ -195,7 +203,7 @@ class LocalExecutor:
         slot.connection.close()
         slot.process.kill()
         slot.process.join()
-        new = self._start(slot.core)
+        new = self._start(slot.spec, slot.core)
         slot.process, slot.connection = new.process, new.connection
         slot.dead, slot.first_memory_mb = False, 0.0
 

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 DATA_FILE = "data.json"
 PAGE = 1_000
 
+# Curves of ended runs, by run and by when it ended: one that is trained again ends later.
+Curves = dict[tuple[str, int], tuple[Measurement, ...]]
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -118,12 +121,13 @@ def write_predictions(client: "MlflowClient", run_id: str, predictions: Predicti
         client.log_artifact(run_id, str(file), str(path.parent))
 
 
-def read_record(client: "MlflowClient", run_id: str) -> StudyRecord:
+def read_record(client: "MlflowClient", run_id: str, curves: Curves | None = None) -> StudyRecord:
     """Reads a study.
 
     Args:
         client: Of the store.
         run_id: The parent run.
+        curves: What earlier readings found; these are not fetched again, and new ones are added.
 
     Raises:
         BadInputError: There is no such run, or it is not a study's parent.
@@ -143,6 +147,7 @@ def read_record(client: "MlflowClient", run_id: str) -> StudyRecord:
         predictions_file = _fetch(client, run_id, names.PREDICTIONS_FILE, folder)
         predictions = _read_predictions(predictions_file) if predictions_file else None
     runs = _children(client, parent)
+    known: Curves = {} if curves is None else curves
     return StudyRecord(
         run_id=run_id,
         experiment_id=parent.info.experiment_id,
@@ -151,7 +156,7 @@ def read_record(client: "MlflowClient", run_id: str) -> StudyRecord:
         data=data,
         tags=parent.data.tags,
         metrics=parent.data.metrics,
-        trials=tuple(_trial_record(client, run, study) for run in runs),
+        trials=tuple(_trial_record(client, run, study, known) for run in runs),
         predictions=predictions,
         started_ms=parent.info.start_time,
     )
@@ -213,8 +218,14 @@ def _children(client: "MlflowClient", parent: "Run") -> list["Run"]:
             return runs
 
 
-def _trial_record(client: "MlflowClient", run: "Run", study: Study) -> TrialRecord:
+def _trial_record(client: "MlflowClient", run: "Run", study: Study, curves: Curves) -> TrialRecord:
     tags, params = run.data.tags, run.data.params
+    identity = run.info.run_id, run.info.end_time or 0
+    measurements = curves.get(identity)
+    if measurements is None:
+        measurements = _measurements(client, run)
+        if run.info.end_time:
+            curves[identity] = measurements
     for key in (names.TRIAL, names.MODEL, names.RESUME_FROM):
         # They become names of folders.
         if not re.fullmatch(r"\w[\w.-]*", tags.get(key, "none")):
@@ -234,7 +245,7 @@ def _trial_record(client: "MlflowClient", run: "Run", study: Study) -> TrialReco
     )
     return TrialRecord(
         trial=trial,
-        result=_result(client, run, study),
+        result=_result(run, study, measurements),
         run_id=run.info.run_id,
         model_id=tags.get(names.MODEL, ""),
         started_ms=run.info.start_time,
@@ -255,7 +266,7 @@ def _params(logged: Mapping[str, str], study: Study) -> dict[str, ParamValue]:
     return params | {name: value for name, value in study.fixed.items() if name in logged}
 
 
-def _result(client: "MlflowClient", run: "Run", study: Study) -> TrialResult:
+def _result(run: "Run", study: Study, measurements: tuple[Measurement, ...]) -> TrialResult:
     tags, metrics = run.data.tags, run.data.metrics
     state = TrialState(tags.get(names.STATE, TrialState.INTERRUPTED.value))
     failure = None
@@ -270,7 +281,7 @@ def _result(client: "MlflowClient", run: "Run", study: Study) -> TrialResult:
         state=state,
         value=best,
         best_step=int(metrics["best_epoch"]) if best is not None else None,
-        measurements=_measurements(client, run, study),
+        measurements=measurements,
         duration_s=metrics.get("train_seconds", 0.0),
         failure=failure,
         facts={k: v for k, v in metrics.items() if k in ("parameter_count", "test_accuracy")},
@@ -279,7 +290,7 @@ def _result(client: "MlflowClient", run: "Run", study: Study) -> TrialResult:
     )
 
 
-def _measurements(client: "MlflowClient", run: "Run", study: Study) -> tuple[Measurement, ...]:
+def _measurements(client: "MlflowClient", run: "Run") -> tuple[Measurement, ...]:
     run_id = run.info.run_id
     steps: dict[int, dict[str, float]] = {}
     curves = [key for key in run.data.metrics if f"val_{key}" in run.data.metrics]

@@ -1,0 +1,161 @@
+"""What each phase of a study trains, and what an earlier run has left of it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from tuning.driver import Arm
+from tuning.errors import StudyFailedError
+from tuning.protocols import Searcher
+from tuning.search.factory import SearcherSpec, make_searcher
+from tuning.search.fixed import FixedSearcher
+from tuning.seeds import derive_seed
+from tuning.session import Session
+from tuning.study import Study
+from tuning.tracking import names
+from tuning.tracking.resume import pending
+from tuning.trial import Phase, Proposal, TrialRecord, TrialState
+
+
+def study_arms(session: Session) -> list[Arm]:
+    """The arms of a whole study, in the order in which free workers are given to them.
+
+    Baseline, search, references; the confirmation follows the search. References do not depend on
+    the search and may train long, so they fill the workers that its last trials leave free.
+    """
+    study = session.study
+    baseline = baseline_arm(session)
+    search = [_search_arm(session, spec) for spec in session.plan.searchers]
+    references = _fixed_arm(
+        session, FixedSearcher("reference", _references(study)), Phase.REFERENCE, priority=2
+    )
+    confirmation = _fixed_arm(
+        session,
+        FixedSearcher("confirm", lambda: _confirmation(session)),
+        Phase.CONFIRM,
+        priority=3,
+        after=[baseline, *search],
+    )
+    return [baseline, *search, references, confirmation]
+
+
+def baseline_arm(session: Session) -> Arm:
+    """The baseline with each of its fresh seeds."""
+    study = session.study
+    proposals = _repeats(study, names.BASELINE, names.BASELINE, study.baseline)
+    return _fixed_arm(session, FixedSearcher(names.BASELINE, proposals), Phase.BASELINE)
+
+
+def choose_candidates(study: Study, search: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """The best distinct configurations of all searchers, without the baseline's own.
+
+    Equals are ranked by searcher and number and not by the order of their ends, so a resumed study
+    chooses as the one that was stopped.
+    """
+    chosen: dict[str, TrialRecord] = {}
+    for record in sorted(filter(completed, search), key=lambda record: _rank(study, record)):
+        config = study.config_id(record.trial.params)
+        if config != study.config_id(study.baseline) and len(chosen) < study.confirm.top_k:
+            chosen.setdefault(config, record)
+    return list(chosen.values())
+
+
+def completed(record: TrialRecord) -> bool:
+    """Whether the trial has a value that can be compared."""
+    return record.result.state is TrialState.COMPLETED and record.result.value is not None
+
+
+def _rank(study: Study, record: TrialRecord) -> tuple[float, str, int]:
+    # MLflow has the value with six digits, and a resumed study reads it there.
+    value = round(record.result.value or 0.0, 6)
+    return study.objective.key(value), record.trial.searcher, record.trial.number
+
+
+def _search_arm(session: Session, spec: SearcherSpec) -> Arm:
+    study = session.study
+    earlier = session.earlier(Phase.SEARCH, searcher=spec.name)
+    searcher = make_searcher(spec, study)
+    searcher.restore(earlier)
+    arm = _arm(searcher, Phase.SEARCH, study, earlier, priority=1)
+    arm.budget = study.budget.trials
+    return arm
+
+
+def _fixed_arm(
+    session: Session,
+    searcher: FixedSearcher,
+    phase: Phase,
+    priority: int = 0,
+    after: Sequence[Arm] = (),
+) -> Arm:
+    earlier = session.earlier(phase)
+    searcher.restore(earlier)
+    return _arm(searcher, phase, session.study, earlier, priority, after)
+
+
+def _arm(
+    searcher: Searcher,
+    phase: Phase,
+    study: Study,
+    earlier: Sequence[TrialRecord],
+    priority: int = 0,
+    after: Sequence[Arm] = (),
+) -> Arm:
+    return Arm(
+        searcher,
+        phase,
+        study.budget.epochs,
+        priority=priority,
+        after=after,
+        asked=max((record.trial.number + 1 for record in earlier), default=0),
+        pending=pending(earlier),
+    )
+
+
+def _references(study: Study) -> list[Proposal]:
+    return [
+        proposal
+        for name, params in study.references.items()
+        for proposal in _repeats(study, f"reference-{name}", name, params)
+    ]
+
+
+def _confirmation(session: Session) -> list[Proposal]:
+    """The best of the search with fresh seeds.
+
+    Raises:
+        StudyFailedError: There is no baseline to compare them with.
+    """
+    study = session.study
+    ended = session.trained(Phase.BASELINE, Phase.SEARCH)
+    baseline = [record for record in ended if record.trial.phase is Phase.BASELINE]
+    if not any(map(completed, baseline)):
+        failures = [r.result.failure.message for r in baseline if r.result.failure]
+        raise StudyFailedError(f"the baseline could not be trained: {failures[:1]}")
+    search = [record for record in ended if record.trial.phase is Phase.SEARCH]
+    candidates = choose_candidates(study, search)
+    session.progress.say(
+        f"\nConfirmation: {len(candidates)} candidates, {study.confirm.seeds} fresh seeds each"
+    )
+    return [
+        proposal
+        for record in candidates
+        for proposal in _repeats(
+            study,
+            f"confirm-{record.trial.name}",
+            record.trial.name,
+            study.searched(record.trial.params),
+        )
+    ]
+
+
+def _repeats(study: Study, prefix: str, candidate: str, params: Any) -> list[Proposal]:
+    """The same configuration with every fresh seed, which all repeated configurations share."""
+    return [
+        Proposal(
+            params=params,
+            name=f"{prefix}-seed{number}",
+            seed=derive_seed(study.seed, "confirm", number),
+            tags={names.CANDIDATE: candidate},
+        )
+        for number in range(1, study.confirm.seeds + 1)
+    ]

@@ -1,0 +1,93 @@
+"""GPUs: which ones a study uses, and what each of its processes is told of its own."""
+
+import importlib.util
+import os
+from collections.abc import Mapping, Sequence
+from ctypes.util import find_library
+from pathlib import Path
+
+from tuning.errors import BadInputError
+
+DEVICES = Path("/dev")
+# Of a GPU's memory; the rest is for what frameworks hold beside their pools.
+SHARE = 0.9
+
+
+def choose_gpus(option: str, backend: str, env: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Chooses the GPUs to train on, without importing a framework.
+
+    Args:
+        option: ``auto``, ``none``, or ids separated by commas, as in ``CUDA_VISIBLE_DEVICES``.
+        backend: Keras backend.
+        env: Environment variables.
+
+    Returns:
+        Ids; empty to train on the CPU. ``auto`` takes every GPU that this process may see, if the
+        backend can use it.
+
+    Raises:
+        BadInputError: A GPU was asked for that is not there, or that the backend cannot use.
+    """
+    visible = visible_gpus(env)
+    if option == "auto":
+        return visible if can_use_gpus(backend) else ()
+    if option == "none":
+        return ()
+    wanted = tuple(part.strip() for part in option.split(","))
+    if missing := [gpu for gpu in wanted if gpu not in visible]:
+        there = f"there are {', '.join(visible)}" if visible else "there is none here"
+        raise BadInputError(
+            f"gpus: auto, none, or ids such as 0,1; {', '.join(map(repr, missing))} is not a GPU "
+            f"that can be seen; {there}"
+        )
+    if len({*wanted}) < len(wanted):
+        raise BadInputError(f"gpus: each id once; got {option!r}; see --workers-per-gpu")
+    if not can_use_gpus(backend):
+        raise BadInputError(
+            f"gpus: {backend} is installed here without CUDA; install it with (such as "
+            f"pip install 'jax[cuda12]' or 'tensorflow[and-cuda]'), or pass --gpus none"
+        )
+    return wanted
+
+
+def visible_gpus(env: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Ids of the NVIDIA GPUs that this process may see."""
+    if (listed := env.get("CUDA_VISIBLE_DEVICES")) is not None:
+        ids = [part.strip() for part in listed.split(",")]
+        # As CUDA reads it: what follows the first invalid one is ignored.
+        end = next((i for i, part in enumerate(ids) if part in ("", "-1")), len(ids))
+        return tuple(ids[:end])
+    count = sum(path.name[6:].isdigit() for path in DEVICES.glob("nvidia*"))
+    return tuple(map(str, range(count)))
+
+
+def can_use_gpus(backend: str) -> bool:
+    """Whether the installed backend comes with CUDA."""
+    if backend == "jax":
+        return any(map(_installed, ("jax_cuda12_plugin", "jax_cuda13_plugin")))
+    return _installed("nvidia.cudnn") or find_library("cudnn") is not None
+
+
+def gpu_environment(gpus: Sequence[str], workers_per_gpu: int = 1) -> dict[str, str]:
+    """Environment variables of a process that trains on the given GPUs and no others.
+
+    Args:
+        gpus: Ids; none to keep the process on the CPU.
+        workers_per_gpu: Processes that share each of them. Memory grows with what a process
+            needs, and none can take the others' part.
+    """
+    if not gpus:
+        return {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
+    return {
+        "CUDA_VISIBLE_DEVICES": ",".join(gpus),
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{SHARE / workers_per_gpu:.3f}",
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    }
+
+
+def _installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # its parent package is missing
+        return False
