@@ -19,7 +19,8 @@ from benchmarks.machine import describe
 from tuning.driver import Arm, Driver
 from tuning.failures import FailurePolicy
 from tuning.protocols import DataInfo, Finished, Measured
-from tuning.search.factory import make_searcher, parse_searchers
+from tuning.search.factory import make_searcher
+from tuning.search.spec import parse_searchers
 from tuning.study import Study, parse_study
 from tuning.trial import Decision, Measurement, Phase, Trial, TrialResult, TrialState
 

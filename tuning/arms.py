@@ -6,8 +6,9 @@ from typing import Any
 from tuning.driver import Arm
 from tuning.errors import StudyFailedError
 from tuning.protocols import Searcher
-from tuning.search.factory import SearcherSpec, make_searcher
+from tuning.search.factory import make_searcher
 from tuning.search.fixed import FixedSearcher
+from tuning.search.spec import SearcherSpec
 from tuning.seeds import derive_seed
 from tuning.session import Session
 from tuning.study import Study

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 _TUNE_EXAMPLES = """examples:
   tuning tune --study study.yaml
   tuning tune --study study.yaml --trials 20 --epochs 8 --seeds 5
-  tuning tune --study study.yaml --searchers optuna:tpe+hyperband,keras_tuner:bayesian
+  tuning tune --study study.yaml --searchers optuna:tpe+hyperband,keras_tuner:bayesian,random
+  tuning tune --study study.yaml --searchers 'optuna:tpe(n_startup_trials=8)+asha'
   tuning tune --study study.yaml --dataset synthetic --timeout 600 --promote never
   tuning tune --study study.yaml --resume last
 
@@ -26,8 +27,9 @@ exit codes: 0 done, 2 bad input (nothing was started), 3 promotion refused,
 130 interrupted, 1 anything else"""
 
 _SEARCHERS = (
-    "comma-separated; optuna[:tpe|random[+median|hyperband|none]], "
-    "keras_tuner[:bayesian|hyperband|random|grid], random"
+    "comma-separated; optuna[:tpe|gp|cmaes|qmc|random|grid|brute]"
+    "[+median|hyperband|asha|wilcoxon|none], keras_tuner[:bayesian|hyperband|random|grid], "
+    "random; options in parentheses, as in 'optuna:tpe(n_startup_trials=8)'"
 )
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from tuning.devices import can_use_gpus, choose_gpus, gpu_environment, visible_gpus
 from tuning.errors import BadInputError
 from tuning.protocols import Task
-from tuning.search.factory import SearcherSpec, check_installed, parse_searchers
+from tuning.search.factory import check_installed, check_options
+from tuning.search.spec import SearcherSpec, parse_searchers
 from tuning.study import Study, load_study
 from tuning.tracking.store import resolve_uri
 from tuning.worker import backend_environment, import_task
@@ -107,6 +108,7 @@ def make_plan(options: Options, env: Mapping[str, str] = os.environ) -> Plan:
     study = apply_options(file, options)
     searchers = parse_searchers(study.searchers)
     check_installed(searchers)
+    check_options(searchers, study)
     backend = choose_backend(options.backend, options.gpus)
     gpus = choose_gpus(options.gpus, backend, env)
     plan = Plan(options, file, study, searchers, backend, gpus, resolve_uri(env))

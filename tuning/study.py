@@ -104,7 +104,8 @@ class Study(_Strict):
         baseline: The configuration to beat.
         references: Other configurations worth comparing, by name.
         objective: What is searched for.
-        searchers: Names of searchers, each ``name`` or ``name:sampler+pruner``.
+        searchers: Names of searchers, each ``library:algorithm(option=value)+pruner``, of which
+            the library is enough.
         budget: How much each searcher may train.
         confirm: Repetitions of the comparison.
         limits: When a trial counts as hung.
@@ -205,7 +206,7 @@ class Study(_Strict):
             if value is not None:
                 data[section][key] = value
         if searchers is not None:
-            data["searchers"] = [part.strip() for part in searchers.split(",") if part.strip()]
+            data["searchers"] = _split(searchers)
         if seed is not None:
             data["seed"] = seed
         return parse_study(data, "the command line")
@@ -216,6 +217,11 @@ class Study(_Strict):
             self.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True
         )
         return text
+
+
+def _split(searchers: str) -> list[str]:
+    """Splits at commas, but not within the parentheses of a searcher's options."""
+    return [part.strip() for part in re.split(r",(?![^(]*\))", searchers) if part.strip()]
 
 
 def load_study(path: Path) -> Study:

@@ -67,19 +67,21 @@ class SearcherContract:
     """Inherit, and define the fixture ``make`` (``space``, ``first``, ``seed``)."""
 
     repeats_configurations = False
+    space = SPACE
+    first = FIRST
 
     @pytest.fixture
     def make(self) -> MakeSearcher:
         raise NotImplementedError
 
     def test_the_first_proposal_is_the_baseline(self, make: MakeSearcher) -> None:
-        assert ask(make(), 0).params == FIRST
+        assert ask(make(), 0).params == self.first
 
     def test_every_proposal_is_in_the_space(self, make: MakeSearcher) -> None:
         searcher = make()
         for number in range(15):
             proposal = ask(searcher, number)
-            assert SPACE.canonical(proposal.params) == proposal.params
+            assert self.space.canonical(proposal.params) == proposal.params
             play(searcher, number, proposal)
 
     def test_several_may_run_at_once_and_end_in_any_order(self, make: MakeSearcher) -> None:

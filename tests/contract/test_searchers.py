@@ -19,13 +19,15 @@ from tests.contract.searcher_contract import (
 from tests.factories import make_measurement, make_result, make_study, make_trial
 from tuning.errors import BadInputError
 from tuning.protocols import NoProposal, Searcher
-from tuning.search.factory import make_searcher, parse_searchers
+from tuning.search.factory import check_installed, check_options, make_searcher
 from tuning.search.fixed import FixedSearcher
 from tuning.search.keras_tuner_search import KerasTunerSearcher
 from tuning.search.optuna_search import OptunaSearcher
 from tuning.search.random_search import RandomSearcher
+from tuning.search.spec import parse_searchers
+from tuning.space import SearchSpace
 from tuning.study import Objective
-from tuning.trial import Proposal, TrialRecord, TrialState
+from tuning.trial import Proposal, TrialRecord, TrialState, config_hash
 
 
 def optuna(**fixed: str) -> MakeSearcher:
@@ -69,6 +71,61 @@ class TestOptunaTpeHyperband(SearcherContract):
     @pytest.fixture
     def make(self) -> MakeSearcher:
         return optuna(sampler="tpe", pruner="hyperband")
+
+
+class TestOptunaCmaEsAsha(SearcherContract):
+    @pytest.fixture
+    def make(self) -> MakeSearcher:
+        return optuna(sampler="cmaes", pruner="asha")
+
+
+class TestOptunaQmcWilcoxon(SearcherContract):
+    @pytest.fixture
+    def make(self) -> MakeSearcher:
+        return optuna(sampler="qmc", pruner="wilcoxon")
+
+
+class TestOptunaGp(SearcherContract):
+    @pytest.fixture
+    def make(self) -> MakeSearcher:
+        pytest.importorskip("torch", reason="Optuna's Gaussian process needs torch")
+        return optuna(sampler="gp", pruner="none")
+
+
+STEPPED = SearchSpace.model_validate(
+    {name: SPACE[name].model_dump() for name in SPACE.names if name not in ("width", "scale")}
+)
+STEPPED_FIRST = STEPPED.select(FIRST)
+
+
+class _TriesEveryPoint(SearcherContract):
+    space = STEPPED
+    first = STEPPED_FIRST
+    sampler = ""
+
+    @pytest.fixture
+    def make(self) -> MakeSearcher:
+        made = optuna(sampler=self.sampler, pruner="median")
+        return lambda space=STEPPED, first=STEPPED_FIRST, seed=11: made(space, first, seed)
+
+    def test_it_tries_every_point_of_a_conditional_space_once(self, make: MakeSearcher) -> None:
+        searcher = make()
+        seen = []
+        while isinstance(proposal := searcher.ask(len(seen)), Proposal):
+            play(searcher, len(seen), proposal)
+            seen.append(config_hash(proposal.params))
+        assert len(seen) == len(set(seen)) == STEPPED.size()
+
+
+class TestOptunaGrid(_TriesEveryPoint):
+    sampler = "grid"
+
+
+class TestOptunaBrute(_TriesEveryPoint):
+    sampler = "brute"
+
+
+del _TriesEveryPoint  # pytest would collect it
 
 
 class TestOptunaRandom(SearcherContract):
@@ -241,8 +298,11 @@ def test_a_fixed_list_is_proposed_in_order_and_restored_by_name() -> None:
     ("text", "message"),
     [
         ("hyperopt", "there is no 'hyperopt'; accepted are optuna, keras_tuner, random"),
-        ("optuna:gp", "optuna has no algorithm 'gp'; accepted are tpe, random"),
-        ("optuna:tpe+asha", "optuna has no pruner 'asha'; accepted are median"),
+        ("optuna:nsgaii", "optuna has no algorithm 'nsgaii'; accepted are tpe, gp"),
+        ("optuna:tpe+patient", "optuna has no pruner 'patient'; accepted are median"),
+        ("optuna:tpe(", "not of the form library:algorithm"),
+        ("optuna:tpe(x)", "options are option=value, each once; got 'x'"),
+        ("optuna:tpe(x=1,x=2)", "each once; got 'x=2'"),
         ("keras_tuner:bayesian+median", "keras_tuner has no pruner 'median'; accepted are none"),
         ("random:x", "random has no algorithm 'x'"),
     ],
@@ -252,7 +312,83 @@ def test_an_unknown_searcher_is_named(text: str, message: str) -> None:
         parse_searchers([text])
 
 
+def test_options_are_read_with_their_types() -> None:
+    (spec,) = parse_searchers(
+        ["optuna:tpe(n_startup_trials=8, multivariate=true)+hyperband(reduction_factor=4)"]
+    )
+    assert (spec.algorithm, spec.pruner) == ("tpe", "hyperband")
+    assert spec.options == {"n_startup_trials": 8, "multivariate": True}
+    assert spec.pruner_options == {"reduction_factor": 4}
+    (spec,) = parse_searchers(["keras_tuner:bayesian(alpha=1e-3)"])
+    assert spec.options == {"alpha": 0.001}
+    (spec,) = parse_searchers(["optuna+asha"])
+    assert (spec.algorithm, spec.pruner) == ("tpe", "asha")
+
+
+def test_the_command_line_splits_searchers_outside_of_parentheses() -> None:
+    given = "optuna:tpe(n_startup_trials=8, group=true),keras_tuner:hyperband(factor=4), random"
+    study = make_study().override(searchers=given)
+    assert [spec.library for spec in parse_searchers(study.searchers)] == [
+        "optuna",
+        "keras_tuner",
+        "random",
+    ]
+
+
+def test_options_reach_the_library() -> None:
+    study = make_study()
+    (spec,) = parse_searchers(["optuna:tpe(n_startup_trials=9)+median(n_warmup_steps=7)"])
+    searcher = make_searcher(spec, study)
+    assert isinstance(searcher, OptunaSearcher)
+    assert searcher._study.sampler._n_startup_trials == 9  # type: ignore[attr-defined]
+    assert searcher._study.pruner._n_warmup_steps == 7  # type: ignore[attr-defined]
+    (spec,) = parse_searchers(["keras_tuner:hyperband(factor=2)"])
+    tuner = make_searcher(spec, study)
+    assert isinstance(tuner, KerasTunerSearcher)
+    assert tuner._oracle.factor == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("optuna:tpe(n_trials=3)", "there is no option 'n_trials'; accepted are .*group"),
+        ("optuna:tpe(seed=3)", "there is no option 'seed'"),
+        ("optuna:tpe(n_startup_trials=many)", "n_startup_trials: int; got 'many'"),
+        ("optuna:tpe(n_startup_trials=true)", "n_startup_trials: int; got True"),
+        ("optuna:tpe+hyperband(reduction_factor=1)", "(?i)reduction.factor"),
+        ("optuna:tpe+none(x=1)", "there is no option 'x'; accepted are none"),
+        ("optuna:qmc(qmc_type=cobol)", "cobol"),
+        ("keras_tuner:bayesian(beta=-1)", "beta: float, 0 or more; got -1"),
+        ("keras_tuner:hyperband(factor=2.5)", "factor: int, 2 or more; got 2.5"),
+        ("keras_tuner:random(x=1)", "there is no option 'x'; accepted are none"),
+    ],
+)
+def test_a_wrong_option_is_said_before_any_work(text: str, message: str) -> None:
+    with pytest.raises(BadInputError, match=message):
+        check_options(parse_searchers([text]), make_study())
+
+
+@pytest.mark.parametrize("algorithm", ["grid", "brute"])
+def test_every_point_needs_steps(algorithm: str) -> None:
+    space = {"rate": {"type": "float", "low": 0.0, "high": 0.5}}
+    study = make_study(space=space, baseline={"rate": 0.0}, references={})
+    with pytest.raises(BadInputError, match=r"give space\.rate a step"):
+        check_options(parse_searchers([f"optuna:{algorithm}"]), study)
+
+
+def test_what_an_algorithm_needs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "torch" else name)
+    with pytest.raises(BadInputError, match=r"optuna:gp needs torch.*pip install torch"):
+        check_installed(parse_searchers(["optuna:gp"]))
+
+
 def test_two_searchers_of_a_library_get_names_of_their_own() -> None:
+    twice = parse_searchers(["optuna:tpe", "optuna:tpe(group=true)", "optuna:tpe(group=false)"])
+    assert [spec.name for spec in twice] == [
+        "optuna-tpe-median",
+        "optuna-tpe-median-2",
+        "optuna-tpe-median-3",
+    ]
     specs = parse_searchers(["optuna:tpe", "optuna:random+none", "random"])
     assert [spec.name for spec in specs] == ["optuna-tpe-median", "optuna-random-none", "random"]
     with pytest.raises(BadInputError, match="'optuna:tpe' is there twice"):

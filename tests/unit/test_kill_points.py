@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from tests.factories import make_study
 from tests.fakes import FakeExecutor, RecordingListener
 from tuning.driver import Arm, Driver
-from tuning.search.factory import make_searcher, parse_searchers
+from tuning.search.factory import make_searcher
+from tuning.search.spec import parse_searchers
 from tuning.seeds import derive_seed
 from tuning.tracking.resume import pending
 from tuning.trial import Measurement, Phase, Trial, TrialRecord, TrialResult, TrialState

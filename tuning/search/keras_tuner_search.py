@@ -29,6 +29,11 @@ from tuning.trial import (
 )
 
 ORACLES = ("bayesian", "hyperband", "random", "grid")
+# By oracle: type and least value of what KerasTuner lets users choose.
+OPTIONS: dict[str, dict[str, tuple[type, float]]] = {
+    "bayesian": {"num_initial_points": (int, 1), "alpha": (float, 0), "beta": (float, 0)},
+    "hyperband": {"factor": (int, 2), "hyperband_iterations": (int, 1)},
+}
 # The driver owns budget and failures; the oracle's own limits must never be met.
 NEVER = 10**9
 MAX_REPEATS = 20
@@ -47,6 +52,10 @@ class KerasTunerSearcher:
         epochs: Most epochs of a trial.
         trials: The budget, by which Bayesian optimisation sizes its random start.
         oracle: One of ``ORACLES``.
+        options: Of the oracle, by KerasTuner's names.
+
+    Raises:
+        ValueError: An option is wrong.
     """
 
     def __init__(
@@ -60,14 +69,18 @@ class KerasTunerSearcher:
         epochs: int,
         trials: int,
         oracle: str = "bayesian",
+        options: Params | None = None,
     ) -> None:
+        _check_options(oracle, options or {})
         self.name = name
         self._space = space
         self._objective = objective
         self._seed = seed
         self._multi_fidelity = oracle == "hyperband"
         with _quiet():
-            self._oracle = _make_oracle(oracle, space, objective, seed, first, epochs, trials)
+            self._oracle = _make_oracle(
+                oracle, space, objective, seed, first, epochs, trials, options or {}
+            )
         self._running: dict[int, Any] = {}
         self._number_of: dict[str, int] = {}
         self._values: dict[str, float | None] = {}
@@ -219,6 +232,18 @@ class KerasTunerSearcher:
         )
 
 
+def _check_options(oracle: str, options: Params) -> None:
+    accepted = OPTIONS.get(oracle, {})
+    for name, value in options.items():
+        if name not in accepted:
+            listed = ", ".join(accepted) or "none"
+            raise ValueError(f"there is no option {name!r}; accepted are {listed}")
+        type_, least = accepted[name]
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or (type_ is int and not isinstance(value, int)) or value < least:  # type: ignore[operator]
+            raise ValueError(f"{name}: {type_.__name__}, {least} or more; got {value!r}")
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     from threadpoolctl import threadpool_limits
@@ -238,6 +263,7 @@ def _make_oracle(
     first: Params,
     epochs: int,
     trials: int,
+    wanted: Params,
 ) -> Any:
     import keras_tuner as kt
 
@@ -267,7 +293,7 @@ def _make_oracle(
     }
     base, options = classes[oracle]
     mixed = (_NoRepeats, _AskTell, base) if oracle == "bayesian" else (_AskTell, base)
-    made = type(f"AskTell{base.__name__}", mixed, {})(**common, **options)
+    made = type(f"AskTell{base.__name__}", mixed, {})(**common, **{**options, **wanted})
     made.verbose = 0
     made.first = dict(first)
     return made

@@ -1,10 +1,12 @@
 """Optuna's samplers and pruners behind the Searcher protocol, through ask, report and tell."""
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tuning.protocols import NoProposal
+from tuning.search.optuna_parts import make_pruner, make_sampler
 from tuning.search.random_search import draw_unseen
 from tuning.seeds import derive_seed
 from tuning.space import Choice, FloatRange, IntRange, SearchSpace
@@ -25,11 +27,6 @@ from tuning.trial import (
 if TYPE_CHECKING:
     import optuna
 
-SAMPLERS = ("tpe", "random")
-PRUNERS = ("median", "hyperband", "none")
-# Early ranks mislead: strong regularisation learns slowly at first.
-WARM_UP_EPOCHS = 2
-STARTUP_TRIALS = 4
 MAX_REPEATS = 50
 
 
@@ -45,6 +42,11 @@ class OptunaSearcher:
         epochs: Most epochs of a trial.
         sampler: One of ``SAMPLERS``.
         pruner: One of ``PRUNERS``.
+        sampler_options: Keyword arguments of Optuna's class.
+        pruner_options: Likewise.
+
+    Raises:
+        ValueError: An option is wrong, or the sampler does not suit the space.
     """
 
     def __init__(
@@ -58,6 +60,8 @@ class OptunaSearcher:
         epochs: int,
         sampler: str = "tpe",
         pruner: str = "median",
+        sampler_options: Params | None = None,
+        pruner_options: Params | None = None,
     ) -> None:
         import optuna
 
@@ -67,14 +71,16 @@ class OptunaSearcher:
         self._objective = objective
         self._seed = seed
         self._first = first
-        self._make_sampler = _samplers()[sampler]
+        self._make_sampler = partial(make_sampler, sampler, space, options=sampler_options or {})
         self._study = optuna.create_study(
             # Hyperband hashes the name to choose brackets; a random one would not reproduce.
             study_name=f"{name}-{seed}",
             direction=objective.direction,
-            sampler=self._make_sampler(derive_seed(seed, "sampler", 0)),
-            pruner=_pruners(epochs)[pruner],
+            sampler=self._make_sampler(seed=derive_seed(seed, "sampler", 0)),
+            pruner=make_pruner(pruner, epochs, pruner_options or {}),
         )
+        # Samplers that know the end of a space stop the study, which is its searcher's affair.
+        self._study.stop = lambda: None  # type: ignore[method-assign]
         self._trials: dict[int, optuna.Trial] = {}
         self._seen: set[str] = set()
 
@@ -137,7 +143,7 @@ class OptunaSearcher:
                 self._study.add_trial(frozen)
             restored += 1
         seed = derive_seed(self._seed, "sampler", restored)
-        self._study.sampler = self._make_sampler(seed)
+        self._study.sampler = self._make_sampler(seed=seed)
 
     def _tell(
         self, trial: "optuna.Trial", value: float | None = None, state: str | None = None
@@ -171,31 +177,6 @@ def frozen_trial(
             if objective.metric in m.metrics
         },
     )
-
-
-def _samplers() -> dict[str, Callable[[int], "optuna.samplers.BaseSampler"]]:
-    import optuna
-
-    return {
-        "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS),
-        "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
-    }
-
-
-def _pruners(epochs: int) -> dict[str, "optuna.pruners.BasePruner"]:
-    import optuna
-
-    return {
-        "median": optuna.pruners.MedianPruner(
-            n_startup_trials=STARTUP_TRIALS,
-            # Optuna prunes from this step on, and ours count from 1.
-            n_warmup_steps=WARM_UP_EPOCHS + 1,
-        ),
-        "hyperband": optuna.pruners.HyperbandPruner(
-            min_resource=min(WARM_UP_EPOCHS, epochs), max_resource=epochs, reduction_factor=3
-        ),
-        "none": optuna.pruners.NopPruner(),
-    }
 
 
 def _suggest(trial: "optuna.Trial", space: SearchSpace) -> dict[str, ParamValue]:
