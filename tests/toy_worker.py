@@ -28,6 +28,9 @@ def _train(connection: Connection, trial: Trial) -> Done:
             os.kill(os.getpid(), signal.SIGKILL)
         if how == "exits" and step == 2:
             os._exit(3)
+        if how == "grows" and step == 2:
+            hoard = bytearray(300_000_000)
+            time.sleep(600 + len(hoard))
         if how == "hangs" and step == 2:
             time.sleep(600)
         done.append(0.1 * step)

@@ -1,8 +1,10 @@
 """What each phase of a study trains, and what an earlier run has left of it."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
+from tuning.budget import busy_seconds, seconds_to_confirm
 from tuning.driver import Arm
 from tuning.errors import StudyFailedError
 from tuning.protocols import Searcher
@@ -11,13 +13,14 @@ from tuning.search.fixed import FixedSearcher
 from tuning.search.spec import SearcherSpec
 from tuning.seeds import derive_seed
 from tuning.session import Session
+from tuning.stopping import SearchLimit
 from tuning.study import Study
 from tuning.tracking import names
 from tuning.tracking.resume import pending
-from tuning.trial import Phase, Proposal, TrialRecord, TrialState
+from tuning.trial import Phase, Proposal, TrialRecord
 
 
-def study_arms(session: Session) -> list[Arm]:
+def study_arms(session: Session, limit: SearchLimit) -> list[Arm]:
     """The arms of a whole study, in the order in which free workers are given to them.
 
     Baseline, search, references; the confirmation follows the search. References do not depend on
@@ -31,7 +34,7 @@ def study_arms(session: Session) -> list[Arm]:
     )
     confirmation = _fixed_arm(
         session,
-        FixedSearcher("confirm", lambda: _confirmation(session)),
+        FixedSearcher("confirm", lambda: _confirmation(session, limit)),
         Phase.CONFIRM,
         priority=3,
         after=[baseline, *search],
@@ -46,6 +49,30 @@ def baseline_arm(session: Session) -> Arm:
     return _fixed_arm(session, FixedSearcher(names.BASELINE, proposals), Phase.BASELINE)
 
 
+def search_limit(session: Session) -> SearchLimit:
+    """What ends the search before its trials are spent, going on from earlier runs."""
+    budget, earlier = session.study.budget, session.earlier(*Phase)
+    deadline = None
+    if budget.timeout is not None:
+        end = time.monotonic() + budget.timeout - busy_seconds(earlier)
+
+        def deadline() -> float:
+            ended = session.trained(*Phase)
+            candidates = choose_candidates(session.study, _of_search(ended))
+            return end - seconds_to_confirm(session.study, ended, candidates, session.workers)
+
+    limit = SearchLimit(
+        session.study.objective,
+        deadline=deadline,
+        plateau_trials=budget.plateau_trials,
+        plateau_gain=budget.plateau_gain,
+    )
+    for record in sorted(earlier, key=lambda record: record.ended_ms):
+        if record.trial.phase is Phase.SEARCH:
+            limit.learn(record.result)
+    return limit
+
+
 def choose_candidates(study: Study, search: Sequence[TrialRecord]) -> list[TrialRecord]:
     """The best distinct configurations of all searchers, without the baseline's own.
 
@@ -53,16 +80,17 @@ def choose_candidates(study: Study, search: Sequence[TrialRecord]) -> list[Trial
     chooses as the one that was stopped.
     """
     chosen: dict[str, TrialRecord] = {}
-    for record in sorted(filter(completed, search), key=lambda record: _rank(study, record)):
+    for record in sorted(
+        (r for r in search if r.completed), key=lambda record: _rank(study, record)
+    ):
         config = study.config_id(record.trial.params)
         if config != study.config_id(study.baseline) and len(chosen) < study.confirm.top_k:
             chosen.setdefault(config, record)
     return list(chosen.values())
 
 
-def completed(record: TrialRecord) -> bool:
-    """Whether the trial has a value that can be compared."""
-    return record.result.state is TrialState.COMPLETED and record.result.value is not None
+def _of_search(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    return [record for record in records if record.trial.phase is Phase.SEARCH]
 
 
 def _rank(study: Study, record: TrialRecord) -> tuple[float, str, int]:
@@ -120,7 +148,7 @@ def _references(study: Study) -> list[Proposal]:
     ]
 
 
-def _confirmation(session: Session) -> list[Proposal]:
+def _confirmation(session: Session, limit: SearchLimit) -> list[Proposal]:
     """The best of the search with fresh seeds.
 
     Raises:
@@ -129,11 +157,12 @@ def _confirmation(session: Session) -> list[Proposal]:
     study = session.study
     ended = session.trained(Phase.BASELINE, Phase.SEARCH)
     baseline = [record for record in ended if record.trial.phase is Phase.BASELINE]
-    if not any(map(completed, baseline)):
+    if not any(record.completed for record in baseline):
         failures = [r.result.failure.message for r in baseline if r.result.failure]
         raise StudyFailedError(f"the baseline could not be trained: {failures[:1]}")
-    search = [record for record in ended if record.trial.phase is Phase.SEARCH]
-    candidates = choose_candidates(study, search)
+    candidates = choose_candidates(study, _of_search(ended))
+    if ended_by := limit.over():
+        session.progress.say(f"\nThe search has ended: {ended_by}")
     session.progress.say(
         f"\nConfirmation: {len(candidates)} candidates, {study.confirm.seeds} fresh seeds each"
     )

@@ -35,6 +35,8 @@ class Course:
         best_value: The objective at the best of them.
         best_step: That epoch.
         best_weights: The model's weights after it.
+        inherited: How many of its epochs another trial has trained, of which this one is the
+            continuation.
         resumed_from: Python's and NumPy's random numbers as they were after the last epoch, if the
             course was read from a checkpoint.
     """
@@ -43,6 +45,7 @@ class Course:
     best_value: float | None = None
     best_step: int | None = None
     best_weights: "Sequence[np.ndarray[Any, Any]]" = ()
+    inherited: int = 0
     resumed_from: tuple[Any, Any] | None = None
 
     @property
@@ -54,6 +57,12 @@ class Course:
     def elapsed_s(self) -> float:
         """Seconds of training until then."""
         return self.measurements[-1].elapsed_s if self.measurements else 0.0
+
+    @property
+    def own_s(self) -> float:
+        """Seconds of training that are this trial's own."""
+        before = self.measurements[self.inherited - 1].elapsed_s if self.inherited else 0.0
+        return self.elapsed_s - before
 
     def restore_random(self) -> None:
         """Goes on with the random numbers of the interrupted training.
@@ -116,6 +125,7 @@ def save(
         "identity": identity,
         "best_value": course.best_value,
         "best_step": course.best_step,
+        "inherited": course.inherited,
         "python_random": [version, list(state), gauss],
         "numpy_random": [name, position, has_gauss, cached],
     }
@@ -158,6 +168,7 @@ def load(file: Path, model: "keras.Model", identity: Mapping[str, Any] | None = 
             head["best_value"],
             head["best_step"],
             _numbered(arrays, "best"),
+            head["inherited"],
             (
                 (version, tuple(state), gauss),
                 (name, arrays["numpy_keys"], position, has_gauss, cached),

@@ -79,10 +79,10 @@ def build_parser() -> argparse.ArgumentParser:
     tune.add_argument("--top-k", type=_count, metavar="N", help="candidates to confirm")
     tune.add_argument(
         "--timeout",
-        type=float,
-        default=0.0,
+        type=_seconds,
         metavar="S",
-        help="seconds until the search ends; what was found is still confirmed and compared",
+        help="seconds to train in all, counted over resumes; the search ends in time for what it "
+        "found to be confirmed and compared",
     )
     tune.add_argument(
         "--resume", type=_text, metavar="RUN", help="go on with a study: its run id, or last"
@@ -158,6 +158,12 @@ def _whole(text: str) -> int | None:
     return int(text) if text.strip() else None
 
 
+def _seconds(text: str) -> float | None:
+    """Seconds; 0 stands for "as the study says"."""
+    return float(text) or None
+
+
+_seconds.__name__ = "number of seconds"
 _count.__name__ = _whole.__name__ = "whole number"
 
 

@@ -11,6 +11,7 @@ from tuning.failures import FailurePolicy
 from tuning.protocols import Executor, Finished, Measured, NoProposal, Searcher, TrialListener
 from tuning.seeds import derive_seed
 from tuning.signals import StopSignal
+from tuning.stopping import SearchLimit
 from tuning.trial import (
     CONTINUE,
     Decision,
@@ -24,6 +25,7 @@ from tuning.trial import (
     TrialState,
     trial_name,
 )
+from tuning.twins import Twins
 
 POLL_SECONDS = 0.5
 # Longer between two looks, and this process was suspended: so were its workers, most likely.
@@ -84,6 +86,7 @@ class _Running:
     overdue: str = ""
     stop: Decision = field(default=CONTINUE)
     interrupted: bool = False
+    waits: bool = False
 
 
 class Driver:
@@ -119,22 +122,28 @@ class Driver:
         self._clock = clock
         self._running: dict[str, _Running] = {}
         self._records: list[TrialRecord] = []
+        self._twins = Twins()
         self._hopeless = ""
         self._looked = 0.0
         self._arms: Sequence[Arm] = ()
+        self._limit: SearchLimit | None = None
 
     @property
     def records(self) -> Sequence[TrialRecord]:
         """The trials that have ended so far in this run, in the order in which they did."""
         return tuple(self._records)
 
-    def run(self, arms: Sequence[Arm], deadline: float | None = None) -> list[TrialRecord]:
+    def restore(self, records: Sequence[TrialRecord]) -> None:
+        """Learns the trials of an earlier run: none of the search's is trained twice."""
+        self._twins.restore(records)
+
+    def run(self, arms: Sequence[Arm], limit: SearchLimit | None = None) -> list[TrialRecord]:
         """Runs the arms together.
 
         Args:
             arms: What to run.
-            deadline: The clock's time at which search ends: its arms are asked no more, and their
-                running trials end after the epoch. Other phases go on.
+            limit: Ends the search before its budget is spent: its arms are asked no more. Other
+                phases go on.
 
         Returns:
             A record for each trial, in the order in which they ended.
@@ -143,22 +152,24 @@ class Driver:
             InterruptedStudyError: The user stopped it; what had ended was told to the listeners.
             StudyFailedError: A failure was fatal, or nothing but failures was seen.
         """
-        self._arms, self._records = arms, []
+        self._arms, self._records, self._limit = arms, [], limit
         self._looked = self._clock()
         self._stop.in_loop = True
         try:
             while True:
-                self._fill(deadline)
+                self._fill()
                 if not self._running:
                     break
                 for event in self._executor.poll(POLL_SECONDS):
                     if isinstance(event, Measured):
-                        self._on_measured(event, deadline)
+                        self._on_measured(event)
                     else:
                         self._on_finished(event)
                 self._kill_overdue()
                 if self._hopeless:
                     raise StudyFailedError(self._hopeless)
+                if self._stop.level:
+                    self._end_waiting(_STOPPED)
                 if self._stop.level >= 2:
                     self._cancel_all(_STOPPED)
         except BaseException:
@@ -170,9 +181,9 @@ class Driver:
             raise InterruptedStudyError(_STOPPED.reason)
         return self._records
 
-    def _fill(self, deadline: float | None) -> None:
+    def _fill(self) -> None:
         while self._stop.level == 0 and self._executor.free_slots > 0:
-            late = deadline is not None and self._clock() >= deadline
+            late = self._limit is not None and bool(self._limit.over())
             ready = [arm for arm in self._arms if _open(arm, late) and self._may_begin(arm, late)]
             if not ready:
                 return
@@ -218,12 +229,31 @@ class Driver:
     def _start(self, running: _Running) -> None:
         trial = running.trial
         self._running[trial.name] = running
-        running.began = running.heard = self._clock()
-        self._executor.submit(trial)
         for listener in self._listeners:
             listener.trial_started(trial)
+        self._train(running)
 
-    def _on_measured(self, event: Measured, deadline: float | None) -> None:
+    def _train(self, running: _Running) -> None:
+        """Has the trial trained, unless a twin was; or lets it wait for one that is."""
+        trial = running.trial
+        running.began = running.heard = self._clock()
+        known = self._twins.result_for(trial)
+        if known is not None:
+            self._reuse(running, known)
+            return
+        running.waits = not self._twins.begin(trial)
+        if not running.waits:
+            self._executor.submit(trial)
+
+    def _reuse(self, running: _Running, result: TrialResult) -> None:
+        running.waits = False
+        for measurement in result.measurements:
+            running.arm.searcher.report(running.trial.number, measurement)
+            for listener in self._listeners:
+                listener.measured(running.trial, measurement)
+        self._end(running, result)
+
+    def _on_measured(self, event: Measured) -> None:
         running = self._running.get(event.name)
         if running is None or running.trial.attempt != event.attempt:
             return
@@ -234,12 +264,12 @@ class Driver:
         if step > running.told_step:
             running.told_step = step
             decision = running.arm.searcher.report(running.trial.number, event.measurement)
-        late = deadline is not None and running.heard >= deadline
+        late = self._limit.out_of_time() if self._limit and _is_search(running.arm) else ""
         if self._stop.level:
             running.interrupted = True
             decision = _STOPPED
-        elif late and _is_search(running.arm) and not decision.stop:
-            decision = Decision(stop=True, reason="the time for the search is over")
+        elif late and not decision.stop:
+            decision = Decision(stop=True, reason=late)
         if not running.stop.stop:
             running.stop = decision
         self._executor.reply(event.name, running.stop)
@@ -280,7 +310,7 @@ class Driver:
         for name, running in self._running.items():
             running.began += asleep
             running.heard += asleep
-            if not running.overdue:
+            if not running.overdue and not running.waits:
                 running.overdue = self._policy.overdue(now - running.began, now - running.heard)
                 if running.overdue:
                     self._executor.cancel(name, running.overdue)
@@ -291,8 +321,19 @@ class Driver:
         running.arm.searcher.tell(trial.number, result)
         running.arm.waiting = False
         self._records.append(TrialRecord(trial=trial, result=result))
+        if self._limit is not None and _is_search(running.arm):
+            self._limit.learn(result)
         for listener in self._listeners:
             listener.trial_finished(trial, result)
+        waiting = self._twins.end(trial, result)
+        # After a stop nothing begins; those that wait are ended by the loop.
+        if self._stop.level == 0:
+            for name in waiting:
+                self._train(self._running[name])
+
+    def _end_waiting(self, stop: Decision) -> None:
+        for running in [running for running in self._running.values() if running.waits]:
+            self._end(running, _interrupted(stop))
 
     def _cancel_all(self, stop: Decision) -> None:
         for name, running in self._running.items():
@@ -302,6 +343,8 @@ class Driver:
 
     def _drain(self) -> None:
         """Ends what is running, so that no listener waits for an end that never comes."""
+        for running in [running for running in self._running.values() if running.waits]:
+            self._abandon(running, _interrupted(_ENDED_EARLY))
         self._cancel_all(_ENDED_EARLY)
         for _ in range(DRAIN_POLLS):
             if not self._running:
@@ -326,6 +369,10 @@ class Driver:
             # What brought the driver down may be a listener; the others still want to know.
             with contextlib.suppress(Exception):
                 listener.trial_finished(running.trial, result)
+
+
+def _interrupted(stop: Decision) -> TrialResult:
+    return TrialResult(state=TrialState.INTERRUPTED, stop_reason=stop.reason)
 
 
 def _open(arm: Arm, late: bool) -> bool:

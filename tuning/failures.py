@@ -14,7 +14,7 @@ class FailurePolicy:
     """Judges the ends of a study's trials; knows no clock and trains nothing.
 
     Args:
-        limits: When a trial counts as hung.
+        limits: What a trial may take.
         on_error: What follows an exception in the task's code.
     """
 
@@ -45,7 +45,7 @@ class FailurePolicy:
             overdue: Why the attempt was killed, if it was.
         """
         if overdue and result.state is not TrialState.COMPLETED:
-            failure = Failure(kind=FailureKind.TIMEOUT, message=overdue)
+            failure = Failure(kind=FailureKind.LIMIT, message=overdue)
             return replace(result, state=TrialState.FAILED, failure=failure)
         failed = result.failure
         if failed and failed.kind is FailureKind.ERROR and self._on_error == "stop":

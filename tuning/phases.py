@@ -2,12 +2,12 @@
 
 import logging
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuning.arms import baseline_arm, study_arms
+from tuning.arms import baseline_arm, search_limit, study_arms
+from tuning.budget import spending
 from tuning.errors import InterruptedStudyError, PromotionRefusedError
 from tuning.plan import Plan
 from tuning.reporting import (
@@ -22,7 +22,7 @@ from tuning.tracking import names
 from tuning.tracking.patience import Patience
 from tuning.tracking.record import Predictions, StudyRecord, write_predictions
 from tuning.tracking.view import share_leaderboard
-from tuning.trial import Phase, TrialRecord, TrialState
+from tuning.trial import Phase, TrialRecord
 
 if TYPE_CHECKING:
     from tuning.compare.comparison import Comparison
@@ -99,16 +99,12 @@ def _train(session: Session) -> None:
         fresh + study.budget.trials * len(searchers),
         len(session.trained(*Phase)),
     )
-    deadline = None
-    if session.plan.options.timeout:
-        deadline = time.monotonic() + session.plan.options.timeout
-    session.driver.run(study_arms(session), deadline)
+    limit = search_limit(session)
+    session.driver.run(study_arms(session, limit), limit)
     session.tracker.flush()
-    states = [record.result.state for record in session.trained(Phase.SEARCH)]
-    for state in (TrialState.COMPLETED, TrialState.PRUNED, TrialState.FAILED):
-        session.client.log_metric(
-            session.parent.run_id, f"trials_{state.value}", states.count(state)
-        )
+    for key, value in spending(session.trained(*Phase)).items():
+        session.client.log_metric(session.parent.run_id, key, value)
+    session.client.set_tag(session.parent.run_id, names.SEARCH_END, limit.over() or "trials spent")
 
 
 def _evaluate(session: Session) -> None:

@@ -36,7 +36,7 @@ class Options:
         gpus: ``auto``, ``none``, or ids separated by commas.
         workers_per_gpu: Trials that share a GPU.
         backend: Keras backend, or ``auto``.
-        timeout: Seconds until the search ends; 0 means no limit.
+        timeout: Seconds for the training of every phase.
         seed: Of the study.
         promote: ``gate`` or ``never``.
         cache_dir: Where prepared data and compiled programs are kept.
@@ -56,7 +56,7 @@ class Options:
     gpus: str = "auto"
     workers_per_gpu: int = 1
     backend: str = "auto"
-    timeout: float = 0.0
+    timeout: float | None = None
     seed: int | None = None
     promote: str = "gate"
     cache_dir: Path = Path(".cache/tuning")
@@ -100,8 +100,6 @@ def make_plan(options: Options, env: Mapping[str, str] = os.environ) -> Plan:
         raise BadInputError(
             f"workers_per_gpu: from 1 to {MAX_WORKERS}; got {options.workers_per_gpu}"
         )
-    if not 0 <= options.timeout < float("inf"):
-        raise BadInputError(f"timeout: seconds, 0 or more; got {options.timeout}")
     if options.promote not in ("gate", "never"):
         raise BadInputError(f"promote: gate or never; got {options.promote!r}")
     file = load_study(options.study)
@@ -121,6 +119,7 @@ def apply_options(study: Study, options: Options) -> Study:
     return study.override(
         trials=options.trials,
         epochs=options.epochs,
+        timeout=options.timeout,
         seeds=options.seeds,
         top_k=options.top_k,
         searchers=options.searchers,

@@ -88,6 +88,8 @@ class Progress:
 
 
 def _state(result: TrialResult) -> str:
+    if result.reused_from:
+        return "reused"
     epochs = len(result.measurements)
     if result.state is TrialState.PRUNED:
         return f"pruned at {epochs}"

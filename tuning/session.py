@@ -61,6 +61,11 @@ class Session:
     record: StudyRecord | None = None
     curves: Curves = field(default_factory=dict)
 
+    @property
+    def workers(self) -> int:
+        """How many trials can be trained at once."""
+        return len(self.executor.pids)
+
     def read(self) -> StudyRecord:
         """Reads the record as it is now."""
         return read_record(self.client, self.parent.run_id, self.curves)
@@ -141,6 +146,8 @@ def open_session(plan: Plan, kind: str = names.TUNE) -> Iterator[Session]:
                 policy=FailurePolicy(study.limits, study.on_error),
                 stop=stop,
             )
+            if record is not None:
+                driver.restore(record.trials)
             try:
                 yield Session(
                     plan=ready.plan,
@@ -226,6 +233,7 @@ def _start_workers(ready: _Ready, stack: ExitStack) -> LocalExecutor:
         # One a GPU before a second on any.
         devices=[process_environment(plan, [gpu]) for gpu in plan.gpus]
         * plan.options.workers_per_gpu,
+        trial_memory_mb=ready.study.limits.memory_mb,
     )
     stack.callback(executor.close)
     return executor

@@ -44,10 +44,23 @@ class Objective(_Strict):
 
 
 class Budget(_Strict):
-    """How much each searcher may train."""
+    """How much may be trained.
+
+    Attributes:
+        trials: By each searcher.
+        epochs: Most, by each trial.
+        timeout: Seconds for the training of every phase, counted over resumes; the share of the
+            confirmation is kept back. None for no limit.
+        plateau_trials: The search ends after so many trials in a row without a gain; None for no
+            such rule.
+        plateau_gain: A gain is more than this, in units of the objective.
+    """
 
     trials: int = Field(default=12, ge=1, le=100_000)
     epochs: int = Field(default=5, ge=1, le=10_000)
+    timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    plateau_trials: int | None = Field(default=None, ge=1)
+    plateau_gain: float = Field(default=0.0, ge=0, allow_inf_nan=False)
 
 
 class Confirm(_Strict):
@@ -72,16 +85,18 @@ class Compare(_Strict):
 
 
 class Limits(_Strict):
-    """When a trial counts as hung: its process is killed, and it has failed.
+    """What a trial may take: its process is killed at the limit, and it has failed.
 
     Attributes:
         trial_seconds: An attempt's longest duration; None for no limit.
         epoch_seconds: The longest silence of an attempt: from its start, which may include that of
             the worker, to its first epoch, or from one epoch to the next. None for no limit.
+        memory_mb: The most resident memory of its process. None for no limit.
     """
 
     trial_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     epoch_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    memory_mb: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
 
 class Profile(_Strict):
@@ -106,9 +121,9 @@ class Study(_Strict):
         objective: What is searched for.
         searchers: Names of searchers, each ``library:algorithm(option=value)+pruner``, of which
             the library is enough.
-        budget: How much each searcher may train.
+        budget: How much may be trained.
         confirm: Repetitions of the comparison.
-        limits: When a trial counts as hung.
+        limits: What a trial may take.
         on_error: What follows an exception in the task's code: the trial has failed (``fail``), is
             tried again, twice at most (``retry``), or the study ends (``stop``).
         compare: The rule of the verdict.
@@ -186,6 +201,7 @@ class Study(_Strict):
         *,
         trials: int | None = None,
         epochs: int | None = None,
+        timeout: float | None = None,
         seeds: int | None = None,
         top_k: int | None = None,
         searchers: str | None = None,
@@ -200,6 +216,7 @@ class Study(_Strict):
         for section, key, value in (
             ("budget", "trials", trials),
             ("budget", "epochs", epochs),
+            ("budget", "timeout", timeout),
             ("confirm", "seeds", seeds),
             ("confirm", "top_k", top_k),
         ):

@@ -122,7 +122,9 @@ def _where_to_begin(
             _log.warning("%s: its checkpoint cannot be used: %s", trial.name, error)
     if parent is not None:
         try:
-            return Course(), load(parent, model).last_step
+            course = load(parent, model)
+            course.inherited = course.last_step
+            return course, course.last_step
         except CheckpointError as error:
             _log.warning("%s is trained from its first epoch: %s", trial.name, error)
     return Course(), 0
@@ -140,8 +142,9 @@ def _result(
         value=course.best_value,
         best_step=course.best_step,
         measurements=tuple(course.measurements),
-        duration_s=max(duration_s, course.elapsed_s),
+        duration_s=max(duration_s - course.elapsed_s, 0.0) + course.own_s,
         failure=failure,
+        inherited=course.inherited,
         facts={"parameter_count": float(model.count_params())},
     )
 

@@ -34,7 +34,7 @@ class FailureKind(StrEnum):
 
     ``INFEASIBLE``: these params cannot make a model; no retry. ``WORKER_LOST``: the process died
     or ran out of memory; retried with the same seed. ``ERROR``: an exception in user code; what
-    follows is the study's ``on_error``, and many in a row stop the study. ``TIMEOUT``: killed at
+    follows is the study's ``on_error``, and many in a row stop the study. ``LIMIT``: killed at
     a limit of the study; no retry. ``FATAL``: no trial can succeed; the study stops, and a
     resumed one trains this trial again.
     """
@@ -42,7 +42,7 @@ class FailureKind(StrEnum):
     INFEASIBLE = "infeasible"
     WORKER_LOST = "worker_lost"
     ERROR = "error"
-    TIMEOUT = "timeout"
+    LIMIT = "limit"
     FATAL = "fatal"
 
 
@@ -148,13 +148,17 @@ class TrialResult:
         value: The objective at the best epoch; None if no finite value was seen.
         best_step: The epoch, from 1, at which ``value`` was measured and the model was kept.
         measurements: Every epoch, in order.
-        duration_s: Seconds of training and saving, without waiting.
+        duration_s: Seconds of its own training and saving, without waiting.
         failure: Set exactly when ``state`` is failed.
         artifacts: Local paths by kind: ``model`` (a ``.keras`` file), ``model_spec`` (its inputs
             and outputs as JSON).
         facts: Numbers worth recording once, such as ``parameter_count``.
         worker: The worker that trained it.
         stop_reason: Why it ended before its last epoch; set by the driver.
+        reused_from: The trial of the same configuration whose result this is; this one was not
+            trained.
+        inherited: Epochs at the beginning of ``measurements`` that another trial has trained, from
+            whose checkpoint this one went on.
     """
 
     state: TrialState
@@ -167,6 +171,8 @@ class TrialResult:
     facts: Mapping[str, float] = field(default_factory=dict)
     worker: str = ""
     stop_reason: str = ""
+    reused_from: str = ""
+    inherited: int = 0
 
     def __post_init__(self) -> None:
         if (self.failure is not None) != (self.state is TrialState.FAILED):
@@ -194,6 +200,11 @@ class TrialRecord:
     model_id: str = ""
     started_ms: int = 0
     ended_ms: int = 0
+
+    @property
+    def completed(self) -> bool:
+        """Whether it was trained to its end and has a value that can be compared."""
+        return self.result.state is TrialState.COMPLETED and self.result.value is not None
 
 
 def trial_name(searcher: str, number: int) -> str:

@@ -16,7 +16,7 @@ from tests.factories import make_trial
 from tests.fakes import FakeExecutor
 from tuning.executors.local import LocalExecutor
 from tuning.study import Objective
-from tuning.trial import TrialState
+from tuning.trial import FailureKind, TrialState
 from tuning.worker import WorkerSpec
 
 SPEC = WorkerSpec(
@@ -59,6 +59,20 @@ def test_a_worker_that_grew_is_replaced_after_its_trial() -> None:
             executor.submit(make_trial(name, params={"memory_mb": memory_mb}, epochs=1))
             assert finished(collect(executor))[name].result.state is TrialState.COMPLETED
             assert (executor.pids == [before]) is same
+        executor.submit(make_trial("after", params={}, epochs=1))
+        assert finished(collect(executor))["after"].result.state is TrialState.COMPLETED
+    finally:
+        executor.close()
+
+
+def test_a_trial_that_holds_too_much_memory_is_killed_and_the_next_goes_on() -> None:
+    executor = LocalExecutor(SPEC, 1, target=toy_worker.main, trial_memory_mb=250)
+    try:
+        executor.submit(make_trial("large", params={"how": "grows"}, epochs=3))
+        result = finished(collect(executor))["large"].result
+        assert result.failure is not None
+        assert result.failure.kind is FailureKind.LIMIT
+        assert "limits.memory_mb is 250" in result.failure.message
         executor.submit(make_trial("after", params={}, epochs=1))
         assert finished(collect(executor))["after"].result.state is TrialState.COMPLETED
     finally:

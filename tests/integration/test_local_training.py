@@ -136,5 +136,5 @@ def test_a_deadlocked_trial_is_killed_at_its_limit(tmp_path: Path) -> None:
         executor.close()
     failure = records[0].result.failure
     assert failure is not None
-    assert failure.kind is FailureKind.TIMEOUT
+    assert failure.kind is FailureKind.LIMIT
     assert records[1].result.state is TrialState.COMPLETED

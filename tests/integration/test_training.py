@@ -110,8 +110,12 @@ def test_going_on_from_a_checkpoint_keeps_the_optimizers_state(fit: Any) -> None
     whole = fit(params=params, epochs=6)
     fit(name="half", params=params, epochs=3, keep_checkpoint=True)
     rest = fit(params=params, epochs=6, resume_from="half")
-    assert [m.step for m in rest.measurements] == [4, 5, 6]
-    np.testing.assert_allclose(curve(whole)[3:], curve(rest), rtol=1e-4)
+    assert [m.step for m in rest.measurements] == [1, 2, 3, 4, 5, 6], "one unbroken curve"
+    np.testing.assert_allclose(curve(whole), curve(rest), rtol=1e-4)
+    assert rest.inherited == 3
+    own = [m for m in rest.measurements if m.step > 3]
+    assert rest.duration_s < rest.measurements[-1].elapsed_s
+    assert rest.duration_s >= sum(m.metrics["epoch_seconds"] for m in own) * 0.5
 
 
 class Killed(BaseException):

@@ -14,6 +14,7 @@ from tuning.search.fixed import FixedSearcher
 from tuning.search.random_search import RandomSearcher
 from tuning.seeds import derive_seed
 from tuning.signals import StopSignal
+from tuning.stopping import SearchLimit
 from tuning.study import Limits
 from tuning.trial import (
     CONTINUE,
@@ -31,9 +32,11 @@ from tuning.trial import (
 STUDY = make_study()
 
 
-def random_arm(budget: int | None = 5, name: str = "random", **changes: int) -> Arm:
+def random_arm(
+    budget: int | None = 5, name: str = "random", phase: Phase = Phase.SEARCH, **changes: int
+) -> Arm:
     searcher = RandomSearcher(name, STUDY.space, 1, STUDY.baseline)
-    return Arm(searcher, Phase.SEARCH, STUDY.budget.epochs, budget, **changes)
+    return Arm(searcher, phase, STUDY.budget.epochs, budget, **changes)
 
 
 def drive(
@@ -42,6 +45,10 @@ def drive(
     listener = RecordingListener()
     driver = Driver(executor, [listener], study_seed=3, fixed=STUDY.fixed, **options)  # type: ignore[arg-type]
     return driver, listener
+
+
+def out_of_time(now: list[float]) -> SearchLimit:
+    return SearchLimit(STUDY.objective, deadline=lambda: 5.0, clock=lambda: now[0])
 
 
 def rising(trial: Trial) -> list[float]:
@@ -70,7 +77,7 @@ def test_trials_carry_fixed_params_and_their_own_seed() -> None:
 
 def test_two_arms_share_the_slots_fairly() -> None:
     executor = FakeExecutor(rising, slots=2)
-    driver, _ = drive(executor, arms := [random_arm(4, "a"), random_arm(4, "b")])
+    driver, _ = drive(executor, arms := [random_arm(4, name, Phase.CONFIRM) for name in "ab"])
     driver.run(arms)
     order = [trial.searcher for trial in executor.submitted]
     assert sorted(order[:2]) == ["a", "b"]
@@ -81,7 +88,11 @@ def test_two_arms_share_the_slots_fairly() -> None:
 def test_an_arm_of_lower_priority_number_goes_first() -> None:
     executor = FakeExecutor(rising, slots=1)
     driver, _ = drive(
-        executor, arms := [random_arm(2, "later", priority=1), random_arm(2, "first")]
+        executor,
+        arms := [
+            random_arm(2, "later", Phase.CONFIRM, priority=1),
+            random_arm(2, "first", Phase.CONFIRM),
+        ],
     )
     driver.run(arms)
     assert [trial.searcher for trial in executor.submitted] == ["first", "first"] + ["later"] * 2
@@ -171,7 +182,7 @@ def test_a_hung_trial_is_killed_at_its_limit_and_the_study_goes_on(limits: Limit
     assert set(executor.cancelled) == {"random-001"}
     failure = records.pop(1).failure
     assert failure is not None
-    assert failure.kind is FailureKind.TIMEOUT
+    assert failure.kind is FailureKind.LIMIT
     assert "limits." in failure.message
     assert {result.state for result in records.values()} == {TrialState.COMPLETED}
     assert len(executor.submitted) == 4, "what hangs once would hang again"
@@ -273,7 +284,7 @@ def test_after_the_deadline_no_search_trial_starts_but_the_baseline_does() -> No
     arms = [random_arm(9), Arm(baseline, Phase.BASELINE, 2, priority=1)]
     driver, listener = drive(FakeExecutor(rising, slots=1), arms, clock=lambda: now[0])
     now[0] = 10.0
-    driver.run(arms, deadline=5.0)
+    driver.run(arms, out_of_time(now))
     assert sorted(listener.results) == ["baseline-0", "baseline-1", "baseline-2"]
 
 
@@ -287,7 +298,9 @@ class PruneSecond:
         self.told: list[int] = []
 
     def ask(self, number: int) -> Proposal | NoProposal:
-        return Proposal(params=STUDY.baseline) if number < 3 else NoProposal.EXHAUSTED
+        if number == 3:
+            return NoProposal.EXHAUSTED
+        return Proposal(params={**STUDY.baseline, "units": 2 + 2 * number})
 
     def report(self, number: int, measurement: Measurement) -> Decision:
         self.reports.append((number, measurement.step))
@@ -421,5 +434,111 @@ def test_a_search_that_is_out_of_time_does_not_hold_up_what_follows_it() -> None
     driver, listener = drive(
         FakeExecutor(rising), arms := [search, follower], clock=lambda: now[0]
     )
-    driver.run(arms, deadline=5.0)
+    driver.run(arms, out_of_time(now))
     assert sorted(listener.results) == ["confirm-0", "confirm-1"]
+
+
+def same_arms(count: int = 2, **changes: object) -> list[Arm]:
+    """Searchers that propose the same configuration first, and others then."""
+    arms = []
+    for index in range(count):
+        first = Proposal(params=STUDY.baseline)
+        other = Proposal(params={**STUDY.baseline, "units": 4 + 2 * index})
+        searcher = FixedSearcher(f"s{index}", [first, other])
+        arms.append(Arm(searcher, Phase.SEARCH, 2, **changes))  # type: ignore[arg-type]
+    return arms
+
+
+def test_a_configuration_is_trained_once_and_its_result_reused() -> None:
+    executor = FakeExecutor(rising, slots=2)
+    driver, listener = drive(executor, arms := same_arms(3))
+    records = driver.run(arms)
+    assert len(records) == 6, "a reused trial counts"
+    names = [trial.name for trial in executor.submitted]
+    assert sorted(names) == ["s0-000", "s0-001", "s1-001", "s2-001"]
+    for name in ("s1-000", "s2-000"):
+        reused = listener.results[name]
+        assert reused.reused_from == "s0-000"
+        assert reused.state is TrialState.COMPLETED
+        assert (reused.value, reused.duration_s) == (0.6, 0.0)
+        assert [what for what, which in listener.events if which == name] == [
+            "started",
+            "epoch 1",
+            "epoch 2",
+            "finished",
+        ]
+
+
+def test_a_trial_whose_twin_fails_is_trained_itself() -> None:
+    failure = Failure(kind=FailureKind.ERROR, message="no")
+    executor = FakeExecutor(lambda trial: failure if trial.name == "s0-000" else [0.5, 0.6])
+    driver, listener = drive(executor, arms := same_arms())
+    driver.run(arms)
+    assert listener.results["s0-000"].state is TrialState.FAILED
+    assert listener.results["s1-000"].state is TrialState.COMPLETED
+    assert not listener.results["s1-000"].reused_from
+
+
+def test_a_resumed_study_reuses_what_was_trained_before() -> None:
+    executor = FakeExecutor(rising, slots=2)
+    driver, _ = drive(executor, arms := same_arms(1))
+    earlier = driver.run(arms)
+    later = FakeExecutor(rising, slots=2)
+    driver, listener = drive(later, arms := same_arms(2)[1:])
+    driver.restore(earlier)
+    driver.run(arms)
+    assert listener.results["s1-000"].reused_from == "s0-000"
+    assert [trial.name for trial in later.submitted] == ["s1-001"]
+
+
+def test_the_baselines_seeds_are_no_twins_of_anything() -> None:
+    executor = FakeExecutor(rising, slots=2)
+    repeats = [Proposal(params=STUDY.baseline, name=f"b-{i}", seed=i) for i in range(3)]
+    baseline = Arm(FixedSearcher("baseline", repeats), Phase.BASELINE, 2)
+    driver, _ = drive(executor, arms := [baseline, *same_arms(1)])
+    driver.run(arms)
+    assert len(executor.submitted) == 5
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_a_trial_that_waits_for_its_twin_is_interrupted_by_a_stop(level: int) -> None:
+    stop = StopSignal()
+    executor = FakeExecutor(lambda trial: [0.5] * 9, slots=2)
+    arms = same_arms(2)
+    for arm in arms:
+        arm.epochs = 9
+    driver, listener = drive(executor, arms, stop=stop)
+    original = executor.poll
+
+    def poll(timeout_s: float) -> Sequence[object]:
+        stop.level = level if len(listener.events) > 6 else 0
+        return original(timeout_s)
+
+    executor.poll = poll  # type: ignore[method-assign, assignment]
+    with pytest.raises(InterruptedStudyError):
+        driver.run(arms)
+    started = {name for what, name in listener.events if what == "started"}
+    assert "s1-000" in started
+    assert started == set(listener.results)
+    assert {result.state for result in listener.results.values()} == {TrialState.INTERRUPTED}
+
+
+def test_a_fatal_failure_ends_those_that_wait_too() -> None:
+    failure = Failure(kind=FailureKind.FATAL, message="the data is gone")
+    executor = FakeExecutor(lambda trial: failure if trial.name == "s0-000" else [0.5] * 9)
+    driver, listener = drive(executor, arms := same_arms())
+    with pytest.raises(StudyFailedError, match="the data is gone"):
+        driver.run(arms)
+    started = {name for what, name in listener.events if what == "started"}
+    assert started == set(listener.results)
+
+
+def test_a_search_without_gains_ends_and_what_follows_begins() -> None:
+    executor = FakeExecutor(lambda trial: [0.5], slots=1)
+    search = random_arm(50)
+    follower = fixed_arm("confirm", 1, priority=1, after=[search])
+    driver, listener = drive(executor, arms := [search, follower])
+    limit = SearchLimit(STUDY.objective, plateau_trials=4)
+    driver.run(arms, limit)
+    assert sorted(listener.results) == ["confirm-0", *(f"random-{i:03d}" for i in range(5))]
+    assert limit.over() == "no gain in the last 4 trials"

@@ -28,7 +28,7 @@ def test_infeasible_configurations_never_stop_a_study() -> None:
     for _ in range(10 * MAX_IN_A_ROW):
         assert not policy.count(failure(FailureKind.INFEASIBLE))
     for _ in range(MAX_IN_A_ROW - 1):
-        assert not policy.count(failure(FailureKind.TIMEOUT))
+        assert not policy.count(failure(FailureKind.LIMIT))
     assert policy.count(failure(FailureKind.ERROR)) == "5 trials in a row failed; the last: why"
 
 

@@ -56,7 +56,7 @@ def test_a_record_that_names_other_code_than_its_study_file_is_refused() -> None
 @pytest.mark.parametrize(
     ("phase", "kind", "again"),
     [
-        (Phase.CONFIRM, FailureKind.TIMEOUT, True),
+        (Phase.CONFIRM, FailureKind.LIMIT, True),
         (Phase.BASELINE, FailureKind.ERROR, True),
         (Phase.REFERENCE, FailureKind.WORKER_LOST, True),
         (Phase.CONFIRM, FailureKind.INFEASIBLE, False),

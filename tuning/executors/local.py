@@ -3,6 +3,7 @@
 import contextlib
 import multiprocessing
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
@@ -22,6 +23,9 @@ from tuning.trial import (
 )
 from tuning.worker import Done, Epoch, Reply, Train, WorkerSpec
 
+# Between two looks at how much memory the workers hold.
+MEMORY_SECONDS = 1.0
+
 
 @dataclass
 class _Slot:
@@ -34,6 +38,7 @@ class _Slot:
     trial: Trial | None = None
     measurements: tuple[Measurement, ...] = ()
     cancelled: str = ""
+    over_limit: str = ""
     dead: bool = False
     first_memory_mb: float = 0.0
 
@@ -49,6 +54,8 @@ class LocalExecutor:
             Keras does not free cannot add up; 0 means an equal share of half the memory, but no
             less than twice what the worker held after its first trial.
         target: The worker's main function.
+        trial_memory_mb: A trial whose process holds more is killed and has failed; None for no
+            limit.
         devices: Environment variables of each worker, in turn, such as the GPU that it may use;
             empty to train on the CPU, each worker pinned to a core.
     """
@@ -60,7 +67,10 @@ class LocalExecutor:
         memory_limit_mb: float = 0.0,
         target: Callable[[Connection, Any, int | None], None] = worker.main,
         devices: Sequence[Mapping[str, str]] = (),
+        trial_memory_mb: float | None = None,
     ) -> None:
+        self._trial_memory_mb = trial_memory_mb
+        self._looked = 0.0
         self._target = target
         self._context = multiprocessing.get_context("spawn")
         cores = available_cores()
@@ -96,7 +106,7 @@ class LocalExecutor:
             raise RuntimeError("no slot is free")
         if slot.dead:
             self._replace(slot)
-        slot.trial, slot.measurements, slot.cancelled = trial, (), ""
+        slot.trial, slot.measurements, slot.cancelled, slot.over_limit = trial, (), "", ""
         try:
             slot.connection.send(Train(trial))
         except OSError:
@@ -104,6 +114,7 @@ class LocalExecutor:
 
     def poll(self, timeout_s: float) -> Sequence[Measured | Finished]:
         """Waits for what the workers say, and for their deaths."""
+        self._kill_the_too_large()
         events: list[Measured | Finished] = [*self._lost]
         self._lost.clear()
         if events:
@@ -146,6 +157,16 @@ class LocalExecutor:
         for slot in self._slots:
             slot.process.join()
             slot.process.close()
+
+    def _kill_the_too_large(self) -> None:
+        limit, now = self._trial_memory_mb, time.monotonic()
+        if limit is None or now - self._looked < MEMORY_SECONDS:
+            return
+        self._looked = now
+        for slot in self._slots:
+            if slot.trial is not None and (held := _memory_mb(slot.process.pid)) > limit:
+                slot.over_limit = f"held {held:,.0f} MB (limits.memory_mb is {limit:,.0f})"
+                slot.process.kill()
 
     def _start(self, spec: WorkerSpec, core: int | None) -> _Slot:
         ours, theirs = self._context.Pipe()
@@ -224,6 +245,15 @@ def _memory_share_mb(workers: int) -> float:
     return float(psutil.virtual_memory().total / 1e6 / 2 / workers)
 
 
+def _memory_mb(pid: int | None) -> float:
+    import psutil
+
+    try:
+        return float(psutil.Process(pid).memory_info().rss / 1e6)
+    except psutil.Error:  # it has just ended, which poll sees
+        return 0.0
+
+
 def _lost_result(slot: _Slot, exitcode: int | None) -> TrialResult:
     duration_s = slot.measurements[-1].elapsed_s if slot.measurements else 0.0
     if slot.cancelled:
@@ -234,7 +264,9 @@ def _lost_result(slot: _Slot, exitcode: int | None) -> TrialResult:
         state=TrialState.FAILED,
         measurements=slot.measurements,
         duration_s=duration_s,
-        failure=Failure(
+        failure=Failure(kind=FailureKind.LIMIT, message=slot.over_limit)
+        if slot.over_limit
+        else Failure(
             kind=FailureKind.WORKER_LOST,
             message=f"the worker process died (exit code {exitcode})",
         ),

@@ -250,6 +250,8 @@ class MlflowTracker:
                 child.model_id = self._log_model(run_id, trial, result)
         if child.model_id is not None:
             tags[names.MODEL] = child.model_id
+        if result.reused_from:
+            tags[names.REUSED_FROM] = result.reused_from
         with _one_trials_trouble(trial):
             self._log_files(run_id, trial, result)
         self._client.log_batch(
@@ -280,6 +282,8 @@ class MlflowTracker:
             metrics[f"best_{self._study.objective.metric}"] = round(result.value, 6)
             metrics["best_epoch"] = result.best_step
         metrics["train_seconds"] = round(result.duration_s, 3)
+        if result.inherited:
+            metrics[names.INHERITED] = result.inherited
         return {**metrics, **result.facts}
 
     def _log_model(self, run_id: str, trial: Trial, result: TrialResult) -> str | None:

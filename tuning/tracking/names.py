@@ -19,6 +19,7 @@ MODEL = "tuning.model"
 STOP_REASON = "tuning.stop_reason"
 FAILURE = "tuning.failure"
 WORKER = "tuning.worker"
+REUSED_FROM = "tuning.reused_from"
 CANDIDATE = "tuning.candidate"
 
 STUDY = "tuning.study"
@@ -32,6 +33,9 @@ COMMAND = "tuning.command"
 DATASET_OPTION = "tuning.dataset_option"
 WORKSPACE = "tuning.workspace"
 DRIVER = "tuning.driver"
+SEARCH_END = "tuning.search_end"
+
+INHERITED = "inherited_epochs"
 
 BASELINE = "baseline"
 TUNE = "tune"

@@ -226,7 +226,7 @@ def _trial_record(client: "MlflowClient", run: "Run", study: Study, curves: Curv
         measurements = _measurements(client, run)
         if run.info.end_time:
             curves[identity] = measurements
-    for key in (names.TRIAL, names.MODEL, names.RESUME_FROM):
+    for key in (names.TRIAL, names.MODEL, names.RESUME_FROM, names.REUSED_FROM):
         # They become names of folders.
         if not re.fullmatch(r"\w[\w.-]*", tags.get(key, "none")):
             raise BadInputError(f"run {run.info.run_id}: its tag {key} is no name: {tags[key]!r}")
@@ -287,6 +287,8 @@ def _result(run: "Run", study: Study, measurements: tuple[Measurement, ...]) -> 
         facts={k: v for k, v in metrics.items() if k in ("parameter_count", "test_accuracy")},
         worker=tags.get(names.WORKER, ""),
         stop_reason=tags.get(names.STOP_REASON, ""),
+        reused_from=tags.get(names.REUSED_FROM, ""),
+        inherited=int(metrics.get(names.INHERITED, 0)),
     )
 
 

@@ -23,7 +23,7 @@ CHANGEABLE_FIELDS = ("budget", "confirm", "limits", "on_error", "profiles")
 # What the command line may change, so that it differs from the study file.
 _OPTION_FIELDS = ("budget", "confirm", "searchers", "seed")
 # Failures that say more of the machine or the code than of the configuration.
-_WORTH_ANOTHER_TRY = (FailureKind.TIMEOUT, FailureKind.ERROR, FailureKind.WORKER_LOST)
+_WORTH_ANOTHER_TRY = (FailureKind.LIMIT, FailureKind.ERROR, FailureKind.WORKER_LOST)
 
 
 def find_run(client: "MlflowClient", run_id: str, study: str) -> str:
