@@ -1,11 +1,13 @@
 """The command line, for any study file; what is heavy is imported once the input is good."""
 
 import argparse
+import json
 import logging
 import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,8 @@ from tuning.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK, BadInputError, 
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+    from tuning.reporting import Outcome
 
 _TUNE_EXAMPLES = """examples:
   tuning tune --study study.yaml
@@ -139,6 +143,19 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     add("--workers-per-gpu", type=int, default=1, metavar="N", help="trials that share a GPU")
     add("--backend", default="auto", metavar="NAME", help="auto (default), jax, tensorflow, torch")
     add("--seed", type=_whole, metavar="N", help="the study's seed")
+    shown = parser.add_mutually_exclusive_group()
+    for output, text in (
+        ("quiet", "print what was found, and nothing before"),
+        ("json", "print one JSON object a line for everything that happens"),
+    ):
+        shown.add_argument(
+            f"--{output}",
+            dest="output",
+            action="store_const",
+            const=output,
+            default="auto",
+            help=text,
+        )
     add(
         "--cache-dir",
         type=Path,
@@ -196,9 +213,8 @@ def _tune(options: argparse.Namespace) -> int:
         )
     )
     from tuning.phases import tune
-    from tuning.reporting import say_where
 
-    say_where(tune(plan))
+    _say_outcome(tune(plan), plan.options.output)
     return EXIT_OK
 
 
@@ -207,15 +223,23 @@ def _baseline(options: argparse.Namespace) -> int:
 
     plan = make_plan(Options(**_training_options(options)))
     from tuning.phases import train_baseline
+
+    _say_outcome(train_baseline(plan), plan.options.output)
+    return EXIT_OK
+
+
+def _say_outcome(outcome: "Outcome", output: str) -> None:
     from tuning.reporting import say_where
 
-    say_where(train_baseline(plan))
-    return EXIT_OK
+    if output == "json":
+        print(json.dumps({"event": "outcome", **asdict(outcome)}), flush=True)
+    else:
+        say_where(outcome)
 
 
 def _training_options(options: argparse.Namespace) -> dict[str, Any]:
     names = ["study", "dataset", "epochs", "seeds", "backend", "seed", "cache_dir"]
-    names += ["workers", "gpus", "workers_per_gpu"]
+    names += ["workers", "gpus", "workers_per_gpu", "output"]
     return {name: getattr(options, name) for name in names} | {"command": _said(options)}
 
 
@@ -224,7 +248,7 @@ def _said(options: argparse.Namespace) -> str:
     parser: argparse.ArgumentParser = options.parser
     words = [*parser.prog.split(), "--study", str(options.study)]
     for name, value in vars(options).items():
-        if name not in ("study", "run", "parser") and value != parser.get_default(name):
+        if name not in ("study", "run", "parser", "output") and value != parser.get_default(name):
             words += [f"--{name.replace('_', '-')}", str(value)]
     return shlex.join(words)
 
@@ -234,7 +258,7 @@ def _report(options: argparse.Namespace) -> int:
 
     study = load_study(options.study)
     client = _open()
-    from tuning.reporting import Outcome, make_report, say_comparison, say_where
+    from tuning.reporting import Outcome, describe, make_report, say_where
     from tuning.tracking.record import read_record
     from tuning.tracking.resume import find_run
 
@@ -243,7 +267,7 @@ def _report(options: argparse.Namespace) -> int:
         comparison = make_report(client, record)
     except ValueError as error:
         raise TuningError(f"no report can be made of run {record.run_id}: {error}") from error
-    say_comparison(comparison, record.study)
+    print(describe(comparison, record.study))
     say_where(Outcome(record.run_id, record.experiment_id))
     return EXIT_OK
 

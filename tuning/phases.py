@@ -12,10 +12,10 @@ from tuning.errors import InterruptedStudyError, PromotionRefusedError
 from tuning.plan import Plan
 from tuning.reporting import (
     Outcome,
+    describe,
+    describe_interim,
     make_interim_report,
     make_report,
-    say_comparison,
-    say_interim,
 )
 from tuning.session import Session, open_session
 from tuning.tracking import names
@@ -54,7 +54,7 @@ def tune(plan: Plan) -> Outcome:
         session.tracker.raise_error()
         registered, promoted = _register(session, record, comparison)
         share_leaderboard(session.client, session.parent.experiment_id, session.study)
-    say_comparison(comparison, session.study)
+    session.progress.conclude(describe(comparison, session.study))
     return Outcome(
         session.parent.run_id,
         session.parent.experiment_id,
@@ -68,7 +68,8 @@ def _report_so_far(session: Session) -> None:
     try:
         session.tracker.flush()
         record = session.read()
-        say_interim(make_interim_report(session.client, record), session.study)
+        interim = make_interim_report(session.client, record)
+        session.progress.conclude(describe_interim(interim, session.study))
     except Exception as error:  # the user asked to stop, which is what this must end as
         _log.warning("no report of what there is: %s", error)
 
@@ -79,6 +80,7 @@ def train_baseline(plan: Plan) -> Outcome:
         study = session.study
         session.progress.phase("Baseline", study.confirm.seeds)
         records = session.driver.run([baseline_arm(session)])
+        session.progress.close()
         session.tracker.flush()
         values = [r.result.value for r in records if r.result.value is not None]
         if values:
@@ -101,6 +103,7 @@ def _train(session: Session) -> None:
     )
     limit = search_limit(session)
     session.driver.run(study_arms(session, limit), limit)
+    session.progress.close()
     session.tracker.flush()
     for key, value in spending(session.trained(*Phase)).items():
         session.client.log_metric(session.parent.run_id, key, value)

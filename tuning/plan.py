@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tuning.devices import can_use_gpus, choose_gpus, gpu_environment, visible_gpus
 from tuning.errors import BadInputError
+from tuning.progress import Output
 from tuning.protocols import Task
 from tuning.search.factory import check_installed, check_options
 from tuning.search.spec import SearcherSpec, parse_searchers
@@ -43,6 +44,7 @@ class Options:
         command: What was typed, for the record.
         resume: The parent run to go on with, or ``last``; None begins a new study.
         allow_change: Whether a resumed study's budget and confirmation may differ.
+        output: How progress is shown: ``auto``, ``quiet`` or ``json``.
     """
 
     study: Path
@@ -63,6 +65,7 @@ class Options:
     command: str = ""
     resume: str | None = None
     allow_change: bool = False
+    output: Output = "auto"
 
 
 @dataclass(frozen=True)

@@ -1,103 +1,178 @@
-"""Tells people at a terminal, or in a log, how far a study is."""
+"""Tells people, or programs, how far a study is: lines, a live table, JSON, or nothing."""
 
 import contextlib
+import json
+import math
 import sys
-import time
-from collections.abc import Callable
-from typing import TextIO
+from collections.abc import Mapping
+from typing import Any, Literal, TextIO
 
+from tuning.board import Board, duration, ending
 from tuning.study import Objective
-from tuning.trial import Measurement, Phase, Trial, TrialResult, TrialState
+from tuning.trial import Measurement, Trial, TrialResult
 
 STATUS_SECONDS = 30.0
+
+Output = Literal["auto", "quiet", "json"]
 
 
 class Progress:
     """A TrialListener that prints a line for each finished trial, and now and then what runs.
 
+    Nobody has to read it: a terminal that is gone ends no study.
+
     Args:
-        objective: What is searched for.
-        stream: Where to print.
-        clock: Seconds from any origin.
+        board: Keeps the state.
+        stream: Where to print; the standard output as it is then if not given.
     """
 
-    def __init__(
-        self,
-        objective: Objective,
-        stream: TextIO | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._objective = objective
+    def __init__(self, board: Board, stream: TextIO | None = None) -> None:
+        self.board = board
         self._stream = stream or sys.stdout
-        self._clock = clock
-        self._started = self._printed = clock()
-        self._expected = 0
-        self._ended = self._done = 0
-        self._best: float | None = None
-        self._best_name = ""
-        self._epochs: dict[str, str] = {}
+        self._printed_s = 0.0
 
     def phase(self, title: str, expected: int, done: int = 0) -> None:
         """Begins a phase of an expected number of trials, of which some are done already."""
-        self._expected, self._ended, self._done = expected, done, done
-        self._started = self._printed = self._clock()
+        self.board.phase(title, expected, done)
+        self._printed_s = 0.0
         self.say(f"\n{title}")
 
     def say(self, text: str) -> None:
-        """Prints a line at once; a study does not end because nobody reads it any more."""
-        with contextlib.suppress(OSError):
-            print(text, file=self._stream, flush=True)
+        """Tells what happens."""
+        self._print(text)
+
+    def conclude(self, text: str) -> None:
+        """Tells what was found, to those too who want to see nothing else."""
+        self._print(text)
+
+    def close(self) -> None:
+        """Ends what is drawn again and again; lines can still be printed."""
 
     def trial_started(self, trial: Trial) -> None:
         """Remembers that it runs."""
-        self._epochs[trial.name] = f"0/{trial.epochs}"
+        self.board.started(trial)
 
     def measured(self, trial: Trial, measurement: Measurement) -> None:
         """Prints what runs, if nothing was printed for a while."""
-        self._epochs[trial.name] = f"{measurement.step}/{trial.epochs}"
-        if self._clock() - self._printed >= STATUS_SECONDS:
-            running = ", ".join(f"{name} epoch {at}" for name, at in self._epochs.items())
-            self._line(f"  …  running: {running}")
+        self.board.measured(trial, measurement)
+        if self.board.elapsed_s - self._printed_s >= STATUS_SECONDS:
+            running = (f"{r.name} epoch {r.epoch}/{r.epochs}" for r in self.board.running.values())
+            self._line(f"  …  running: {', '.join(running)}")
 
     def trial_finished(self, trial: Trial, result: TrialResult) -> None:
         """Prints how it ended."""
-        self._epochs.pop(trial.name, None)
-        self._ended += 1
-        mark = ""
-        if (
-            trial.phase is Phase.SEARCH
-            and result.state is TrialState.COMPLETED
-            and result.value is not None
-            and self._objective.better(result.value, self._best)
-        ):
-            self._best, self._best_name, mark = result.value, trial.name, "  best so far"
-        value = "–" if result.value is None else f"{result.value:.4f}"
-        text = f"{trial.name:<32} {_state(result):<12} {self._objective.metric} {value}"
-        self._line(f"  {self._ended:>3}/{self._expected}  {text}{self._left()}{mark}")
+        mark = "  best so far" if self.board.finished(trial, result) else ""
+        left = self.board.left_s
+        times = f"{duration(self.board.elapsed_s)} gone"
+        times += "" if left is None else f", about {duration(left)} left"
+        self._line(f"{self._end_of(trial, result)}  {times}{mark}")
         if result.failure is not None:
             self._line(f"         {result.failure.message.splitlines()[0]}")
 
-    def _left(self) -> str:
-        elapsed = self._clock() - self._started
-        left = elapsed / (self._ended - self._done) * max(0, self._expected - self._ended)
-        return f"  {duration(elapsed)} gone, about {duration(left)} left"
+    def _end_of(self, trial: Trial, result: TrialResult) -> str:
+        board = self.board
+        value = "–" if result.value is None else f"{result.value:.4f}"
+        count = f"{board.ended:>3}/{board.expected}"
+        return f"  {count}  {trial.name:<32} {ending(result):<12} {board.objective.metric} {value}"
 
     def _line(self, text: str) -> None:
-        self._printed = self._clock()
+        self._printed_s = self.board.elapsed_s
         self.say(text)
 
-
-def _state(result: TrialResult) -> str:
-    if result.reused_from:
-        return "reused"
-    epochs = len(result.measurements)
-    if result.state is TrialState.PRUNED:
-        return f"pruned at {epochs}"
-    return result.state.value
+    def _print(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            print(text, file=self._stream, flush=True)
 
 
-def duration(seconds: float) -> str:
-    """Seconds as people write them: ``1:05`` or ``2:03:10``."""
-    minutes, second = divmod(int(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
+class QuietProgress(Progress):
+    """Prints what was found, and nothing before."""
+
+    def say(self, text: str) -> None:
+        """Prints nothing."""
+
+
+class JsonProgress(Progress):
+    """Prints one JSON object a line for everything that happens; its ``event`` says what."""
+
+    def phase(self, title: str, expected: int, done: int = 0) -> None:
+        """``phase``: title, trials expected and done."""
+        self.board.phase(title, expected, done)
+        self.event("phase", title=title, expected=expected, done=done)
+
+    def say(self, text: str) -> None:
+        """``message``: a text."""
+        self.event("message", text=text.strip())
+
+    def conclude(self, text: str) -> None:
+        """Prints nothing: the outcome is an event of its own."""
+
+    def trial_started(self, trial: Trial) -> None:
+        """``trial_started``: what is trained, and why."""
+        self.board.started(trial)
+        self.event(
+            "trial_started",
+            trial=trial.name,
+            phase=trial.phase.value,
+            searcher=trial.searcher,
+            attempt=trial.attempt,
+            seed=trial.seed,
+            epochs=trial.epochs,
+            params=dict(trial.params),
+        )
+
+    def measured(self, trial: Trial, measurement: Measurement) -> None:
+        """``epoch``: the metrics of one epoch."""
+        self.board.measured(trial, measurement)
+        self.event(
+            "epoch", trial=trial.name, step=measurement.step, metrics=_finite(measurement.metrics)
+        )
+
+    def trial_finished(self, trial: Trial, result: TrialResult) -> None:
+        """``trial_finished``: how it ended, and the estimate of the time left."""
+        best = self.board.finished(trial, result)
+        self.event(
+            "trial_finished",
+            trial=trial.name,
+            state=result.state.value,
+            value=result.value,
+            best_step=result.best_step,
+            seconds=round(result.duration_s, 3),
+            reason=result.failure.message if result.failure else result.stop_reason,
+            reused_from=result.reused_from,
+            best_so_far=best,
+            ended=self.board.ended,
+            expected=self.board.expected,
+            left_seconds=self.board.left_s,
+        )
+
+    def event(self, event: str, **content: Any) -> None:
+        """Prints an event."""
+        self._print(json.dumps({"event": event, **content}, ensure_ascii=False))
+
+
+def make_progress(output: Output, objective: Objective, stream: TextIO | None = None) -> Progress:
+    """Makes what suits the wish and the terminal.
+
+    Args:
+        output: ``quiet``, ``json``, or ``auto``: a live table on a terminal, lines elsewhere.
+        objective: What is searched for.
+        stream: Where to print; the standard output if not given.
+    """
+    board = Board(objective)
+    if output == "quiet":
+        return QuietProgress(board, stream)
+    if output == "json":
+        return JsonProgress(board, stream)
+    from rich.console import Console
+
+    console = Console(file=stream or sys.stdout)
+    if not console.is_terminal or console.is_dumb_terminal:
+        return Progress(board, stream)
+    from tuning.live import LiveProgress
+
+    return LiveProgress(board, console)
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    # JSON knows neither NaN nor infinity.
+    return {key: value if math.isfinite(value) else None for key, value in metrics.items()}

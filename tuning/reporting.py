@@ -112,21 +112,19 @@ def _write(
     client.set_tag(record.run_id, names.NOTE, "\n\n".join(part for part in note if part))
 
 
-def say_comparison(comparison: "Comparison", study: Study) -> None:
-    """Prints the notebook's two tables and the verdict."""
+def describe(comparison: "Comparison", study: Study) -> str:
+    """The notebook's two tables and the verdict."""
     from tuning.compare.report import change_table, headline, model_table
 
-    for rows in (model_table(comparison), change_table(comparison)):
-        if len(rows) > 1:
-            print(f"\n{_columns(rows)}")
-    print(f"\n{headline(comparison, study.compare.confidence)}", flush=True)
+    tables = [rows for rows in (model_table(comparison), change_table(comparison)) if rows[1:]]
+    parts = [*map(_columns, tables), headline(comparison, study.compare.confidence)]
+    return "".join(f"\n{part}\n" for part in parts)[:-1]
 
 
-def say_interim(comparison: "Comparison | None", study: Study) -> None:
-    """Prints what a study that was stopped has found so far."""
+def describe_interim(comparison: "Comparison | None", study: Study) -> str:
+    """What a study that was stopped has found so far."""
     if comparison is None:
-        print("\nNo baseline trial has ended yet, so there is no report.", flush=True)
-        return
+        return "\nNo baseline trial has ended yet, so there is no report."
     rows = [["trained so far", "trials", "pruned", f"best {study.objective.metric}", "by"]]
     baseline = comparison.baseline
     rows.append(
@@ -137,7 +135,7 @@ def say_interim(comparison: "Comparison | None", study: Study) -> None:
         rows.append(
             [search.searcher, str(search.trials), str(search.pruned), best, search.best_trial]
         )
-    print(f"\n{_columns(rows)}\n\nThe interim report is in the run's artifacts.", flush=True)
+    return f"\n{_columns(rows)}\n\nThe interim report is in the run's artifacts."
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> str:

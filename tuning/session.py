@@ -24,7 +24,7 @@ from tuning.plan import (
     resumed,
     use_backend,
 )
-from tuning.progress import Progress
+from tuning.progress import Progress, make_progress
 from tuning.protocols import DataInfo, Task
 from tuning.signals import StopSignal, listening
 from tuning.study import Study
@@ -103,7 +103,8 @@ def open_session(plan: Plan, kind: str = names.TUNE) -> Iterator[Session]:
         stack.enter_context(without_mlflow_retries())
         ready = _make_ready(plan, stack)
         study, record = ready.study, ready.record
-        progress = Progress(study.objective)
+        progress = make_progress(plan.options.output, study.objective)
+        stack.callback(progress.close)
         if ready.data.warning:
             progress.say(f"\n*** {ready.data.warning} ***\n")
         # Workers import Keras while this process opens the store.
@@ -133,7 +134,11 @@ def open_session(plan: Plan, kind: str = names.TUNE) -> Iterator[Session]:
 
         lease = Lease(client, parent.run_id, place_of(plan.options.cache_dir), ready.seen)
         # The lease outlives the tracker, whose last writes are this driver's too.
-        with lease.held(lose), _ends(client, parent, ready, kind, lease), closing(tracker):
+        with (
+            lease.held(lose),
+            _ends(client, parent, ready, kind, lease, progress),
+            closing(tracker),
+        ):
             _begin(patiently, parent, ready, kind)
             if record is not None:
                 reopen(patiently, record)
@@ -241,7 +246,12 @@ def _start_workers(ready: _Ready, stack: ExitStack) -> LocalExecutor:
 
 @contextmanager
 def _ends(
-    client: "MlflowClient", parent: Parent, ready: _Ready, kind: str, lease: Lease
+    client: "MlflowClient",
+    parent: Parent,
+    ready: _Ready,
+    kind: str,
+    lease: Lease,
+    progress: Progress,
 ) -> Iterator[None]:
     """Gives the parent run its end, and tells how to go on where it is not the end."""
     try:
@@ -254,12 +264,11 @@ def _ends(
             client.set_terminated(parent.run_id, "KILLED" if interrupted else "FAILED")
         if kind == names.TUNE:
             study_file = shlex.quote(str(ready.plan.options.study))
-            with suppress(OSError, ValueError):  # the terminal may be gone
-                print(
-                    "\nGo on with: mlflow run . -e tune "
-                    f"-P study={study_file} -P resume={parent.run_id}",
-                    flush=True,
-                )
+            progress.close()
+            progress.conclude(
+                "\nGo on with: mlflow run . -e tune "
+                f"-P study={study_file} -P resume={parent.run_id}"
+            )
         else:
             clear(ready.workspace)
         raise

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuning.checkpoint import CHECKPOINT, Checkpointer, CheckpointError, Course, load
 from tuning.errors import FatalTrialError
+from tuning.fast_lstm import accelerate
 from tuning.memory import give_freed_memory_back
 from tuning.protocols import Examples, Task
 from tuning.study import Objective
@@ -55,8 +56,9 @@ def train(
     Args:
         task: Builds the model.
         data: The parts ``train`` and ``validation``.
-        trial: What to train. Its ``batch_size`` param is used here (32 if missing), all other
-            params are the task's.
+        trial: What to train. Its params ``batch_size`` (32 if missing) and ``patience`` (the
+            training ends after so many epochs without a better one; never if missing) are used
+            here, all other params are the task's.
         objective: By which the best epoch is chosen.
         report: Called after every epoch; its decision is obeyed at once.
         folder: The trial's own, for the model and the checkpoint.
@@ -72,19 +74,23 @@ def train(
     """
     set_seed(trial.seed)
     model = task.build(trial.params)
+    accelerate(model)
     course, first_epoch = _where_to_begin(model, trial, folder, data["train"][0])
     if any(report(m).stop and m.step < trial.epochs for m in course.measurements):
         return _result(model, course, TrialState.PRUNED)
     batch_size = int(trial.params.get("batch_size", 32))
     checkpointer = Checkpointer(folder / CHECKPOINT, _identity(trial))
-    recorder = _recorder(objective, report, course, checkpointer)
+    patience = int(trial.params.get("patience", trial.epochs))
+    recorder = _recorder(objective, report, course, checkpointer, patience)
+    # One that had lost its patience when it was killed has nothing left to train.
+    done = first_epoch > 0 and first_epoch - (course.best_step or 0) >= patience
     model.fit(
         *data["train"],
         batch_size=batch_size,
-        epochs=trial.epochs,
+        epochs=first_epoch if done else trial.epochs,
         initial_epoch=first_epoch,
         validation_data=data["validation"],
-        validation_batch_size=max(batch_size, EVALUATION_BATCH),
+        validation_batch_size=_evaluation_batch(len(data["validation"][0])),
         callbacks=[recorder],
         verbose=0,
     )
@@ -99,6 +105,12 @@ def train(
     artifacts = _save_model(model, folder)
     result = _result(model, course, TrialState.COMPLETED, recorder.elapsed_s())
     return replace(result, artifacts=artifacts)
+
+
+def _evaluation_batch(rows: int) -> int:
+    """A batch size that leaves no smaller batch over, which would be compiled by itself."""
+    sizes = range(EVALUATION_BATCH, 2 * EVALUATION_BATCH)
+    return next((size for size in sizes if rows % size == 0), EVALUATION_BATCH)
 
 
 def _identity(trial: Trial) -> dict[str, Any]:
@@ -203,7 +215,11 @@ def without_tensorflow() -> Iterator[None]:
 
 
 def _recorder(
-    objective: Objective, report: Report, course: Course, checkpointer: Checkpointer
+    objective: Objective,
+    report: Report,
+    course: Course,
+    checkpointer: Checkpointer,
+    patience: int,
 ) -> Any:
     import keras
 
@@ -246,6 +262,8 @@ def _recorder(
             decision = report(measurement)
             if decision.stop and epoch + 1 < self.params["epochs"]:
                 self.stopped = True
+                self.model.stop_training = True
+            elif epoch + 1 - (course.best_step or 0) >= patience:
                 self.model.stop_training = True
 
     return Recorder()

@@ -1,13 +1,14 @@
 """The flagship task: an LSTM that tells whether a film review is positive."""
 
 import json
+import math
 import shutil
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.imdb import data
+from pipelines.imdb import data, model
 from pipelines.imdb.errors import DataError
 from tuning.protocols import DataInfo, Examples, ServedModel, Split
 
@@ -88,36 +89,14 @@ class ImdbTask:
         return data.load_arrays(self._prepared(), split)
 
     def build(self, params: Mapping[str, Any]) -> "keras.Model":
-        """Builds and compiles the model.
-
-        Args:
-            params: ``embedding_dim``, ``units``, ``spatial_dropout`` (of whole embedding
-                dimensions), ``dropout`` (of the LSTM's inputs), ``recurrent_dropout`` (of its
-                state) and ``learning_rate`` (of Adam).
-        """
-        import keras
-
-        layers = [
-            keras.layers.Input((self._max_len,), dtype="int32"),
-            keras.layers.Embedding(self._num_words, params["embedding_dim"]),
-        ]
-        if params["spatial_dropout"]:
-            layers.append(keras.layers.SpatialDropout1D(params["spatial_dropout"]))
-        layers += [
-            keras.layers.LSTM(
-                params["units"],
-                dropout=params["dropout"],
-                recurrent_dropout=params["recurrent_dropout"],
-            ),
-            keras.layers.Dense(1, activation="sigmoid"),
-        ]
-        model = keras.Sequential(layers)
-        model.compile(
-            optimizer=keras.optimizers.Adam(params.get("learning_rate", 0.001)),
-            loss="binary_crossentropy",
-            metrics=["accuracy"],
+        """Builds and compiles the model; ``pipelines.imdb.model`` says of which params."""
+        rows = len(self.load("search")["train"][0])
+        return model.build(
+            params,
+            num_words=self._num_words,
+            max_len=self._max_len,
+            steps_per_epoch=math.ceil(rows / int(params.get("batch_size", 32))),
         )
-        return model
 
     def serve(self, model_file: Path, folder: Path) -> ServedModel:
         """Packs the model with its vocabulary, so that it answers raw review text."""

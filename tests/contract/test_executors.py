@@ -15,8 +15,9 @@ from tests.contract.executor_contract import (
 from tests.factories import make_trial
 from tests.fakes import FakeExecutor
 from tuning.executors.local import LocalExecutor
+from tuning.executors.simulated import SimulatedExecutor
 from tuning.study import Objective
-from tuning.trial import FailureKind, TrialState
+from tuning.trial import FailureKind, Trial, TrialState
 from tuning.worker import WorkerSpec
 
 SPEC = WorkerSpec(
@@ -32,6 +33,22 @@ class TestFake(ExecutorContract):
     @pytest.fixture
     def executor(self) -> Iterator[FakeExecutor]:
         yield FakeExecutor(lambda trial: [0.1] * trial.epochs, slots=2)
+
+
+class _Flat:
+    """Every epoch is as good, and as long, as every other."""
+
+    def value(self, trial: Trial, epoch: int) -> float:
+        return 0.1
+
+    def seconds(self, trial: Trial) -> float:
+        return 1.0
+
+
+class TestSimulated(ExecutorContract):
+    @pytest.fixture
+    def executor(self) -> Iterator[SimulatedExecutor]:
+        yield SimulatedExecutor(_Flat(), 2)
 
 
 class TestLocal(ExecutorContract, LosesWorkers):

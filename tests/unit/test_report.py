@@ -169,7 +169,7 @@ def test_arms_have_their_seeds_and_roles() -> None:
 def test_the_search_is_accounted_for() -> None:
     (account,) = compare(make_record({})).searches
     assert (account.trials, account.completed, account.pruned) == (10, 9, 1)
-    assert account.epochs_saved == 1
+    assert account.saved_by_pruning == 1
     assert (account.best_trial, account.best_value) == ("optuna-007", pytest.approx(0.7))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tuning.budget import spending
 from tuning.compare.evaluate import scores
 from tuning.compare.insight import Change, Effect, changes, completed, effects
 from tuning.compare.stats import (
@@ -73,7 +74,24 @@ class ConfirmedArm:
 
 @dataclass(frozen=True)
 class SearchAccount:
-    """What one searcher spent and found."""
+    """What one searcher spent, saved and found.
+
+    Attributes:
+        searcher: Its name.
+        trials: All of them.
+        completed: Trained to the end; without those that took over another trial's result.
+        pruned: Stopped early.
+        failed: Without a value.
+        interrupted: Not ended yet.
+        reused: Took over the result of another trial of the same configuration.
+        epochs: Trained.
+        saved_by_pruning: Epochs that pruned trials were spared.
+        saved_by_continuing: Epochs taken over from the checkpoints of other trials.
+        saved_by_reuse: Epochs of trials whose result was there already.
+        train_seconds: Of all workers together.
+        best_value: The best objective; None if no trial was completed.
+        best_trial: By which trial.
+    """
 
     searcher: str
     trials: int
@@ -81,8 +99,11 @@ class SearchAccount:
     pruned: int
     failed: int
     interrupted: int
+    reused: int
     epochs: int
-    epochs_saved: int
+    saved_by_pruning: int
+    saved_by_continuing: int
+    saved_by_reuse: int
     train_seconds: float
     best_value: float | None
     best_trial: str
@@ -282,22 +303,24 @@ def _searchers(search: Sequence[TrialRecord]) -> list[str]:
 
 def _account(study: Study, searcher: str, search: Sequence[TrialRecord]) -> SearchAccount:
     own = [trial for trial in search if trial.trial.searcher == searcher]
-    states = [trial.result.state for trial in own]
+    spent = {name: int(value) for name, value in spending(own).items()}
     best = min(
         completed(own),
         key=lambda trial: study.objective.key(trial.result.value or 0.0),
         default=None,
     )
-    pruned = [trial for trial in own if trial.result.state is TrialState.PRUNED]
     return SearchAccount(
         searcher=searcher,
         trials=len(own),
-        completed=states.count(TrialState.COMPLETED),
-        pruned=len(pruned),
-        failed=states.count(TrialState.FAILED),
-        interrupted=states.count(TrialState.INTERRUPTED),
-        epochs=sum(len(trial.result.measurements) for trial in own),
-        epochs_saved=sum(t.trial.epochs - len(t.result.measurements) for t in pruned),
+        completed=spent["trials_completed"],
+        pruned=spent["trials_pruned"],
+        failed=spent["trials_failed"],
+        interrupted=sum(trial.result.state is TrialState.INTERRUPTED for trial in own),
+        reused=spent["trials_reused"],
+        epochs=spent["epochs_trained"],
+        saved_by_pruning=spent["epochs_saved_by_pruning"],
+        saved_by_continuing=spent["epochs_saved_by_continuing"],
+        saved_by_reuse=spent["epochs_saved_by_reuse"],
         train_seconds=sum(trial.result.duration_s for trial in own),
         best_value=best.result.value if best else None,
         best_trial=best.trial.name if best else "",

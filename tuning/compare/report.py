@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tuning.compare.comparison import Comparison, ConfirmedArm, points
+from tuning.compare.comparison import Comparison, ConfirmedArm, SearchAccount, points
 from tuning.compare.figures import draw_figures
 from tuning.compare.timeline import stages
 from tuning.tracking import names
@@ -130,6 +130,9 @@ def _context(record: StudyRecord, comparison: Comparison) -> dict[str, Any]:
         "seeds": _seed_rows(arms),
         "gain": gain if gain is not None and math.isfinite(gain.low) else None,
         "detectable": _finite(comparison.detectable),
+        "search_heads": SEARCH_HEADS,
+        "searches": [_search_row(account) for account in comparison.searches],
+        "search_end": record.tags.get(names.SEARCH_END, ""),
         "stages": [
             [stage.title, f"{stage.seconds:.0f}", f"{stage.training:.0%}"]
             for stage in stages(record)
@@ -141,6 +144,27 @@ def _context(record: StudyRecord, comparison: Comparison) -> dict[str, Any]:
         "version": record.tags.get(names.VERSION, ""),
         "command": record.tags.get(names.COMMAND, ""),
     }
+
+
+SEARCH_HEADS = ["searcher", "best", "by", "trials", "completed", "pruned", "failed", "reused"]
+SEARCH_HEADS += ["epochs", "saved by pruning", "by continuing", "by reuse", "training (s)"]
+
+
+def _search_row(account: SearchAccount) -> list[str]:
+    best = "–" if account.best_value is None else f"{account.best_value:.4f}"
+    numbers = (
+        account.trials,
+        account.completed,
+        account.pruned,
+        account.failed,
+        account.reused,
+        account.epochs,
+        account.saved_by_pruning,
+        account.saved_by_continuing,
+        account.saved_by_reuse,
+        round(account.train_seconds),
+    )
+    return [account.searcher, best, account.best_trial, *map(str, numbers)]
 
 
 def _arm_row(arm: ConfirmedArm, comparison: Comparison) -> list[str]:

@@ -1,0 +1,91 @@
+"""The flagship model: the notebook's LSTM, with what else moves this task if a study says so."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
+
+UNKNOWN = 2
+
+
+def build(
+    params: Mapping[str, Any], *, num_words: int, max_len: int, steps_per_epoch: int
+) -> "keras.Model":
+    """Builds and compiles the model.
+
+    Every model takes the same rows, so that all candidates are judged on the same test split and
+    served alike; one with a smaller vocabulary or a shorter sequence makes them so itself.
+
+    Args:
+        params: ``embedding_dim``, ``units``, ``spatial_dropout`` (of whole embedding dimensions),
+            ``dropout`` (of the LSTM's inputs), ``recurrent_dropout`` (of its state). Optional:
+            ``learning_rate`` (of Adam) and ``learning_rate_decay`` (its factor after each epoch);
+            ``vocabulary_size`` (rarer words become "unknown"), ``sequence_length`` (the last
+            tokens), ``masking`` (of the padding), ``bidirectional``, ``pooling`` (``last``,
+            ``max`` or ``mean`` of the LSTM's outputs) and ``output_dropout`` (before the last
+            layer).
+        num_words: Upper bound (exclusive) of the word indexes in the rows.
+        max_len: Length of the rows, in tokens.
+        steps_per_epoch: Batches of an epoch.
+
+    Returns:
+        A model of rows, shape (reviews, max_len), to probabilities, shape (reviews, 1).
+    """
+    import keras
+
+    rows = keras.layers.Input((max_len,), dtype="int32")
+    tokens, vocabulary = _shortened(rows, params, num_words, max_len)
+    x = keras.layers.Embedding(
+        vocabulary, params["embedding_dim"], mask_zero=params.get("masking", False)
+    )(tokens)
+    if params["spatial_dropout"]:
+        x = keras.layers.SpatialDropout1D(params["spatial_dropout"])(x)
+    pooling = params.get("pooling", "last")
+    lstm = keras.layers.LSTM(
+        params["units"],
+        dropout=params["dropout"],
+        recurrent_dropout=params["recurrent_dropout"],
+        return_sequences=pooling != "last",
+    )
+    x = (keras.layers.Bidirectional(lstm) if params.get("bidirectional") else lstm)(x)
+    if pooling == "max":
+        x = keras.layers.GlobalMaxPooling1D()(x)
+    elif pooling == "mean":
+        x = keras.layers.GlobalAveragePooling1D()(x)
+    if params.get("output_dropout"):
+        x = keras.layers.Dropout(params["output_dropout"])(x)
+    model = keras.Model(rows, keras.layers.Dense(1, activation="sigmoid")(x))
+    model.compile(
+        optimizer=keras.optimizers.Adam(_learning_rate(params, steps_per_epoch)),
+        loss="binary_crossentropy",
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def _shortened(
+    rows: Any, params: Mapping[str, Any], num_words: int, max_len: int
+) -> tuple[Any, int]:
+    """The rows' last tokens, and the size of their vocabulary."""
+    import keras
+
+    length = min(params.get("sequence_length", max_len), max_len)
+    vocabulary = min(params.get("vocabulary_size", num_words), num_words)
+    if length < max_len:
+        rows = rows[:, -length:]
+    if vocabulary < num_words:
+        # Frequent words have low indexes.
+        rows = keras.ops.where(keras.ops.less(rows, vocabulary), rows, UNKNOWN)
+    return rows, vocabulary
+
+
+def _learning_rate(params: Mapping[str, Any], steps_per_epoch: int) -> Any:
+    import keras
+
+    rate, decay = params.get("learning_rate", 0.001), params.get("learning_rate_decay", 1.0)
+    if decay == 1.0:
+        return rate
+    return keras.optimizers.schedules.ExponentialDecay(
+        rate, decay_steps=steps_per_epoch, decay_rate=decay, staircase=True
+    )
