@@ -108,6 +108,11 @@ def build_parser() -> argparse.ArgumentParser:
     report = _command(commands, "report", _report, "write a study's report again, from MLflow")
     report.add_argument("--run-id", default="last", help="the study's parent run, or last")
 
+    compare = _command(commands, "compare", _compare, "which of several studies found more")
+    compare.add_argument(
+        "--run-ids", required=True, metavar="A,B", help="parent runs, separated by commas"
+    )
+
     promote = _command(commands, "promote", _promote, "make a version champion, if the gate holds")
     promote.add_argument(
         "--target", type=_text, help="a study's run id, a version, or name/version"
@@ -269,6 +274,26 @@ def _report(options: argparse.Namespace) -> int:
         raise TuningError(f"no report can be made of run {record.run_id}: {error}") from error
     print(describe(comparison, record.study))
     say_where(Outcome(record.run_id, record.experiment_id))
+    return EXIT_OK
+
+
+def _compare(options: argparse.Namespace) -> int:
+    wanted = [part.strip() for part in options.run_ids.split(",") if part.strip()]
+    if len(set(wanted)) < 2:
+        raise BadInputError(
+            f"run_ids: two or more parent runs, separated by commas; got {options.run_ids!r}"
+        )
+    client = _open()
+    from tuning.compare.studies import differences, read_all, studies_table
+    from tuning.reporting import columns
+    from tuning.tracking.record import read_record
+
+    records = [read_record(client, run_id) for run_id in dict.fromkeys(wanted)]
+    try:
+        studies = read_all(records)
+    except ValueError as error:
+        raise TuningError(f"they cannot be compared: {error}") from error
+    print(columns(studies_table(studies)), "", *differences(studies), sep="\n")
     return EXIT_OK
 
 

@@ -137,9 +137,17 @@ def _predict(session: Session, record: StudyRecord, trials: Sequence[TrialRecord
     session.progress.say(f"\nTest split: {len(trials)} models, read once")
     with tempfile.TemporaryDirectory() as folder:
         files = {t.trial.name: fetch_keras_file(t.model_id, folder) for t in trials}
-        predictions = predict_test(session.task, files)
+        predictions = predict_test(session.task, files, *_compared(trials))
     write_predictions(session.client, record.run_id, predictions)
     return predictions
+
+
+def _compared(trials: Sequence[TrialRecord]) -> tuple[str | None, list[str]]:
+    """The baseline's model of the first seed, and that of every other configuration."""
+    first: dict[str, str] = {}
+    for trial in sorted(trials, key=lambda trial: trial.trial.number):
+        first.setdefault(trial.trial.tags.get(names.CANDIDATE, names.BASELINE), trial.trial.name)
+    return first.pop(names.BASELINE, None), list(first.values())
 
 
 def fetch_keras_file(model_id: str, folder: str) -> Path:

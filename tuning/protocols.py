@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from tuning.trial import Decision, Measurement, Proposal, Trial, TrialRecord, TrialResult
 
@@ -195,6 +195,44 @@ class ServedModel:
     outputs: Mapping[str, str]
     input_example: Sequence[str]
     pip_requirements: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behaviour:
+    """A capability that models are tested for with inputs made for it.
+
+    Attributes:
+        name: In words.
+        expects: The class of every input (``positive``, ``negative``), or what a change of the
+            input does to it: the class stays the ``same``, or its probability gets ``higher`` or
+            ``lower``.
+        example: One test, for people.
+        inputs: As the model takes them, of shape (tests, …).
+        changed: The same inputs after the change; None if there is none.
+    """
+
+    name: str
+    expects: Literal["positive", "negative", "same", "higher", "lower"]
+    example: str
+    inputs: "np.ndarray"
+    changed: "np.ndarray | None" = None
+
+
+@runtime_checkable
+class Described(Protocol):
+    """What a task may tell of its test split beside its examples; the report shows it."""
+
+    def test_lengths(self) -> "np.ndarray | None":
+        """The length of each input, of shape (examples,); None if they have none."""
+        ...
+
+    def test_texts(self, indexes: Sequence[int]) -> Mapping[int, str]:
+        """The inputs at these positions, as people read them; those that are known."""
+        ...
+
+    def behaviours(self) -> Sequence[Behaviour]:
+        """Further tests of what a model can do."""
+        ...
 
 
 class Task(Protocol):

@@ -117,7 +117,7 @@ def describe(comparison: "Comparison", study: Study) -> str:
     from tuning.compare.report import change_table, headline, model_table
 
     tables = [rows for rows in (model_table(comparison), change_table(comparison)) if rows[1:]]
-    parts = [*map(_columns, tables), headline(comparison, study.compare.confidence)]
+    parts = [*map(columns, tables), headline(comparison, study.compare.confidence)]
     return "".join(f"\n{part}\n" for part in parts)[:-1]
 
 
@@ -135,10 +135,10 @@ def describe_interim(comparison: "Comparison | None", study: Study) -> str:
         rows.append(
             [search.searcher, str(search.trials), str(search.pruned), best, search.best_trial]
         )
-    return f"\n{_columns(rows)}\n\nThe interim report is in the run's artifacts."
+    return f"\n{columns(rows)}\n\nThe interim report is in the run's artifacts."
 
 
-def _columns(rows: Sequence[Sequence[str]]) -> str:
+def columns(rows: Sequence[Sequence[str]]) -> str:
     """A table whose last column is wrapped to the terminal."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     room = shutil.get_terminal_size((TABLE_WIDTH, 24)).columns - sum(widths[:-1]) - 2 * len(widths)

@@ -3,17 +3,19 @@
 import json
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.imdb import data, model
+from pipelines.imdb.behaviours import make_behaviours
 from pipelines.imdb.errors import DataError
-from tuning.protocols import DataInfo, Examples, ServedModel, Split
+from tuning.protocols import Behaviour, DataInfo, Examples, ServedModel, Split
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
 
 _SERVING_CODE = Path(__file__).with_name("serving_model.py")
 _EXAMPLES = (
@@ -97,6 +99,30 @@ class ImdbTask:
             max_len=self._max_len,
             steps_per_epoch=math.ceil(rows / int(params.get("batch_size", 32))),
         )
+
+    def test_lengths(self) -> "np.ndarray":
+        """The lengths of the test reviews in tokens, before they were cut."""
+        return data.load_test_lengths(self._prepared())
+
+    def test_texts(self, indexes: Sequence[int]) -> Mapping[int, str]:
+        """The test reviews, or their words as far as the model sees them."""
+        texts = data.load_test_texts(self._prepared())
+        if texts is not None:
+            return {index: texts[index] for index in indexes}
+        vocabulary = data.load_vocabulary(self._prepared())
+        if vocabulary is None:
+            return {}
+        words = {index: word for word, index in vocabulary.items()}
+        rows = self.load("test")["test"][0]
+        return {
+            index: " ".join(words.get(int(token), "…") for token in rows[index] if token > 1)
+            for index in indexes
+        }
+
+    def behaviours(self) -> Sequence[Behaviour]:
+        """Negation, contrast and irrelevant changes, where the words are known."""
+        vocabulary = data.load_vocabulary(self._prepared())
+        return make_behaviours(vocabulary, self._max_len) if vocabulary else []
 
     def serve(self, model_file: Path, folder: Path) -> ServedModel:
         """Packs the model with its vocabulary, so that it answers raw review text."""

@@ -12,17 +12,19 @@ import pytest
 from tests.factories import make_result, make_study, make_trial
 from tuning.arms import choose_candidates
 from tuning.compare.comparison import Comparison, compare
+from tuning.compare.errors import error_analysis
 from tuning.compare.report import change_table, headline, model_table, write_report
 from tuning.compare.stats import Verdict
 from tuning.compare.timeline import bars, stages
 from tuning.protocols import DataInfo
 from tuning.study import Study
 from tuning.tracking import names
-from tuning.tracking.record import Predictions, StudyRecord
+from tuning.tracking.record import BehaviourCount, Predictions, StudyRecord
 from tuning.trial import Phase, TrialRecord, TrialState
 
 STUDY = make_study(confirm={"seeds": 3, "top_k": 2}, compare={"min_gain": 0.002})
 EXAMPLES = 4_000
+ROOT = Path(__file__).parents[2]
 
 
 def repeats(
@@ -254,7 +256,9 @@ def test_the_report_s_files_agree(tmp_path: Path) -> None:
         rows = list(csv.DictReader(stream))
     assert len(rows) == len(record.trials)
     assert rows[0]["name"] == "baseline-seed1"
-    assert len(list((tmp_path / "figures").iterdir())) == 5
+    pictures = sorted(file.name for file in (tmp_path / "figures").iterdir())
+    assert "test_accuracy.svg" in pictures
+    assert (tmp_path / "report.html").read_text().count("<figure>") == len(pictures)
 
 
 def test_what_users_name_cannot_run_in_the_report(tmp_path: Path) -> None:
@@ -290,3 +294,92 @@ def test_the_order_in_which_trials_ended_does_not_change_the_candidates() -> Non
     trials = search()
     names = [record.trial.name for record in choose_candidates(STUDY, trials)]
     assert [r.trial.name for r in choose_candidates(STUDY, trials[::-1])] == names
+
+
+def detailed_record() -> StudyRecord:
+    """A record with everything that a task may tell of its test split."""
+    record = make_record({"baseline": 0.80, "optuna-002": 0.88})
+    assert record.predictions is not None
+    predictions = record.predictions
+    random = np.random.default_rng(5)
+    counts = {
+        name: (BehaviourCount("negated praise", "lower", "good → <not good>", 48, failures),)
+        for name, failures in (("baseline-seed1", 24), ("confirm-optuna-002-seed1", 12))
+    }
+    detailed = replace(
+        predictions,
+        lengths=random.integers(10, 400, EXAMPLES),
+        texts={index: f"<b>review {index}</b>" for index in range(EXAMPLES)},
+        behaviours=counts,
+    )
+    trials = tuple(
+        replace(trial, started_ms=60_000 * n, ended_ms=60_000 * n + 50_000)
+        for n, trial in enumerate(record.trials)
+    )
+    return replace(record, predictions=detailed, trials=trials)
+
+
+def test_the_report_shows_where_the_models_differ(tmp_path: Path) -> None:
+    record = detailed_record()
+    comparison = compare(record)
+    write_report(record, comparison, tmp_path)
+    html = (tmp_path / "report.html").read_text()
+    assert "&lt;b&gt;review" in html
+    assert "<b>review" not in html
+    assert "good → &lt;not good&gt;" in html
+    assert "50%" in html
+    assert "25%" in html
+    shown = error_analysis(record, comparison)
+    assert len(shown.mended) == len(shown.broken) == 6
+    for flip in shown.mended:
+        assert (flip.after >= 0.5) == (flip.truth == 1) != (flip.before >= 0.5)
+    for flip in shown.broken:
+        assert (flip.before >= 0.5) == (flip.truth == 1) != (flip.after >= 0.5)
+
+
+def test_a_detailed_record_has_every_picture(tmp_path: Path) -> None:
+    record = detailed_record()
+    random = tuple(
+        replace(trial, trial=replace(trial.trial, searcher="random"))
+        if trial.trial.phase is Phase.SEARCH
+        else trial
+        for trial in record.trials
+    )
+    record = replace(record, trials=random)
+    write_report(record, compare(record), tmp_path)
+    drawn = {file.stem for file in (tmp_path / "figures").iterdir()}
+    assert drawn == {
+        "test_accuracy",
+        "validation_curves",
+        "loss_curves",
+        "generalisation_gap",
+        "best_so_far",
+        "expected_validation",
+        "importance",
+        "slices",
+        "parallel",
+        "confusion",
+        "reliability",
+        "by_length",
+        "cost",
+    }
+
+
+def test_several_configurations_are_judged_together() -> None:
+    comparison = compare(make_record({"baseline": 0.80, "optuna-002": 0.88}))
+    against = {found.label: found for found in comparison.against_baseline}
+    assert set(against) == {"hand-tuned", "optuna-002", "optuna-006"}
+    assert comparison.gain is not None
+    assert against["optuna-002"].gain == comparison.gain
+    assert against["optuna-002"].p_value == pytest.approx(3 * comparison.gain.p_value)
+    assert comparison.bootstrap is not None
+    low, high = comparison.bootstrap
+    assert low < comparison.gain.estimate < high
+
+
+def test_the_json_says_which_schema_it_is_of(tmp_path: Path) -> None:
+    _, document = written(make_record({}), tmp_path)
+    assert document["schema"] == "tuning.comparison/1"
+    text = (ROOT / "docs/comparison-json.md").read_text()
+    missing = [key for key in document if f"`{key}`" not in text]
+    assert not missing, "docs/comparison-json.md describes every field"

@@ -1,5 +1,7 @@
 """The statistics: known answers, all verdicts reachable, and an A/A check of the rule."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
@@ -7,9 +9,13 @@ from scipy import stats as scipy_stats
 from tuning.compare.stats import (
     Gain,
     Verdict,
+    bootstrap_gain,
+    calibration,
     decide,
     detectable_gain,
+    expected_best,
     gain,
+    holm,
     mcnemar,
     probability_of_improvement,
 )
@@ -144,3 +150,40 @@ def test_what_can_be_detected_shrinks_with_seeds() -> None:
         right = draw(rates, 5_000, random)
         sizes.append(detectable_gain(gain(right[:seeds], right[seeds:])))
     assert sizes[0] > sizes[1] > 0
+
+
+def test_the_expected_best_is_that_of_all_draws() -> None:
+    values = np.array([0.3, 0.9, 0.5, 0.7])
+    expected = [
+        np.mean([max(draw) for draw in itertools.combinations(values, n)]) for n in (1, 2, 3, 4)
+    ]
+    np.testing.assert_allclose(expected_best(values), expected)
+
+
+def test_holm_is_the_textbooks() -> None:
+    np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03, 0.005])), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(holm(np.array([0.9, 0.8])), [1.0, 1.0])
+
+
+def test_the_nested_bootstrap_is_that_of_the_examples_drawn_one_by_one() -> None:
+    random = np.random.default_rng(4)
+    baseline, best = random.random((3, 500)) < 0.8, random.random((3, 500)) < 0.84
+    draws = []
+    for _ in range(4_000):
+        seeds, examples = random.integers(0, 3, 3), random.integers(0, 500, 500)
+        difference = best[seeds].mean(axis=0) - baseline[seeds].mean(axis=0)
+        draws.append(difference[examples].mean())
+    np.testing.assert_allclose(
+        bootstrap_gain(baseline, best), np.quantile(draws, [0.025, 0.975]), atol=0.003
+    )
+
+
+def test_probabilities_that_mean_what_they_say_are_calibrated() -> None:
+    random = np.random.default_rng(6)
+    probability = random.random(50_000)
+    labels = random.random(50_000) < probability
+    said, true, counts, error = calibration(labels, probability)
+    np.testing.assert_allclose(said, true, atol=0.03)
+    assert counts.sum() == 50_000
+    assert error < 0.01
+    assert calibration(labels, np.sqrt(probability))[3] > 0.1

@@ -14,9 +14,11 @@ from tuning.compare.stats import (
     Gain,
     McNemar,
     Verdict,
+    bootstrap_gain,
     decide,
     detectable_gain,
     gain,
+    holm,
     mcnemar,
     probability_of_improvement,
 )
@@ -110,6 +112,21 @@ class SearchAccount:
 
 
 @dataclass(frozen=True)
+class Against:
+    """A configuration against the baseline on the test split.
+
+    Attributes:
+        label: Of the configuration.
+        gain: With its interval.
+        p_value: Adjusted for all that are compared with the baseline.
+    """
+
+    label: str
+    gain: Gain
+    p_value: float
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Everything that the report states.
 
@@ -123,6 +140,9 @@ class Comparison:
         gain: Winner against baseline on the test split.
         mcnemar: The checkpoints of the first seed.
         improvement: P(best > baseline) with its interval.
+        bootstrap: The interval on the gain by a nested bootstrap, beside the one that decides.
+        against_baseline: References and candidates against the baseline, p-values adjusted for
+            being several. The winner's own gain needs no adjustment: it was chosen on validation.
         detectable: The gain that this comparison would find with 80% power.
         searches: What each searcher spent.
         effects: Importance and direction by hyperparameter.
@@ -138,6 +158,8 @@ class Comparison:
     gain: Gain | None
     mcnemar: McNemar | None
     improvement: tuple[float, float, float] | None
+    bootstrap: tuple[float, float] | None
+    against_baseline: list[Against]
     detectable: float | None
     searches: list[SearchAccount]
     effects: dict[str, Effect]
@@ -176,6 +198,8 @@ def compare(record: StudyRecord) -> Comparison:
         gain=found[0] if found else None,
         mcnemar=found[1] if found else None,
         improvement=found[2] if found else None,
+        bootstrap=found[3] if found else None,
+        against_baseline=_against(record, baseline, arms),
         detectable=detectable_gain(found[0], study.compare.confidence) if found else None,
         searches=[_account(study, name, search) for name in _searchers(search)],
         effects=effects_,
@@ -243,11 +267,11 @@ def _arm(
 
 def _judge(
     record: StudyRecord, baseline: ConfirmedArm, best: ConfirmedArm
-) -> tuple[Gain, McNemar, tuple[float, float, float]] | None:
+) -> tuple[Gain, McNemar, tuple[float, float, float], tuple[float, float]] | None:
     predictions = record.predictions
     if predictions is None or not (baseline.test_accuracy and best.test_accuracy):
         return None
-    first, second = _right(predictions, baseline.trials), _right(predictions, best.trials)
+    first, second = right(predictions, baseline.trials), right(predictions, best.trials)
     pairs = [
         (baseline.seeds.index(seed), best.seeds.index(seed))
         for seed in baseline.seeds
@@ -263,10 +287,31 @@ def _judge(
         probability_of_improvement(
             np.array(baseline.test_accuracy)[ours], np.array(best.test_accuracy)[theirs]
         ),
+        bootstrap_gain(first[ours], second[theirs], record.study.compare.confidence),
     )
 
 
-def _right(predictions: Predictions, trials: Sequence[str]) -> np.ndarray:
+def _against(
+    record: StudyRecord, baseline: ConfirmedArm, arms: Sequence[ConfirmedArm]
+) -> list[Against]:
+    predictions = record.predictions
+    others = [arm for arm in arms if arm is not baseline and arm.test_accuracy]
+    if predictions is None or not baseline.test_accuracy or not others:
+        return []
+    first = right(predictions, baseline.trials)
+    gains = [
+        gain(first, right(predictions, arm.trials), record.study.compare.confidence)
+        for arm in others
+    ]
+    adjusted = holm(np.array([found.p_value for found in gains]))
+    return [
+        Against(arm.label, found, float(p_value))
+        for arm, found, p_value in zip(others, gains, adjusted, strict=True)
+    ]
+
+
+def right(predictions: Predictions, trials: Sequence[str]) -> np.ndarray:
+    """Which test examples the trials' models get right, of shape (trials, examples)."""
     truth = predictions.labels == 1
     return np.stack([(predictions.probabilities[name] >= 0.5) == truth for name in trials])
 

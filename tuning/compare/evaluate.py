@@ -1,43 +1,58 @@
-"""Reads the test split, once: what do the confirmed models say of it?"""
+"""Reads the test split, once: what do the confirmed models say of it, and where do they differ?"""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from tuning.protocols import Task
-from tuning.tracking.record import Predictions
+from tuning.protocols import Behaviour, Described, Task
+from tuning.tracking.record import BehaviourCount, Predictions
 
 BATCH_SIZE = 512
+# Examples kept, of each kind, for every pair of models that the report may show.
+KEPT = 10
+MAX_TEXT = 2_000
 
 
 def predict_test(
-    task: Task, models: Mapping[str, Path], progress: Callable[[str], None] = lambda name: None
+    task: Task, models: Mapping[str, Path], baseline: str | None, others: Sequence[str]
 ) -> Predictions:
     """Predicts the test split with every model.
 
     Args:
-        task: Gives the test split.
+        task: Gives the test split, and perhaps lengths, texts and behaviours.
         models: A ``.keras`` file by trial name; each has one sigmoid output.
-        progress: Is told the name of each trial, once its model is done.
+        baseline: The trial whose model the others' are shown against; None for nobody.
+        others: Those whose flips and behaviours are worth keeping.
 
     Returns:
-        Labels and probabilities.
+        Labels, probabilities, and what the task tells beside them.
     """
     import keras
 
     from tuning.training import without_tensorflow
 
     rows, labels = task.load("test")["test"]
-    probabilities = {}
+    labels = np.asarray(labels)
+    behaviours = task.behaviours() if isinstance(task, Described) else []
+    chosen = [*([baseline] if baseline else []), *others]
+    probabilities: dict[str, np.ndarray] = {}
+    counts: dict[str, list[BehaviourCount]] = {}
     for name, file in models.items():
         with without_tensorflow():
             # safe_mode refuses lambda layers, which would run code from the file.
             model = keras.saving.load_model(file, compile=False, safe_mode=True)
-        predicted = model.predict(rows, batch_size=BATCH_SIZE, verbose=0)
-        probabilities[name] = np.asarray(predicted, dtype=np.float32).reshape(len(labels))
-        progress(name)
-    return Predictions(np.asarray(labels), probabilities)
+        probabilities[name] = _probability(model, rows)
+        if name in chosen:
+            counts[name] = [_count(model, behaviour) for behaviour in behaviours]
+    return Predictions(
+        labels,
+        probabilities,
+        lengths=_lengths(task),
+        texts=_flipped_texts(task, labels, probabilities, baseline, others),
+        behaviours={name: tuple(found) for name, found in counts.items() if found},
+    )
 
 
 def scores(labels: np.ndarray, probability: np.ndarray) -> dict[str, float]:
@@ -48,3 +63,68 @@ def scores(labels: np.ndarray, probability: np.ndarray) -> dict[str, float]:
         "test_accuracy": float(np.mean((probability >= 0.5) == (labels == 1))),
         "test_loss": float(loss),
     }
+
+
+def flips(
+    labels: np.ndarray, before: np.ndarray, after: np.ndarray, right: bool, count: int = KEPT
+) -> list[int]:
+    """The examples that a change of models flips, the surest first.
+
+    Args:
+        labels: True classes.
+        before: Probabilities of class 1 by the first model.
+        after: By the second.
+        right: Those that become right, or else those that become wrong.
+        count: At most so many.
+
+    Returns:
+        Positions in the test split.
+    """
+    truth = labels == 1
+    ok_before, ok_after = (before >= 0.5) == truth, (after >= 0.5) == truth
+    flipped = np.flatnonzero(~ok_before & ok_after if right else ok_before & ~ok_after)
+    size = np.abs(after - before)[flipped]
+    return [int(index) for index in flipped[np.argsort(-size, kind="stable")][:count]]
+
+
+def _probability(model: Any, rows: Any) -> np.ndarray:
+    predicted = model.predict(rows, batch_size=BATCH_SIZE, verbose=0)
+    return np.asarray(predicted, dtype=np.float32).reshape(len(rows))
+
+
+def _count(model: Any, behaviour: Behaviour) -> BehaviourCount:
+    first = _probability(model, behaviour.inputs)
+    second = first if behaviour.changed is None else _probability(model, behaviour.changed)
+    wrong = {
+        "positive": first < 0.5,
+        "negative": first >= 0.5,
+        "same": (first >= 0.5) != (second >= 0.5),
+        "higher": second <= first,
+        "lower": second >= first,
+    }[behaviour.expects]
+    return BehaviourCount(
+        behaviour.name, behaviour.expects, behaviour.example, len(wrong), int(wrong.sum())
+    )
+
+
+def _lengths(task: Task) -> np.ndarray | None:
+    return task.test_lengths() if isinstance(task, Described) else None
+
+
+def _flipped_texts(
+    task: Task,
+    labels: np.ndarray,
+    probabilities: Mapping[str, np.ndarray],
+    baseline: str | None,
+    others: Sequence[str],
+) -> dict[int, str]:
+    if baseline is None or not isinstance(task, Described):
+        return {}
+    wanted = {
+        index
+        for other in others
+        for right in (True, False)
+        for index in flips(labels, probabilities[baseline], probabilities[other], right)
+    }
+    texts = task.test_texts(sorted(wanted))
+    return {index: text[:MAX_TEXT] for index, text in texts.items()}

@@ -9,11 +9,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tuning.compare.comparison import Comparison, ConfirmedArm, SearchAccount, points
+from tuning.compare.comparison import Against, Comparison, ConfirmedArm, SearchAccount, points
+from tuning.compare.errors import error_analysis
 from tuning.compare.figures import draw_figures
 from tuning.compare.timeline import stages
 from tuning.tracking import names
 from tuning.tracking.record import StudyRecord
+
+# Of comparison.json, see docs/comparison-json.md; raised when a field changes its meaning.
+SCHEMA = "tuning.comparison/1"
 
 _TEMPLATES = Path(__file__).with_name("templates")
 
@@ -40,7 +44,13 @@ def write_report(
     (folder / "report.md").write_text(
         _render("report.md", context | {"figures": pictures}), "utf-8"
     )
-    document = {"run_id": record.run_id, "dataset": record.data.label, **comparison.to_json()}
+    document = {
+        "schema": SCHEMA,
+        "run_id": record.run_id,
+        "dataset": record.data.label,
+        "dataset_digest": record.data.digest,
+        **comparison.to_json(),
+    }
     (folder / "comparison.json").write_text(json.dumps(document, indent=2), "utf-8")
     _write_trials(record, folder / "trials.csv")
 
@@ -130,6 +140,8 @@ def _context(record: StudyRecord, comparison: Comparison) -> dict[str, Any]:
         "seeds": _seed_rows(arms),
         "gain": gain if gain is not None and math.isfinite(gain.low) else None,
         "detectable": _finite(comparison.detectable),
+        "against": [_against_row(against) for against in comparison.against_baseline],
+        "errors": error_analysis(record, comparison),
         "search_heads": SEARCH_HEADS,
         "searches": [_search_row(account) for account in comparison.searches],
         "search_end": record.tags.get(names.SEARCH_END, ""),
@@ -144,6 +156,17 @@ def _context(record: StudyRecord, comparison: Comparison) -> dict[str, Any]:
         "version": record.tags.get(names.VERSION, ""),
         "command": record.tags.get(names.COMMAND, ""),
     }
+
+
+def _against_row(against: Against) -> list[str]:
+    found = against.gain
+    known = math.isfinite(found.low)
+    return [
+        against.label,
+        points(found.estimate),
+        f"{points(found.low)} to {points(found.high)}" if known else "unknown",
+        f"{against.p_value:.2g}" if known else "–",
+    ]
 
 
 SEARCH_HEADS = ["searcher", "best", "by", "trials", "completed", "pruned", "failed", "reused"]

@@ -67,7 +67,7 @@ def stages(record: StudyRecord) -> list[Stage]:
             epochs = sum(
                 measurement.metrics.get("epoch_seconds", 0.0)
                 for trial in trials
-                for measurement in trial.result.measurements
+                for measurement in trial.result.measurements[trial.result.inherited :]
             )
             found.append(Stage(title, seconds, epochs / (workers * seconds)))
     return found

@@ -4,7 +4,7 @@ import json
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,16 +38,33 @@ Curves = dict[tuple[str, int], tuple[Measurement, ...]]
 
 
 @dataclass(frozen=True)
+class BehaviourCount:
+    """How often one model failed the tests of one behaviour; see ``protocols.Behaviour``."""
+
+    name: str
+    expects: str
+    example: str
+    tests: int
+    failures: int
+
+
+@dataclass(frozen=True)
 class Predictions:
     """What the confirmed models say of the test split.
 
     Attributes:
         labels: True classes, 0 or 1, of shape (examples,).
         probabilities: Of class 1, by trial name, each of shape (examples,).
+        lengths: Of the inputs, of shape (examples,); None if they have none.
+        texts: Inputs on which models differ, by position in the test split.
+        behaviours: Tests of what models can do, by trial name.
     """
 
     labels: "np.ndarray[Any, Any]"
     probabilities: Mapping[str, "np.ndarray[Any, Any]"]
+    lengths: "np.ndarray[Any, Any] | None" = None
+    texts: Mapping[int, str] = field(default_factory=dict)
+    behaviours: Mapping[str, tuple[BehaviourCount, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,6 +132,16 @@ def write_predictions(client: "MlflowClient", run_id: str, predictions: Predicti
     path = Path(names.PREDICTIONS_FILE)
     labels = predictions.labels.astype("u1")
     arrays = {f"p_{name}": value.astype("f4") for name, value in predictions.probabilities.items()}
+    if predictions.lengths is not None:
+        arrays["lengths"] = predictions.lengths
+    details = {
+        "texts": {str(index): text for index, text in predictions.texts.items()},
+        "behaviours": {
+            name: [asdict(count) for count in counts]
+            for name, counts in predictions.behaviours.items()
+        },
+    }
+    arrays["details"] = np.frombuffer(json.dumps(details).encode(), "u1")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, path.name)
         np.savez_compressed(file, allow_pickle=False, labels=labels, **arrays)
@@ -192,10 +219,19 @@ def _read_predictions(file: Path) -> Predictions:
     import numpy as np
 
     with np.load(file, allow_pickle=False) as arrays:
+        details = json.loads(arrays["details"].tobytes()) if "details" in arrays else {}
         return Predictions(
             labels=arrays["labels"],
             probabilities={
-                name.removeprefix("p_"): arrays[name] for name in arrays.files if name != "labels"
+                name.removeprefix("p_"): arrays[name]
+                for name in arrays.files
+                if name.startswith("p_")
+            },
+            lengths=arrays.get("lengths"),
+            texts={int(index): text for index, text in details.get("texts", {}).items()},
+            behaviours={
+                name: tuple(BehaviourCount(**count) for count in counts)
+                for name, counts in details.get("behaviours", {}).items()
             },
         )
 

@@ -1,0 +1,15 @@
+"""Compares studies: which found more, on which data, at what cost."""
+
+import sys
+from collections.abc import Sequence
+
+from pipelines.entry import run
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code."""
+    return run("compare", argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

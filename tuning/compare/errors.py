@@ -1,0 +1,98 @@
+"""Where baseline and best differ: examples that flip, and what the models cannot do."""
+
+from dataclasses import dataclass
+
+from tuning.compare.comparison import Comparison, ConfirmedArm
+from tuning.compare.evaluate import flips
+from tuning.tracking.record import Predictions, StudyRecord
+
+SHOWN = 6
+MAX_SHOWN = 600
+
+
+@dataclass(frozen=True)
+class Flip:
+    """A test example on which the two models differ.
+
+    Attributes:
+        text: As people read it; its end, where it is long.
+        truth: Its class, 0 or 1.
+        before: Probability of class 1 by the baseline's model of the first seed.
+        after: By the best's.
+    """
+
+    text: str
+    truth: int
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
+class ErrorAnalysis:
+    """What the report shows of errors.
+
+    Attributes:
+        mended: Examples that the best gets right and the baseline does not.
+        broken: The other way round.
+        behaviours: A row for each behaviour: name, expectation, an example, and the failure rate
+            of each model.
+        models: Whose failure rates these are.
+    """
+
+    mended: list[Flip]
+    broken: list[Flip]
+    behaviours: list[list[str]]
+    models: list[str]
+
+
+def error_analysis(record: StudyRecord, comparison: Comparison) -> ErrorAnalysis:
+    """Collects what the record knows of the errors of the first seeds' models."""
+    predictions, best = record.predictions, comparison.best
+    if predictions is None or best is None:
+        return ErrorAnalysis([], [], [], [])
+    first, second = comparison.baseline.trials[0], best.trials[0]
+    arms = [comparison.baseline, *comparison.references, best]
+    return ErrorAnalysis(
+        _flips(predictions, first, second, right=True),
+        _flips(predictions, first, second, right=False),
+        *_behaviours(predictions, arms),
+    )
+
+
+def _flips(predictions: Predictions, first: str, second: str, *, right: bool) -> list[Flip]:
+    before, after = predictions.probabilities[first], predictions.probabilities[second]
+    found = flips(predictions.labels, before, after, right)
+    return [
+        Flip(
+            _ending(predictions.texts[index]),
+            int(predictions.labels[index]),
+            float(before[index]),
+            float(after[index]),
+        )
+        for index in found
+        if index in predictions.texts
+    ][:SHOWN]
+
+
+def _ending(text: str) -> str:
+    # Models of long inputs often see the end only.
+    return text if len(text) <= MAX_SHOWN else f"… {text[-MAX_SHOWN:]}"
+
+
+def _behaviours(
+    predictions: Predictions, arms: list[ConfirmedArm]
+) -> tuple[list[list[str]], list[str]]:
+    known = [arm for arm in arms if arm.trials[0] in predictions.behaviours]
+    if not known:
+        return [], []
+    counts = [predictions.behaviours[arm.trials[0]] for arm in known]
+    rows = [
+        [
+            of_all[0].name,
+            of_all[0].expects,
+            of_all[0].example,
+            *(f"{count.failures / count.tests:.0%}" for count in of_all),
+        ]
+        for of_all in zip(*counts, strict=True)
+    ]
+    return rows, [arm.label for arm in known]
