@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from statistics import fmean
 from typing import Any
 
 from tuning.budget import busy_seconds, seconds_to_confirm
@@ -14,7 +16,7 @@ from tuning.search.spec import SearcherSpec
 from tuning.seeds import derive_seed
 from tuning.session import Session
 from tuning.stopping import SearchLimit
-from tuning.study import Study
+from tuning.study import Config, Study
 from tuning.tracking import names
 from tuning.tracking.resume import pending
 from tuning.trial import Phase, Proposal, TrialRecord
@@ -39,7 +41,15 @@ def study_arms(session: Session, limit: SearchLimit) -> list[Arm]:
         priority=3,
         after=[baseline, *search],
     )
-    return [baseline, *search, references, confirmation]
+    arms = [baseline, *search, references, confirmation]
+    if study.confirm.long_run is not None:
+        searcher = FixedSearcher("long_run", _long_runs(study, study.confirm.long_run))
+        arms.append(_fixed_arm(session, searcher, Phase.LONG_RUN, priority=4))
+    if study.confirm.ablation:
+        searcher = FixedSearcher("ablation", lambda: _ablation(session))
+        after = [confirmation]
+        arms.append(_fixed_arm(session, searcher, Phase.ABLATION, priority=3, after=after))
+    return arms
 
 
 def baseline_arm(session: Session) -> Arm:
@@ -176,6 +186,67 @@ def _confirmation(session: Session, limit: SearchLimit) -> list[Proposal]:
             study.searched(record.trial.params),
         )
     ]
+
+
+def _long_runs(study: Study, epochs: int) -> list[Proposal]:
+    """Baseline and references again, with the same seeds, for more epochs."""
+    configs = {names.BASELINE: study.baseline, **study.references}
+    return [
+        replace(proposal, epochs=epochs)
+        for name, params in configs.items()
+        for proposal in _repeats(study, f"long-{name}", name, params)
+    ]
+
+
+def _ablation(session: Session) -> list[Proposal]:
+    """The winner with each changed hyperparameter set back to the baseline's value."""
+    study = session.study
+    best = choose_best(study, session.trained(Phase.CONFIRM))
+    if best is None:
+        return []
+    session.progress.say("\nAblation: one change at a time set back")
+    return [
+        proposal
+        for name, params in set_back(study, best).items()
+        for proposal in _repeats(study, f"without-{name}", name, params)
+    ]
+
+
+def choose_best(study: Study, confirmed: Sequence[TrialRecord]) -> Config | None:
+    """The configuration with the best mean over all seeds; None if none has all of them."""
+    values: dict[str, list[float]] = {}
+    params: dict[str, Config] = {}
+    for record in filter(lambda record: record.completed, confirmed):
+        label = record.trial.tags[names.CANDIDATE]
+        values.setdefault(label, []).append(record.result.value or 0.0)
+        params[label] = study.searched(record.trial.params)
+    whole = {label: v for label, v in values.items() if len(v) >= study.confirm.seeds}
+    if not whole:
+        return None
+    return params[min(whole, key=lambda label: study.objective.key(fmean(whole[label])))]
+
+
+def set_back(study: Study, best: Config) -> dict[str, Config]:
+    """The configuration with each changed hyperparameter set back, by its name.
+
+    What then exists for the first time takes the baseline's value, and what no longer exists is
+    left out; where there is no such value, the hyperparameter is left out altogether.
+    """
+    found: dict[str, Config] = {}
+    for changed, value in best.items():
+        if changed not in study.baseline or study.baseline[changed] == value:
+            continue
+        config: Config = {}
+        for name in study.space.names:
+            if study.space.is_active(name, config):
+                source = study.baseline if name == changed or name not in best else best
+                if name in source:
+                    config[name] = source[name]
+        try:
+            found[changed] = study.space.canonical(config)
+        except ValueError:
+            continue
+    return found
 
 
 def _repeats(study: Study, prefix: str, candidate: str, params: Any) -> list[Proposal]:

@@ -44,12 +44,21 @@ def seconds_to_confirm(
     fresh = [
         study.config_id(record.trial.params)
         for record in ended
-        if record.trial.phase is not Phase.SEARCH
+        if record.trial.phase in (Phase.BASELINE, Phase.REFERENCE, Phase.CONFIRM)
     ]
     left: list[float] = []
     for config in configs:
         trainings = max(0, study.confirm.seeds - fresh.count(config))
         left += [durations.get(config, longest)] * trainings
+    extra = study.confirm.long_run or 0
+    left += [longest * extra / study.budget.epochs] * max(
+        0,
+        (extra > 0) * study.confirm.seeds * (1 + len(study.references))
+        - _of(ended, Phase.LONG_RUN),
+    )
+    if study.confirm.ablation:
+        most = study.confirm.seeds * len(study.space.names)
+        left += [longest] * max(0, most - _of(ended, Phase.ABLATION))
     # The last of them can leave the other workers idle.
     idle = longest * (1 - 1 / workers) if left else 0.0
     return math.fsum(left) / workers + idle
@@ -75,6 +84,10 @@ def spending(ended: Sequence[TrialRecord]) -> dict[str, float]:
             len(record.result.measurements) for record in search if record.result.reused_from
         ),
     }
+
+
+def _of(records: Sequence[TrialRecord], phase: Phase) -> int:
+    return sum(record.trial.phase is phase for record in records)
 
 
 def _epochs_trained(record: TrialRecord) -> int:

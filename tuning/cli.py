@@ -82,6 +82,20 @@ def build_parser() -> argparse.ArgumentParser:
     tune.add_argument("--trials", type=_count, metavar="N", help="trials a searcher")
     tune.add_argument("--top-k", type=_count, metavar="N", help="candidates to confirm")
     tune.add_argument(
+        "--long-run",
+        type=_count,
+        metavar="N",
+        help="train baseline and references for N epochs too, with every seed",
+    )
+    tune.add_argument(
+        "--ablation",
+        nargs="?",
+        type=_truth,
+        const=True,
+        metavar="yes|no",
+        help="train the winner with each changed hyperparameter set back, with every seed",
+    )
+    tune.add_argument(
         "--timeout",
         type=_seconds,
         metavar="S",
@@ -194,8 +208,10 @@ def _text(text: str) -> str | None:
     return text.strip() or None
 
 
-def _truth(text: str) -> bool:
-    """Yes or no."""
+def _truth(text: str) -> bool | None:
+    """Yes or no; an empty text stands for "as the study says"."""
+    if not text:
+        return None
     known = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
     if text.lower() not in known:
         raise argparse.ArgumentTypeError(f"yes or no; got {text!r}")
@@ -211,10 +227,12 @@ def _tune(options: argparse.Namespace) -> int:
             searchers=options.searchers,
             trials=options.trials,
             top_k=options.top_k,
+            long_run=options.long_run,
+            ablation=options.ablation,
             timeout=options.timeout,
             promote=options.promote,
             resume=options.resume,
-            allow_change=options.allow_change,
+            allow_change=bool(options.allow_change),
         )
     )
     from tuning.phases import tune

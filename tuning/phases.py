@@ -94,7 +94,9 @@ def train_baseline(plan: Plan) -> Outcome:
 def _train(session: Session) -> None:
     """Baseline, search, references and confirmation, in one pool of workers."""
     study, searchers = session.study, session.plan.searchers
-    fresh = study.confirm.seeds * (1 + len(study.references) + study.confirm.top_k)
+    confirm = study.confirm
+    configs = 1 + len(study.references)
+    fresh = confirm.seeds * (configs * (1 + (confirm.long_run is not None)) + confirm.top_k)
     named = ", ".join(spec.name for spec in searchers)
     session.progress.phase(
         f"Baseline and search ({named})",
@@ -114,7 +116,7 @@ def _evaluate(session: Session) -> None:
     from tuning.compare.evaluate import scores
 
     record = session.read()
-    trials = [trial for trial in record.in_phase(*names.CONFIRMED) if trial.model_id]
+    trials = [trial for trial in record.in_phase(*names.TESTED) if trial.model_id]
     predictions = record.predictions
     if predictions is None or any(t.trial.name not in predictions.probabilities for t in trials):
         predictions = _predict(session, record, trials)

@@ -33,6 +33,8 @@ class Options:
         epochs: Most, a trial.
         seeds: Fresh ones, for baseline and confirmation.
         top_k: Candidates confirmed.
+        long_run: Epochs of the further training of baseline and references.
+        ablation: Whether the winner's hyperparameters are set back one by one.
         workers: Processes; 0 means one a core, or ``workers_per_gpu`` for each GPU.
         gpus: ``auto``, ``none``, or ids separated by commas.
         workers_per_gpu: Trials that share a GPU.
@@ -54,6 +56,8 @@ class Options:
     epochs: int | None = None
     seeds: int | None = None
     top_k: int | None = None
+    long_run: int | None = None
+    ablation: bool | None = None
     workers: int = 0
     gpus: str = "auto"
     workers_per_gpu: int = 1
@@ -125,6 +129,8 @@ def apply_options(study: Study, options: Options) -> Study:
         timeout=options.timeout,
         seeds=options.seeds,
         top_k=options.top_k,
+        long_run=options.long_run,
+        ablation=options.ablation,
         searchers=options.searchers,
         seed=options.seed,
     )

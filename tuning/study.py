@@ -64,10 +64,20 @@ class Budget(_Strict):
 
 
 class Confirm(_Strict):
-    """How the comparison is repeated before anything is called better."""
+    """How the comparison is repeated before anything is called better.
+
+    Attributes:
+        seeds: Fresh ones, the same for every configuration.
+        top_k: Candidates of the search that are trained again.
+        long_run: Epochs of a further training of baseline and references with every seed, which
+            shows what more epochs would have brought; None for none.
+        ablation: Whether the winner is trained with each changed hyperparameter set back.
+    """
 
     seeds: int = Field(default=3, ge=1, le=100)
     top_k: int = Field(default=2, ge=1, le=100)
+    long_run: int | None = Field(default=None, ge=1, le=10_000)
+    ablation: bool = False
 
 
 class Compare(_Strict):
@@ -204,6 +214,8 @@ class Study(_Strict):
         timeout: float | None = None,
         seeds: int | None = None,
         top_k: int | None = None,
+        long_run: int | None = None,
+        ablation: bool | None = None,
         searchers: str | None = None,
         seed: int | None = None,
     ) -> "Study":
@@ -219,6 +231,8 @@ class Study(_Strict):
             ("budget", "timeout", timeout),
             ("confirm", "seeds", seeds),
             ("confirm", "top_k", top_k),
+            ("confirm", "long_run", long_run),
+            ("confirm", "ablation", ablation),
         ):
             if value is not None:
                 data[section][key] = value

@@ -18,6 +18,8 @@ class Phase(StrEnum):
     SEARCH = "search"
     REFERENCE = "reference"
     CONFIRM = "confirm"
+    LONG_RUN = "long_run"
+    ABLATION = "ablation"
 
 
 class TrialState(StrEnum):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.factories import make_result, make_study, make_trial
-from tuning.arms import choose_candidates
+from tuning.arms import choose_best, choose_candidates, set_back
 from tuning.compare.comparison import Comparison, compare
 from tuning.compare.errors import error_analysis
 from tuning.compare.report import change_table, headline, model_table, write_report
@@ -383,3 +383,81 @@ def test_the_json_says_which_schema_it_is_of(tmp_path: Path) -> None:
     text = (ROOT / "docs/comparison-json.md").read_text()
     missing = [key for key in document if f"`{key}`" not in text]
     assert not missing, "docs/comparison-json.md describes every field"
+
+
+def test_longer_trainings_and_the_ablation_are_reported(tmp_path: Path) -> None:
+    record = make_record({"baseline": 0.80, "optuna-002": 0.88})
+    assert record.predictions is not None
+    study = make_study(confirm={"seeds": 3, "top_k": 2, "long_run": 9, "ablation": True})
+    long = [
+        replace(t, trial=replace(t.trial, name=f"long-{t.trial.name}", phase=Phase.LONG_RUN))
+        for t in record.in_phase(Phase.BASELINE)
+    ]
+    probabilities = {
+        **record.predictions.probabilities,
+        **{t.trial.name: record.predictions.probabilities["baseline-seed1"] for t in long},
+    }
+    without = [
+        replace(
+            t,
+            trial=replace(
+                t.trial,
+                name=f"{name}-{t.trial.name}",
+                phase=Phase.ABLATION,
+                tags={names.CANDIDATE: name},
+            ),
+        )
+        for name, label in (("units", "optuna-006"), ("rate", "optuna-002"))
+        for t in record.in_phase(Phase.CONFIRM)
+        if t.trial.tags[names.CANDIDATE] == label
+    ]
+    record = replace(
+        record,
+        study=study,
+        trials=(*record.trials, *long, *without),
+        predictions=replace(record.predictions, probabilities=probabilities),
+    )
+    comparison = compare(record)
+    (arm,) = comparison.long_runs
+    assert (arm.label, arm.role, len(arm.trials)) == ("baseline", "long run", 3)
+    worth = {ablation.name: ablation for ablation in comparison.ablation}
+    assert worth["units"].loss == pytest.approx(0.03)
+    assert worth["units"].low < 0.03 < worth["units"].high
+    assert worth["rate"].loss == pytest.approx(0.0)
+    write_report(record, comparison, tmp_path)
+    for name in ("report.html", "report.md"):
+        text = (tmp_path / name).read_text()
+        assert "Would more epochs have helped?" in text
+        assert "What each change is worth" in text
+        assert "6 → 2" in text
+    assert (tmp_path / "figures/long_run_curves.svg").exists()
+
+
+def test_each_change_is_set_back_by_itself() -> None:
+    best = STUDY.space.canonical({"units": 6, "rate": 0.2})
+    assert set_back(STUDY, best) == {
+        "units": {"units": 2, "rate": 0.2},
+        "rate": {"units": 6, "rate": 0.0},
+    }
+
+
+def test_what_depends_on_a_change_goes_with_it() -> None:
+    space = {
+        "kind": {"type": "choice", "values": ["plain", "deep"]},
+        "layers": {"type": "int", "low": 1, "high": 3, "when": {"kind": ["deep"]}},
+        "units": {"type": "int", "low": 1, "high": 8},
+    }
+    study = make_study(space=space, baseline={"kind": "plain", "units": 2}, references={})
+    found = set_back(study, {"kind": "deep", "layers": 2, "units": 4})
+    assert found == {
+        "kind": {"kind": "plain", "units": 4},
+        "units": {"kind": "deep", "layers": 2, "units": 2},
+    }
+
+
+def test_the_best_of_the_confirmation_has_all_its_seeds() -> None:
+    confirmed = make_record({}).in_phase(Phase.CONFIRM)
+    assert choose_best(STUDY, confirmed) == {"units": 6, "rate": 0.2}
+    lacking = [t for t in confirmed if t.trial.name != "confirm-optuna-002-seed3"]
+    assert choose_best(STUDY, lacking) == {"units": 6, "rate": 0.0}
+    assert choose_best(STUDY, []) is None

@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 
 from tuning.budget import spending
-from tuning.compare.evaluate import scores
+from tuning.compare.confirmed import (
+    ConfirmedArm,
+    choose_winner,
+    confirmed_arms,
+    grouped,
+    right,
+)
 from tuning.compare.insight import Change, Effect, changes, completed, effects
 from tuning.compare.stats import (
     Gain,
@@ -21,57 +27,12 @@ from tuning.compare.stats import (
     holm,
     mcnemar,
     probability_of_improvement,
+    welch,
 )
 from tuning.study import Study
 from tuning.tracking import names
-from tuning.tracking.record import Predictions, StudyRecord
+from tuning.tracking.record import StudyRecord
 from tuning.trial import ParamValue, Phase, TrialRecord, TrialState
-
-
-@dataclass(frozen=True)
-class ConfirmedArm:
-    """A configuration that was trained with the fresh seeds.
-
-    Attributes:
-        label: ``baseline``, a reference's name, or the search trial that proposed it.
-        role: ``baseline``, ``reference`` or ``candidate``.
-        params: The configuration.
-        trials: Its completed trials, by seed.
-        seeds: Their seeds.
-        search_value: The objective in the search, for a candidate.
-        validation: Best objective, by seed.
-        test_accuracy: By seed; empty before the test split was read.
-        test_loss: By seed.
-        train_seconds: Mean.
-        parameter_count: Of one model.
-    """
-
-    label: str
-    role: str
-    params: dict[str, ParamValue]
-    trials: list[str]
-    seeds: list[int]
-    search_value: float | None
-    validation: list[float]
-    test_accuracy: list[float]
-    test_loss: list[float]
-    train_seconds: float
-    parameter_count: int
-
-    @property
-    def mean_validation(self) -> float:
-        """Mean of the best objective over seeds."""
-        return float(np.mean(self.validation))
-
-    @property
-    def mean_test(self) -> float:
-        """Mean test accuracy over seeds."""
-        return float(np.mean(self.test_accuracy))
-
-    @property
-    def sd_test(self) -> float:
-        """Standard deviation of the test accuracy over seeds; NaN for one seed."""
-        return float(np.std(self.test_accuracy, ddof=1)) if len(self.trials) > 1 else math.nan
 
 
 @dataclass(frozen=True)
@@ -127,6 +88,28 @@ class Against:
 
 
 @dataclass(frozen=True)
+class Ablation:
+    """The best with one hyperparameter set back to the baseline's value.
+
+    Attributes:
+        name: The hyperparameter.
+        before: The baseline's value.
+        after: The best's.
+        loss: How much worse the objective is without the change, mean over seeds; negative if it
+            is better without it.
+        low: Lower end of the interval, between seeds alone (Welch).
+        high: Upper end.
+    """
+
+    name: str
+    before: ParamValue
+    after: ParamValue
+    loss: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Everything that the report states.
 
@@ -143,6 +126,8 @@ class Comparison:
         bootstrap: The interval on the gain by a nested bootstrap, beside the one that decides.
         against_baseline: References and candidates against the baseline, p-values adjusted for
             being several. The winner's own gain needs no adjustment: it was chosen on validation.
+        long_runs: Baseline and references, trained for more epochs.
+        ablation: What each change of the best is worth.
         detectable: The gain that this comparison would find with 80% power.
         searches: What each searcher spent.
         effects: Importance and direction by hyperparameter.
@@ -160,6 +145,8 @@ class Comparison:
     improvement: tuple[float, float, float] | None
     bootstrap: tuple[float, float] | None
     against_baseline: list[Against]
+    long_runs: list[ConfirmedArm]
+    ablation: list[Ablation]
     detectable: float | None
     searches: list[SearchAccount]
     effects: dict[str, Effect]
@@ -200,68 +187,12 @@ def compare(record: StudyRecord) -> Comparison:
         improvement=found[2] if found else None,
         bootstrap=found[3] if found else None,
         against_baseline=_against(record, baseline, arms),
+        long_runs=grouped(record, (Phase.LONG_RUN,)),
+        ablation=_ablation(record, best) if best is not None else [],
         detectable=detectable_gain(found[0], study.compare.confidence) if found else None,
         searches=[_account(study, name, search) for name in _searchers(search)],
         effects=effects_,
         changes=changes(study, best.params, effects_) if best else [],
-    )
-
-
-def choose_winner(study: Study, candidates: Sequence[ConfirmedArm]) -> ConfirmedArm | None:
-    """The candidate with the best mean on validation; the test split has no say.
-
-    One that failed with some of the seeds cannot win: its lucky seeds would speak for it.
-    """
-    whole = [arm for arm in candidates if len(arm.trials) >= study.confirm.seeds]
-    if not whole:
-        return None
-    return min(whole, key=lambda arm: study.objective.key(arm.mean_validation))
-
-
-def confirmed_arms(record: StudyRecord) -> list[ConfirmedArm]:
-    """Groups the completed trials with fresh seeds by configuration.
-
-    Once the test split was read, those whose model could not be asked about it do not count.
-    """
-    tested = record.predictions.probabilities if record.predictions else None
-    groups: dict[tuple[str, str], list[TrialRecord]] = {}
-    roles = {Phase.BASELINE: names.BASELINE, Phase.REFERENCE: "reference"}
-    for trial in record.in_phase(*names.CONFIRMED):
-        done = trial.result.state is TrialState.COMPLETED
-        if done and (tested is None or trial.trial.name in tested):
-            role = roles.get(trial.trial.phase, "candidate")
-            label = trial.trial.tags.get(names.CANDIDATE, names.BASELINE)
-            groups.setdefault((role, label), []).append(trial)
-    by_name = {trial.trial.name: trial for trial in record.trials}
-    return [_arm(record, label, role, trials, by_name) for (role, label), trials in groups.items()]
-
-
-def _arm(
-    record: StudyRecord,
-    label: str,
-    role: str,
-    trials: list[TrialRecord],
-    by_name: dict[str, TrialRecord],
-) -> ConfirmedArm:
-    trials = sorted(trials, key=lambda trial: trial.trial.number)
-    measured = [
-        scores(record.predictions.labels, record.predictions.probabilities[trial.trial.name])
-        for trial in trials
-        if record.predictions
-    ]
-    origin = by_name.get(label)
-    return ConfirmedArm(
-        label=label,
-        role=role,
-        params=record.study.searched(trials[0].trial.params),
-        trials=[trial.trial.name for trial in trials],
-        seeds=[trial.trial.seed for trial in trials],
-        search_value=origin.result.value if origin else None,
-        validation=[t.result.value for t in trials if t.result.value is not None],
-        test_accuracy=[score["test_accuracy"] for score in measured],
-        test_loss=[score["test_loss"] for score in measured],
-        train_seconds=float(np.mean([trial.result.duration_s for trial in trials])),
-        parameter_count=int(trials[0].result.facts.get("parameter_count", 0)),
     )
 
 
@@ -310,10 +241,23 @@ def _against(
     ]
 
 
-def right(predictions: Predictions, trials: Sequence[str]) -> np.ndarray:
-    """Which test examples the trials' models get right, of shape (trials, examples)."""
-    truth = predictions.labels == 1
-    return np.stack([(predictions.probabilities[name] >= 0.5) == truth for name in trials])
+def _ablation(record: StudyRecord, best: ConfirmedArm) -> list[Ablation]:
+    study, found = record.study, []
+    whole = np.array(best.validation)
+    sign = 1 if study.objective.direction == "maximize" else -1
+    for name in study.space.names:
+        values = np.array(
+            [
+                trial.result.value
+                for trial in completed(record.in_phase(Phase.ABLATION))
+                if trial.trial.tags.get(names.CANDIDATE) == name
+            ]
+        )
+        if len(values) and name in study.baseline and name in best.params:
+            loss, low, high = welch(sign * whole, sign * values, study.compare.confidence)
+            before, after = study.baseline[name], best.params[name]
+            found.append(Ablation(name, before, after, loss, low, high))
+    return sorted(found, key=lambda ablation: -ablation.loss)
 
 
 def _conclude(study: Study, best: ConfirmedArm | None, found: Gain | None) -> tuple[Verdict, str]:

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tuning.compare.comparison import Comparison, ConfirmedArm
+from tuning.compare.comparison import Comparison
+from tuning.compare.confirmed import ConfirmedArm
 
 # Okabe and Ito's palette, told apart by the colour-blind too; styles tell them apart in print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

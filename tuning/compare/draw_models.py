@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from tuning.compare.comparison import Comparison, ConfirmedArm
+from tuning.compare.comparison import Comparison
+from tuning.compare.confirmed import ConfirmedArm
 from tuning.compare.draw import COLOURS, MARKERS, STYLES, one_panel, panels, shown, title, words
 from tuning.compare.stats import calibration
 from tuning.tracking.record import StudyRecord
@@ -40,6 +41,23 @@ def validation_curves(record: StudyRecord, comparison: Comparison) -> Figure | N
     figure, axes = one_panel()
     for index, arm in enumerate(shown(comparison)):
         _band(axes, index, arm, _curves(record, arm, metric))
+    _epochs(axes)
+    axes.set_ylabel(words(metric))
+    axes.legend(title="mean and range over seeds")
+    return figure
+
+
+def long_run_curves(record: StudyRecord, comparison: Comparison) -> Figure | None:
+    """The same of baseline and references where they were trained longer."""
+    if not comparison.long_runs:
+        return None
+    metric = record.study.objective.metric
+    figure, axes = one_panel()
+    for index, arm in enumerate(comparison.long_runs):
+        _band(axes, index, arm, _curves(record, arm, metric))
+    axes.axvline(
+        record.study.budget.epochs, color="0.5", linestyle=":", label="the study's epochs"
+    )
     _epochs(axes)
     axes.set_ylabel(words(metric))
     axes.legend(title="mean and range over seeds")

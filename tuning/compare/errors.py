@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from tuning.compare.comparison import Comparison, ConfirmedArm
+from tuning.compare.comparison import Comparison
+from tuning.compare.confirmed import ConfirmedArm
 from tuning.compare.evaluate import flips
 from tuning.tracking.record import Predictions, StudyRecord
 

@@ -33,6 +33,11 @@ def draw_figures(record: StudyRecord, comparison: Comparison, folder: Path) -> d
             "validation_curves",
             lambda: models.validation_curves(record, comparison),
         ),
+        (
+            "Validation by epoch, trained longer",
+            "long_run_curves",
+            lambda: models.long_run_curves(record, comparison),
+        ),
         ("Loss by epoch", "loss_curves", lambda: models.losses(record, comparison)),
         (
             "Generalisation gap by epoch",

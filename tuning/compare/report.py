@@ -9,7 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tuning.compare.comparison import Against, Comparison, ConfirmedArm, SearchAccount, points
+from tuning.compare.comparison import (
+    Ablation,
+    Against,
+    Comparison,
+    SearchAccount,
+    points,
+)
+from tuning.compare.confirmed import ConfirmedArm
 from tuning.compare.errors import error_analysis
 from tuning.compare.figures import draw_figures
 from tuning.compare.timeline import stages
@@ -142,6 +149,8 @@ def _context(record: StudyRecord, comparison: Comparison) -> dict[str, Any]:
         "detectable": _finite(comparison.detectable),
         "against": [_against_row(against) for against in comparison.against_baseline],
         "errors": error_analysis(record, comparison),
+        "long_runs": _long_rows(record, comparison),
+        "ablation": [_ablation_row(ablation) for ablation in comparison.ablation],
         "search_heads": SEARCH_HEADS,
         "searches": [_search_row(account) for account in comparison.searches],
         "search_end": record.tags.get(names.SEARCH_END, ""),
@@ -167,6 +176,40 @@ def _against_row(against: Against) -> list[str]:
         f"{points(found.low)} to {points(found.high)}" if known else "unknown",
         f"{against.p_value:.2g}" if known else "–",
     ]
+
+
+def _ablation_row(ablation: Ablation) -> list[str]:
+    known = math.isfinite(ablation.low)
+    return [
+        ablation.name,
+        f"{ablation.after} → {ablation.before}",
+        f"{-ablation.loss:+.4f}",
+        f"{-ablation.high:+.4f} to {-ablation.low:+.4f}" if known else "unknown",
+    ]
+
+
+def _long_rows(record: StudyRecord, comparison: Comparison) -> list[list[str]]:
+    """Each configuration trained as long as the others, and then longer."""
+    short = {arm.label: arm for arm in (comparison.baseline, *comparison.references)}
+    steps = {trial.trial.name: trial.result.best_step or 0 for trial in record.trials}
+    rows = []
+    for long in comparison.long_runs:
+        for arm in (short.get(long.label), long):
+            if arm is not None:
+                epochs = (
+                    record.study.confirm.long_run if arm is long else record.study.budget.epochs
+                )
+                best = sum(steps[name] for name in arm.trials) / len(arm.trials)
+                rows.append(
+                    [
+                        arm.label,
+                        str(epochs),
+                        f"{best:.1f}",
+                        f"{arm.mean_validation:.4f}",
+                        _accuracy(arm),
+                    ]
+                )
+    return rows
 
 
 SEARCH_HEADS = ["searcher", "best", "by", "trials", "completed", "pruned", "failed", "reused"]

@@ -289,3 +289,22 @@ def calibration(
     true = np.bincount(index, labels.astype(float), bins)[filled] / counts[filled]
     error = float(np.abs(said - true) @ counts[filled] / len(labels))
     return said, true, counts[filled], error
+
+
+def welch(
+    first: FloatArray, second: FloatArray, confidence: float = 0.95
+) -> tuple[float, float, float]:
+    """The difference of two means, first minus second, with its interval between seeds.
+
+    Welch, Biometrika 34, 1947.
+
+    Returns:
+        Estimate, lower and upper end; infinite ends where one has fewer than two values.
+    """
+    estimate = float(first.mean() - second.mean())
+    if min(len(first), len(second)) < 2:
+        return estimate, -np.inf, np.inf
+    if first.var() == second.var() == 0:
+        return estimate, estimate, estimate
+    found = stats.ttest_ind(first, second, equal_var=False).confidence_interval(confidence)
+    return estimate, float(found.low), float(found.high)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from tuning.budget import busy_seconds
-from tuning.compare.comparison import Comparison, compare, points, right
+from tuning.compare.comparison import Comparison, compare, points
+from tuning.compare.confirmed import right
 from tuning.compare.stats import Gain, gain
 from tuning.tracking.record import StudyRecord
 

@@ -54,3 +54,4 @@ PREDICTIONS_FILE = "evaluation/predictions.npz"
 REPORT_FOLDER = "report"
 
 CONFIRMED = (Phase.BASELINE, Phase.REFERENCE, Phase.CONFIRM)
+TESTED = (*CONFIRMED, Phase.LONG_RUN)
