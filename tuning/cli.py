@@ -3,7 +3,6 @@
 import argparse
 import json
 import logging
-import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -12,11 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tuning
-from tuning.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK, BadInputError, TuningError, redact
+from tuning import commands
+from tuning.errors import (
+    EXIT_ERROR,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    TuningError,
+    redact,
+)
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
     from tuning.reporting import Outcome
 
 _TUNE_EXAMPLES = """examples:
@@ -73,9 +77,9 @@ def build_parser() -> argparse.ArgumentParser:
         description="Tune Keras models with MLflow as the memory; promote only what is better.",
     )
     parser.add_argument("--version", action="version", version=f"tuning {tuning.__version__}")
-    commands = parser.add_subparsers(metavar="command", required=True)
+    verbs = parser.add_subparsers(metavar="command", required=True)
 
-    tune = _command(commands, "tune", _tune, "search, confirm, compare, report, promote")
+    tune = _command(verbs, "tune", _tune, "search, confirm, compare, report, promote")
     tune.epilog, tune.formatter_class = _TUNE_EXAMPLES, argparse.RawDescriptionHelpFormatter
     _add_training(tune)
     tune.add_argument("--searchers", type=_text, metavar="NAMES", help=_SEARCHERS)
@@ -116,35 +120,78 @@ def build_parser() -> argparse.ArgumentParser:
     )
     tune.add_argument("--promote", default="gate", metavar="WHEN", help="gate (default) or never")
 
-    baseline = _command(commands, "baseline", _baseline, "train the baseline alone, every seed")
+    baseline = _command(verbs, "baseline", _baseline, "train the baseline alone, every seed")
     _add_training(baseline)
 
-    report = _command(commands, "report", _report, "write a study's report again, from MLflow")
+    report = _command(
+        verbs, "report", commands.report, "write a study's report again, from MLflow"
+    )
     report.add_argument("--run-id", default="last", help="the study's parent run, or last")
 
-    compare = _command(commands, "compare", _compare, "which of several studies found more")
+    compare = _command(verbs, "compare", commands.compare, "which of several studies found more")
     compare.add_argument(
         "--run-ids", required=True, metavar="A,B", help="parent runs, separated by commas"
     )
 
-    promote = _command(commands, "promote", _promote, "make a version champion, if the gate holds")
-    promote.add_argument(
-        "--target", type=_text, help="a study's run id, a version, or name/version"
+    promote = _command(
+        verbs, "promote", commands.promote, "make a version champion, if the gate holds"
     )
-    predict = _command(commands, "predict", _predict, "ask the champion about raw input")
+    promote.add_argument(
+        "--target",
+        "--to",
+        type=_text,
+        help="a study's run id, a version, or name/version; the challenger if not given",
+    )
+    for parser_ in (
+        promote,
+        rollback := _command(
+            verbs, "rollback", commands.rollback, "make the former champion it again"
+        ),
+    ):
+        parser_.add_argument(
+            "--dry-run",
+            nargs="?",
+            type=_truth,
+            const=True,
+            default=False,
+            metavar="yes|no",
+            help="say what would happen, and leave everything as it is",
+        )
+    for parser_ in (
+        rollback,
+        _command(
+            verbs,
+            "history",
+            commands.history,
+            "every version, its numbers and the gate's word",
+        ),
+    ):
+        parser_.add_argument(
+            "--name", type=_text, help="registered model; the study's if not given"
+        )
+    predict = _command(verbs, "predict", commands.predict, "ask the champion about raw input")
     predict.add_argument("--text", type=_text, help="one input")
     predict.add_argument("--file", type=_text, help="a file of one input a line; - for stdin")
     predict.add_argument("--model", type=_text, help="models:/name@alias, models:/name/version")
+    predict.add_argument(
+        "--explain",
+        nargs="?",
+        type=_truth,
+        const=True,
+        default=False,
+        metavar="yes|no",
+        help="show the words that moved the answer most",
+    )
     return parser
 
 
 def _command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]",
     name: str,
     run: Callable[[argparse.Namespace], int],
     text: str,
 ) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    parser = verbs.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
     parser.add_argument("--study", type=Path, required=True, metavar="FILE", help="the study file")
     parser.set_defaults(run=run, parser=parser)
     return parser
@@ -274,98 +321,6 @@ def _said(options: argparse.Namespace) -> str:
         if name not in ("study", "run", "parser", "output") and value != parser.get_default(name):
             words += [f"--{name.replace('_', '-')}", str(value)]
     return shlex.join(words)
-
-
-def _report(options: argparse.Namespace) -> int:
-    from tuning.study import load_study
-
-    study = load_study(options.study)
-    client = _open()
-    from tuning.reporting import Outcome, describe, make_report, say_where
-    from tuning.tracking.record import read_record
-    from tuning.tracking.resume import find_run
-
-    record = read_record(client, find_run(client, options.run_id, study.name))
-    try:
-        comparison = make_report(client, record)
-    except ValueError as error:
-        raise TuningError(f"no report can be made of run {record.run_id}: {error}") from error
-    print(describe(comparison, record.study))
-    say_where(Outcome(record.run_id, record.experiment_id))
-    return EXIT_OK
-
-
-def _compare(options: argparse.Namespace) -> int:
-    wanted = [part.strip() for part in options.run_ids.split(",") if part.strip()]
-    if len(set(wanted)) < 2:
-        raise BadInputError(
-            f"run_ids: two or more parent runs, separated by commas; got {options.run_ids!r}"
-        )
-    client = _open()
-    from tuning.compare.studies import differences, read_all, studies_table
-    from tuning.reporting import columns
-    from tuning.tracking.record import read_record
-
-    records = [read_record(client, run_id) for run_id in dict.fromkeys(wanted)]
-    try:
-        studies = read_all(records)
-    except ValueError as error:
-        raise TuningError(f"they cannot be compared: {error}") from error
-    print(columns(studies_table(studies)), "", *differences(studies), sep="\n")
-    return EXIT_OK
-
-
-def _promote(options: argparse.Namespace) -> int:
-    from tuning.study import load_study
-
-    study = load_study(options.study)
-    client = _open()
-    from tuning import registry
-
-    name, version = registry.find_version(client, options.target, study.registered_model)
-    gate = registry.promote(client, name, version, by="tuning promote")
-    print(f"{name} version {version} is {registry.CHAMPION}: {'; '.join(gate.reasons)}")
-    return EXIT_OK
-
-
-def _predict(options: argparse.Namespace) -> int:
-    from tuning.study import load_study
-
-    study = load_study(options.study)
-    texts = _inputs(options)
-    client = _open()
-    from tuning.registry import predict
-
-    for line in predict(client, options.model, study, texts):
-        print(line)
-    return EXIT_OK
-
-
-def _inputs(options: argparse.Namespace) -> list[str]:
-    if (options.text is None) == (options.file is None):
-        raise BadInputError("give either a text or a file of texts, one a line")
-    if options.text is not None:
-        return [options.text]
-    try:
-        if options.file == "-":
-            lines = sys.stdin.read().splitlines()
-        else:
-            lines = Path(options.file).read_text("utf-8", errors="replace").splitlines()
-    except OSError as error:
-        raise BadInputError(f"file: {options.file!r} cannot be read ({error})") from error
-    texts = [line for line in lines if line.strip()]
-    if not texts:
-        raise BadInputError(f"file: {options.file!r} holds no text")
-    return texts
-
-
-def _open() -> "MlflowClient":
-    from tuning.tracking.patience import patient
-    from tuning.tracking.store import open_store, resolve_uri
-
-    # The run that `mlflow run` opened for this command is not the one that it is about.
-    os.environ.pop("MLFLOW_RUN_ID", None)
-    return patient(open_store(resolve_uri()))
 
 
 if __name__ == "__main__":

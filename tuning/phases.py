@@ -168,8 +168,9 @@ def fetch_keras_file(model_id: str, folder: str) -> Path:
 
 
 def _register(session: Session, record: StudyRecord, comparison: "Comparison") -> tuple[str, bool]:
-    from tuning import registry
+    from tuning import promotion, registry
     from tuning.compare.comparison import points
+    from tuning.compare.errors import behaviour_regression
 
     best, gain = comparison.best, comparison.gain
     if best is None or gain is None:
@@ -184,11 +185,17 @@ def _register(session: Session, record: StudyRecord, comparison: "Comparison") -
         registry.GAIN: points(gain.estimate),
         registry.TEST_ACCURACY: f"{best.mean_test:.6f}",
         registry.INTERVAL: f"{points(gain.low)} to {points(gain.high)}",
+        registry.GAIN_LOW: f"{gain.low:.6f}",
+        registry.METRIC: session.study.compare.metric,
+        registry.TRIALS: ",".join(best.trials),
         names.DATASET: record.data.label,
         names.DATASET_DIGEST: record.data.digest,
         registry.PARENT_RUN: record.run_id,
         registry.TRIAL: first.trial.name,
     }
+    regression = behaviour_regression(record, comparison)
+    if regression is not None:
+        tags[registry.BEHAVIOURS] = f"{regression:.4f}"
     with tempfile.TemporaryDirectory() as folder:
         model_file = fetch_keras_file(first.model_id, folder)
         version = Patience()(
@@ -205,7 +212,14 @@ def _register(session: Session, record: StudyRecord, comparison: "Comparison") -
     if session.plan.options.promote == "never":
         return f"{name}/{version}", False
     try:
-        registry.promote(session.client, name, version, by=f"tune {record.run_id}")
+        promotion.promote(
+            session.client,
+            name,
+            version,
+            session.study.gate,
+            by=f"tune {record.run_id}",
+            confidence=session.study.compare.confidence,
+        )
     except PromotionRefusedError as refusal:
         session.progress.say(f"Not promoted: {refusal}")
         return f"{name}/{version}", False

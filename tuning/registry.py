@@ -1,15 +1,15 @@
-"""The model registry: a gate that decides, versions, and the aliases challenger and champion."""
+"""The model registry: versions of raw input, their aliases and facts, and asking them."""
 
 import re
+import statistics
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuning.errors import BadInputError, PromotionRefusedError, TuningError
+from tuning.errors import BadInputError
+from tuning.explain import occlusion
 from tuning.protocols import DataInfo, ServedModel, Task
 from tuning.study import Study
 from tuning.tracking import names
@@ -19,57 +19,18 @@ if TYPE_CHECKING:
 
 CHALLENGER = "challenger"
 CHAMPION = "champion"
-LOCK_SECONDS = 60
-
-GATE = "tuning.gate"
-GATE_REASONS = "tuning.gate_reasons"
+LATENCY_ROUNDS = 15
 GAIN = "tuning.gain"
+GAIN_LOW = "tuning.gain_low"
 TEST_ACCURACY = "tuning.test_accuracy"
 INTERVAL = "tuning.gain_interval"
+METRIC = "tuning.metric"
+BEHAVIOURS = "tuning.behaviour_regression"
+SIZE = "tuning.size_mb"
+LATENCY = "tuning.latency_ms"
 PARENT_RUN = "tuning.run"
+TRIALS = "tuning.trials"
 TRIAL = names.TRIAL
-
-
-@dataclass(frozen=True)
-class Gate:
-    """Whether a version may become champion, and why.
-
-    Attributes:
-        passed: Whether every condition holds.
-        reasons: The conditions that do not hold; if all do, the one that decided.
-    """
-
-    passed: bool
-    reasons: tuple[str, ...]
-
-
-def decide_gate(tags: Mapping[str, str], champion_tags: Mapping[str, str] | None) -> Gate:
-    """The rule: the verdict is ``better``, and a champion on the same data is surpassed.
-
-    Args:
-        tags: Of the version that wants to be champion.
-        champion_tags: Of the present champion, if there is one.
-    """
-    reasons: list[str] = []
-    verdict = tags.get(names.VERDICT, "unknown")
-    if verdict != "better":
-        reasons.append(f"its verdict is {verdict}, not better")
-    if champion_tags is not None:
-        ours, theirs = tags.get(names.DATASET_DIGEST), champion_tags.get(names.DATASET_DIGEST)
-        if ours != theirs:
-            reasons.append("it was measured on other data than the champion")
-        elif _accuracy(tags) <= _accuracy(champion_tags):
-            reasons.append(
-                f"its test accuracy {tags.get(TEST_ACCURACY, '?')} is not above the champion's "
-                f"{champion_tags.get(TEST_ACCURACY, '?')}"
-            )
-    if reasons:
-        return Gate(False, tuple(reasons))
-    return Gate(True, (f"verdict better, gain {tags.get(GAIN, '?')} points",))
-
-
-def _accuracy(tags: Mapping[str, str]) -> float:
-    return float(tags.get(TEST_ACCURACY, "-inf"))
 
 
 def registered_name(study: Study, data: DataInfo) -> str:
@@ -110,69 +71,11 @@ def register(
         return str(own.version)
     with tempfile.TemporaryDirectory() as folder:
         model_id = _log_served(run_id, name, task.serve(model_file, Path(folder)))
-    version = mlflow.register_model(f"models:/{model_id}", name, tags=dict(tags))
+    version = mlflow.register_model(
+        f"models:/{model_id}", name, tags={**tags, **_measured(model_id)}
+    )
     client.set_registered_model_alias(name, CHALLENGER, version.version)
     return str(version.version)
-
-
-def promote(client: "MlflowClient", name: str, version: str, *, by: str) -> Gate:
-    """Makes a version champion if the gate lets it pass.
-
-    Args:
-        client: Of the store.
-        name: In the registry.
-        version: The version.
-        by: Who or what asked, for the record.
-
-    Returns:
-        The gate's decision, which has passed.
-
-    Raises:
-        PromotionRefusedError: The gate refused; no alias was changed.
-        BadInputError: There is no such version.
-        TuningError: Another process is promoting, and does not come to its end.
-    """
-    with _registry_lock(name):
-        candidate = get_version(client, name, version)
-        champion = get_champion(client, name)
-        others = champion is not None and str(champion.version) != version
-        gate = decide_gate(candidate.tags, champion.tags if champion and others else None)
-        decision = "passed" if gate.passed else "refused"
-        facts = {
-            GATE: f"{decision} {datetime.now(UTC):%Y-%m-%d %H:%M UTC} by {by}",
-            GATE_REASONS: "; ".join(gate.reasons),
-        }
-        for key, value in facts.items():
-            client.set_model_version_tag(name, version, key, value)
-        if not gate.passed:
-            raise PromotionRefusedError(
-                f"{name} version {version} stays {CHALLENGER}: {'; '.join(gate.reasons)}"
-            )
-        if champion is None or others:
-            if champion is not None:
-                client.set_model_version_tag(
-                    name, version, "tuning.replaces", str(champion.version)
-                )
-            client.set_registered_model_alias(name, CHAMPION, version)
-    return gate
-
-
-@contextmanager
-def _registry_lock(name: str) -> Iterator[None]:
-    """The registry has no compare-and-set, so reading and setting must not be interleaved."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(Path(tempfile.gettempdir()) / f"tuning-promote-{name}.lock")
-    try:
-        lock.acquire(timeout=LOCK_SECONDS)
-    except Timeout:
-        raise TuningError(
-            f"{name}: another process has been promoting for {LOCK_SECONDS} s; try again later"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def get_version(client: "MlflowClient", name: str, version: str) -> Any:
@@ -280,8 +183,35 @@ def _log_served(run_id: str, name: str, served: ServedModel) -> str:
     return str(info.model_id)
 
 
+def _measured(model_id: str) -> dict[str, str]:
+    """The size of a logged model, and the median time that it takes to answer one input."""
+    import mlflow.pyfunc
+    from mlflow.artifacts import download_artifacts
+
+    with tempfile.TemporaryDirectory() as folder:
+        files = Path(download_artifacts(artifact_uri=f"models:/{model_id}", dst_path=folder))
+        size = sum(file.stat().st_size for file in files.rglob("*") if file.is_file())
+        loaded = mlflow.pyfunc.load_model(str(files))
+        example = loaded.input_example
+        if example is None:
+            return {SIZE: f"{size / 1e6:.2f}"}
+        one = example.head(1)
+        loaded.predict(one)  # compiles
+        times = []
+        for _ in range(LATENCY_ROUNDS):
+            began = time.perf_counter()
+            loaded.predict(one)
+            times.append(time.perf_counter() - began)
+    return {SIZE: f"{size / 1e6:.2f}", LATENCY: f"{1000 * statistics.median(times):.1f}"}
+
+
 def predict(
-    client: "MlflowClient", model: str | None, study: Study, texts: Sequence[str]
+    client: "MlflowClient",
+    model: str | None,
+    study: Study,
+    texts: Sequence[str],
+    *,
+    explain: bool = False,
 ) -> list[str]:
     """Asks a registered model about raw input.
 
@@ -290,9 +220,10 @@ def predict(
         model: Its address; None takes the champion, or the challenger where there is none.
         study: Names the registered model.
         texts: The inputs.
+        explain: Whether to add the words that moved each answer most.
 
     Returns:
-        A line for each input.
+        A line for each input, and one for its words.
 
     Raises:
         BadInputError: There is no such model.
@@ -320,6 +251,9 @@ def predict(
             for value in answer.values()
         )
         lines.append(f"{facts}  {text if len(text) <= 80 else text[:79] + '…'}")
+        if explain:
+            moved = (f"{word} {change:+.3f}" for word, change in occlusion(loaded, column, text))
+            lines.append(f"    moved by: {', '.join(moved) or 'nothing'}")
     return lines
 
 

@@ -94,6 +94,26 @@ class Compare(_Strict):
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
 
 
+class GateRule(_Strict):
+    """When a registered version may become champion; its verdict must be ``better`` in any case.
+
+    Attributes:
+        min_gain_low: The lower end of the interval on its gain over the baseline must lie above.
+        over_champion: On the same test rows as the champion it must be ``better`` (the whole
+            interval above 0) or ``not_worse`` (the estimate not below 0).
+        max_behaviour_regression: By so much the failure rate of no behaviour may exceed the
+            baseline's, from 0 to 1; None for no limit.
+        max_size_mb: Of its files; None for no limit.
+        max_latency_ms: Of one input; None for no limit.
+    """
+
+    min_gain_low: float = Field(default=0.0, ge=-1, le=1)
+    over_champion: Literal["better", "not_worse"] = "better"
+    max_behaviour_regression: float | None = Field(default=0.2, ge=0, le=1)
+    max_size_mb: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    max_latency_ms: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+
 class Limits(_Strict):
     """What a trial may take: its process is killed at the limit, and it has failed.
 
@@ -137,6 +157,7 @@ class Study(_Strict):
         on_error: What follows an exception in the task's code: the trial has failed (``fail``), is
             tried again, twice at most (``retry``), or the study ends (``stop``).
         compare: The rule of the verdict.
+        gate: When a version may become champion.
         keep_models: Which trials' models stay in MLflow.
         registered_model: Name in the model registry.
         profiles: What differs by label of the data set.
@@ -157,6 +178,7 @@ class Study(_Strict):
     limits: Limits = Limits()
     on_error: OnError = "fail"
     compare: Compare = Compare()
+    gate: GateRule = GateRule()
     keep_models: Literal["all", "confirmed"] = "all"
     registered_model: Name
     profiles: dict[str, Profile] = Field(default_factory=dict)

@@ -1,28 +1,33 @@
 """The gate, and what promoting does to the registry."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from filelock import FileLock
 
 from tests.factories import make_study
+from tuning.compare.stats import Gain
 from tuning.errors import BadInputError, PromotionRefusedError, TuningError
+from tuning.gate import GateInputs, Rival, decide
+from tuning.promotion import GATE, GATE_REASONS, history, promote, rollback
 from tuning.protocols import DataInfo
 from tuning.registry import (
     CHALLENGER,
     CHAMPION,
-    GATE,
-    GATE_REASONS,
+    GAIN_LOW,
+    METRIC,
     PARENT_RUN,
-    TEST_ACCURACY,
-    decide_gate,
+    TRIALS,
     find_version,
-    promote,
     register,
     registered_name,
 )
+from tuning.study import GateRule
 from tuning.tracking import names
+from tuning.tracking.record import Predictions, write_predictions
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,34 +35,86 @@ if TYPE_CHECKING:
 BETTER = {
     names.VERDICT: "better",
     names.DATASET_DIGEST: "d",
-    TEST_ACCURACY: "0.9",
+    GAIN_LOW: "0.004",
 }
+RULE = GateRule()
+
+
+def make_inputs(**changes: Any) -> GateInputs:
+    known: dict[str, Any] = {
+        "verdict": "better",
+        "gain_low": 0.004,
+        "digest": "d",
+        "metric": "accuracy",
+    }
+    return GateInputs(**{**known, **changes})
+
+
+def rival(low: float, estimate: float, **changes: Any) -> Rival:
+    difference = Gain(estimate, low, 2 * estimate - low, 0.5, 0.01, 0.01, 5.0)
+    known: dict[str, Any] = {
+        "version": "1",
+        "digest": "d",
+        "metric": "accuracy",
+        "difference": difference,
+    }
+    return Rival(**{**known, **changes})
 
 
 @pytest.mark.parametrize("verdict", ["inconclusive", "worse", "unknown", ""])
 def test_only_better_passes(verdict: str) -> None:
-    gate = decide_gate({**BETTER, names.VERDICT: verdict}, None)
+    gate = decide(RULE, make_inputs(verdict=verdict))
     assert not gate.passed
-    assert verdict in gate.reasons[0]
+    assert (verdict or "unknown") in gate.reasons[0]
 
 
-def test_a_champion_must_be_surpassed() -> None:
-    assert decide_gate({**BETTER, TEST_ACCURACY: "0.91"}, BETTER).passed
-    for accuracy in ("0.9", "0.89"):
-        gate = decide_gate({**BETTER, TEST_ACCURACY: accuracy}, BETTER)
-        assert not gate.passed
-        assert f"its test accuracy {accuracy} is not above the champion's 0.9" in gate.reasons
-
-
-def test_better_passes_on_the_champions_data_only() -> None:
-    assert decide_gate(BETTER, None).passed
-    gate = decide_gate(BETTER, {names.DATASET_DIGEST: "other"})
+@pytest.mark.parametrize(
+    ("rule", "changes", "reason"),
+    [
+        ({}, {"gain_low": None}, "the interval on its gain is unknown"),
+        ({"min_gain_low": 0.01}, {}, r"lower end of its gain, \+0.40 points, is not above \+1.00"),
+        ({}, {"behaviour_regression": 0.3}, r"behaviour regression 0.3 is above 0.2"),
+        ({"max_size_mb": 10}, {"size_mb": 12.5}, "size mb 12.5 is above 10"),
+        ({"max_latency_ms": 5}, {"latency_ms": 9.0}, "latency ms 9 is above 5"),
+    ],
+)
+def test_each_limit_can_refuse(rule: dict[str, Any], changes: Any, reason: str) -> None:
+    gate = decide(GateRule(**rule), make_inputs(**changes))
     assert not gate.passed
-    assert "other data" in gate.reasons[0]
+    assert re.search(reason, gate.reasons[0])
 
 
-def test_a_version_without_tags_is_refused() -> None:
-    assert not decide_gate({}, None).passed
+def test_what_was_not_measured_refuses_nobody() -> None:
+    assert decide(GateRule(max_size_mb=1, max_latency_ms=1), make_inputs()).passed
+
+
+def test_a_champion_must_be_surpassed_on_the_same_rows() -> None:
+    assert decide(RULE, make_inputs(champion=rival(0.001, 0.01))).passed
+    gate = decide(RULE, make_inputs(champion=rival(-0.001, 0.01)))
+    assert not gate.passed
+    assert (
+        "not shown to be better than champion 1: +1.00 points (-0.10 to +2.10)" in gate.reasons[0]
+    )
+
+
+def test_a_study_may_be_content_with_not_worse() -> None:
+    rule = GateRule(over_champion="not_worse")
+    assert decide(rule, make_inputs(champion=rival(-0.01, 0.0))).passed
+    assert not decide(rule, make_inputs(champion=rival(-0.03, -0.001))).passed
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"digest": "other"}, "other data"),
+        ({"metric": "f1"}, "the champion by f1"),
+        ({"difference": None}, "predictions are gone"),
+    ],
+)
+def test_what_cannot_be_compared_with_the_champion_is_refused(changes: Any, reason: str) -> None:
+    gate = decide(RULE, make_inputs(champion=rival(0.01, 0.02, **changes)))
+    assert not gate.passed
+    assert reason in gate.reasons[0]
 
 
 def test_stand_in_data_have_a_name_of_their_own() -> None:
@@ -75,11 +132,14 @@ def add_version(client: "MlflowClient", tags: dict[str, str]) -> str:
     return str(version.version)
 
 
-def test_promotion_moves_the_alias_and_tells_why(client: "MlflowClient") -> None:
+def test_promotion_moves_the_alias_and_tells_why(
+    client: "MlflowClient", monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = add_version(client, BETTER)
-    second = add_version(client, {**BETTER, TEST_ACCURACY: "0.95"})
+    second = add_version(client, BETTER)
+    monkeypatch.setattr("tuning.promotion._difference", lambda *_: rival(0.01, 0.02).difference)
     for version in (first, second):
-        promote(client, "toy", version, by="a test")
+        promote(client, "toy", version, RULE, by="a test")
         assert str(client.get_model_version_by_alias("toy", CHAMPION).version) == version
     tags = client.get_model_version("toy", second).tags
     assert tags[GATE].startswith("passed")
@@ -89,10 +149,10 @@ def test_promotion_moves_the_alias_and_tells_why(client: "MlflowClient") -> None
 
 def test_a_refusal_changes_no_alias(client: "MlflowClient") -> None:
     champion = add_version(client, BETTER)
-    promote(client, "toy", champion, by="a test")
+    promote(client, "toy", champion, RULE, by="a test")
     worse = add_version(client, {**BETTER, names.VERDICT: "worse"})
     with pytest.raises(PromotionRefusedError, match="its verdict is worse"):
-        promote(client, "toy", worse, by="a test")
+        promote(client, "toy", worse, RULE, by="a test")
     assert str(client.get_model_version_by_alias("toy", CHAMPION).version) == champion
     tags = client.get_model_version("toy", worse).tags
     assert tags[GATE].startswith("refused")
@@ -102,7 +162,7 @@ def test_a_refusal_changes_no_alias(client: "MlflowClient") -> None:
 def test_promoting_the_champion_again_changes_nothing(client: "MlflowClient") -> None:
     version = add_version(client, BETTER)
     for _ in range(2):
-        assert promote(client, "toy", version, by="a test").passed
+        assert promote(client, "toy", version, RULE, by="a test").passed
     assert "tuning.replaces" not in client.get_model_version("toy", version).tags
 
 
@@ -143,7 +203,7 @@ def test_a_promotion_that_hangs_elsewhere_is_named(
     client: "MlflowClient", monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr("tuning.registry.LOCK_SECONDS", 0)
+    monkeypatch.setattr("tuning.promotion.LOCK_SECONDS", 0)
     with (
         FileLock(tmp_path / "tuning-promote-toy.lock"),
         pytest.raises(TuningError, match="another process has been promoting"),
@@ -160,3 +220,83 @@ def test_what_is_not_registered_is_named(client: "MlflowClient", target: str | N
 def test_a_missing_version_is_named(client: "MlflowClient") -> None:
     with pytest.raises(BadInputError, match="no version '9' of 'toy'"):
         promote(client, "toy", "9", by="a test")
+
+
+def add_study(client: "MlflowClient", share: float, digest: str = "d") -> str:
+    """A version of a study whose three models get that share of the same test rows right."""
+    experiment = client.get_experiment_by_name("test")
+    assert experiment is not None
+    run_id = client.create_run(experiment.experiment_id).info.run_id
+    random = np.random.default_rng(int(1000 * share))
+    labels = np.random.default_rng(0).integers(0, 2, 3_000)
+    trials = [f"confirm-x-seed{seed}" for seed in (1, 2, 3)]
+    probabilities = {
+        trial: np.where((random.random(3_000) < share) == (labels == 1), 0.9, 0.1)
+        for trial in trials
+    }
+    write_predictions(client, run_id, Predictions(labels, probabilities))
+    tags = {**BETTER, names.DATASET_DIGEST: digest, PARENT_RUN: run_id, METRIC: "accuracy"}
+    return add_version(client, {**tags, TRIALS: ",".join(trials)})
+
+
+def test_the_challenger_meets_the_champion_on_the_same_test_rows(client: "MlflowClient") -> None:
+    champion, equal, better = (add_study(client, share) for share in (0.85, 0.851, 0.93))
+    assert promote(client, "toy", champion, RULE, by="a test").passed
+    with pytest.raises(PromotionRefusedError, match="not shown to be better than champion 1"):
+        promote(client, "toy", equal, RULE, by="a test")
+    gate = promote(client, "toy", better, RULE, by="a test")
+    assert "points against champion 1" in gate.reasons[0]
+    run_id = client.get_model_version("toy", better).tags[PARENT_RUN]
+    (file,) = client.list_artifacts(run_id, "gate")
+    assert file.path == f"gate/toy-{better}.json"
+
+
+def test_other_data_are_refused(client: "MlflowClient") -> None:
+    promote(client, "toy", add_study(client, 0.85), RULE, by="a test")
+    with pytest.raises(PromotionRefusedError, match="other data"):
+        promote(client, "toy", add_study(client, 0.95, digest="e"), RULE, by="a test")
+
+
+def test_a_dry_run_changes_nothing(client: "MlflowClient") -> None:
+    version = add_study(client, 0.85)
+    assert promote(client, "toy", version, RULE, by="a test", dry_run=True).passed
+    assert not client.get_registered_model("toy").aliases
+    assert GATE not in client.get_model_version("toy", version).tags
+
+
+def test_a_champion_can_be_rolled_back(client: "MlflowClient") -> None:
+    first, second = add_study(client, 0.80), add_study(client, 0.93)
+    for version in (first, second):
+        promote(client, "toy", version, RULE, by="a test")
+    assert rollback(client, "toy", by="a test", dry_run=True) == first
+    assert str(client.get_model_version_by_alias("toy", CHAMPION).version) == second
+    assert rollback(client, "toy", by="a test") == first
+    assert str(client.get_model_version_by_alias("toy", CHAMPION).version) == first
+    assert client.get_model_version("toy", second).tags[GATE].startswith("rolled back")
+    with pytest.raises(TuningError, match="was the first champion"):
+        rollback(client, "toy", by="a test")
+    rows = history(client, "toy")
+    assert [row[0] for row in rows[1:]] == [first, second]
+    assert [row[5] for row in rows[1:]] == [CHAMPION, ""]
+    assert "rolled back" in rows[2][6]
+
+
+def test_without_a_champion_there_is_nothing_to_roll_back(client: "MlflowClient") -> None:
+    client.create_registered_model("toy")
+    with pytest.raises(TuningError, match="no champion"):
+        rollback(client, "toy", by="a test")
+
+
+def test_a_promotion_elsewhere_at_the_same_moment_is_noticed(
+    client: "MlflowClient", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = add_version(client, BETTER), add_version(client, BETTER)
+    set_alias = client.set_registered_model_alias
+
+    def set_twice(name: str, alias: str, version: str) -> None:
+        set_alias(name, alias, version)
+        set_alias(name, alias, theirs)
+
+    monkeypatch.setattr(client, "set_registered_model_alias", set_twice)
+    with pytest.raises(TuningError, match=f"version {theirs} is now; somebody else promotes"):
+        promote(client, "toy", ours, RULE, by="a test")

@@ -60,6 +60,24 @@ def error_analysis(record: StudyRecord, comparison: Comparison) -> ErrorAnalysis
     )
 
 
+def behaviour_regression(record: StudyRecord, comparison: Comparison) -> float | None:
+    """The largest increase of a failure rate from the baseline's model to the best's.
+
+    Returns:
+        From -1 to 1; None if there are no behaviours.
+    """
+    predictions, best = record.predictions, comparison.best
+    if predictions is None or best is None:
+        return None
+    before = predictions.behaviours.get(comparison.baseline.trials[0], ())
+    after = predictions.behaviours.get(best.trials[0], ())
+    rises = [
+        new.failures / new.tests - old.failures / old.tests
+        for old, new in zip(before, after, strict=False)
+    ]
+    return max(rises, default=None)
+
+
 def _flips(predictions: Predictions, first: str, second: str, *, right: bool) -> list[Flip]:
     before, after = predictions.probabilities[first], predictions.probabilities[second]
     found = flips(predictions.labels, before, after, right)

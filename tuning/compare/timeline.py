@@ -19,7 +19,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Stage:
-    """Phases that run side by side.
+    """Phases that run side by side; two stages may overlap.
 
     Attributes:
         title: Of the stage.
@@ -35,6 +35,7 @@ class Stage:
 _STAGES = {
     "baseline and search": (Phase.BASELINE, Phase.SEARCH),
     "references and confirmation": (Phase.REFERENCE, Phase.CONFIRM),
+    "long runs and ablation": (Phase.LONG_RUN, Phase.ABLATION),
 }
 
 

@@ -215,6 +215,20 @@ def _fetch(client: "MlflowClient", run_id: str, path: str, folder: str) -> Path 
     return Path(client.download_artifacts(run_id, path, folder))
 
 
+def read_predictions(client: "MlflowClient", run_id: str) -> Predictions | None:
+    """What the models of a study said of the test split; None if that cannot be had."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            file = _fetch(client, run_id, names.PREDICTIONS_FILE, folder)
+            return _read_predictions(file) if file is not None else None
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        return None
+
+
 def _read_predictions(file: Path) -> Predictions:
     import numpy as np
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _Model = TypeVar("_Model", bound=BaseModel)
 
 # What does not change the meaning of the trials that there are.
-CHANGEABLE_FIELDS = ("budget", "confirm", "limits", "on_error", "profiles")
+CHANGEABLE_FIELDS = ("budget", "confirm", "gate", "limits", "on_error", "profiles")
 # What the command line may change, so that it differs from the study file.
 _OPTION_FIELDS = ("budget", "confirm", "searchers", "seed")
 # Failures that say more of the machine or the code than of the configuration.

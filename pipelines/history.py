@@ -1,0 +1,15 @@
+"""Prints every version of the registered model."""
+
+import sys
+from collections.abc import Sequence
+
+from pipelines.entry import run
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code."""
+    return run("history", argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

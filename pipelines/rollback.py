@@ -1,0 +1,15 @@
+"""Makes the former champion of the registry champion again."""
+
+import sys
+from collections.abc import Sequence
+
+from pipelines.entry import run
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code."""
+    return run("rollback", argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
