@@ -202,6 +202,8 @@ def losses(uri: str) -> Losses:
         found.broken_curves += steps != list(range(1, len(steps) + 1)) or not steps
         if tags.get("tuning.state") == "completed":
             found.broken_curves += len(steps) != 3
+            if tags.get("tuning.reused_from"):
+                continue  # its model is that of its source
             with tempfile.TemporaryDirectory() as folder:
                 address = f"models:/{tags['tuning.model']}"
                 try:

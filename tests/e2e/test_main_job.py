@@ -106,14 +106,16 @@ def test_every_completed_trial_has_a_model_that_loads(
 
     completed = [r for r in children.values() if r.data.tags["tuning.state"] == "completed"]
     assert len(completed) >= 8
-    for run in completed:
+    trained = [run for run in completed if "tuning.reused_from" not in run.data.tags]
+    assert len(completed) - len(trained) == 1, "the baseline, searched by two"
+    for run in trained:
         model = store.get_logged_model(run.data.tags["tuning.model"])
         assert str(model.status) in ("READY", "LoggedModelStatus.READY")
         assert model.source_run_id == run.info.run_id
         assert run.outputs.model_outputs[0].model_id == model.model_id
         measured = {metric.key: metric.value for metric in model.metrics}
         assert measured["val_accuracy"] == pytest.approx(run.data.metrics["best_val_accuracy"])
-    loaded = mlflow.pyfunc.load_model(f"models:/{completed[0].data.tags['tuning.model']}")
+    loaded = mlflow.pyfunc.load_model(f"models:/{trained[0].data.tags['tuning.model']}")
     schema = loaded.metadata.signature.inputs.inputs[0]
     answer = loaded.predict(np.zeros((3, schema.shape[1]), dtype="int32"))
     assert np.asarray(answer).shape == (3, 1)
@@ -140,8 +142,9 @@ def test_the_parent_has_the_comparison(store: "MlflowClient", parent: "Run") -> 
     assert metrics["test_accuracy_gain"] == pytest.approx(gain, abs=2e-6)
     assert metrics["gain_ci_low"] < metrics["test_accuracy_gain"] < metrics["gain_ci_high"]
     assert 0 <= metrics["p_value"] <= 1
-    states = [metrics[f"trials_{state}"] for state in ("completed", "pruned", "failed")]
+    states = [metrics[f"trials_{state}"] for state in ("completed", "pruned", "failed", "reused")]
     assert sum(states) == 6
+    assert metrics["trials_reused"] == 1
     for searcher in ("optuna", "keras_tuner"):
         history = store.get_metric_history(parent.info.run_id, f"best_so_far/{searcher}")
         values = [m.value for m in history]
@@ -164,10 +167,12 @@ def test_the_report_is_whole_and_needs_no_network(
     document = json.loads((folder / "comparison.json").read_text())
     assert document["verdict"] == parent.data.tags["tuning.verdict"]
     assert document["baseline"]["params"]["units"] == 32
+    for heading in ("What the models cannot do", "Examples that flipped", "What changed"):
+        assert heading in html
     lines = (folder / "trials.csv").read_text().splitlines()
     assert len(lines) == 1 + 12
     assert (folder / "report.md").read_text().startswith("# imdb-lstm-sentiment")
-    assert len(list((folder / "figures").glob("*.svg"))) >= 4
+    assert len(list((folder / "figures").glob("*.svg"))) >= 10
 
 
 def test_the_winner_is_registered_under_a_name_of_its_own(
