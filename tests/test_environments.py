@@ -71,7 +71,7 @@ def test_mlproject_uses_conda_yaml_and_offers_every_command() -> None:
     assert document["conda_env"] == "conda.yaml"
     points = document["entry_points"]
     commands = {"main", "tune", "baseline", "report", "compare", "promote"}
-    commands |= {"rollback", "history", "predict"}
+    commands |= {"rollback", "history", "clean", "predict"}
     assert set(points) == commands
     assert points["main"] == points["tune"]
     for point in points.values():

@@ -169,6 +169,24 @@ def build_parser() -> argparse.ArgumentParser:
         parser_.add_argument(
             "--name", type=_text, help="registered model; the study's if not given"
         )
+    clean = _command(verbs, "clean", commands.clean, "remove trials' models, not their record")
+    clean.add_argument("--run-id", default="last", help="the study's parent run, or last")
+    clean.add_argument(
+        "--keep",
+        choices=("all", "confirmed", "first_seeds"),
+        default="confirmed",
+        help="whose models stay: of the confirmed configurations (default), or their first seeds; "
+        "a registered model always stays",
+    )
+    clean.add_argument(
+        "--dry-run",
+        nargs="?",
+        type=_truth,
+        const=True,
+        default=True,
+        metavar="yes|no",
+        help="yes (default): list them; no: remove them",
+    )
     predict = _command(verbs, "predict", commands.predict, "ask the champion about raw input")
     predict.add_argument("--text", type=_text, help="one input")
     predict.add_argument("--file", type=_text, help="a file of one input a line; - for stdin")

@@ -150,3 +150,27 @@ def _open() -> "MlflowClient":
     # The run that `mlflow run` opened for this command is not the one that it is about.
     os.environ.pop("MLFLOW_RUN_ID", None)
     return patient(open_store(resolve_uri()))
+
+
+def clean(options: argparse.Namespace) -> int:
+    """Removes models that are no longer worth their disk; says which, unless told to go on."""
+    from tuning.study import load_study
+
+    study = load_study(options.study)
+    client = _open()
+    from tuning.tracking.record import read_record
+    from tuning.tracking.resume import find_run
+    from tuning.tracking.retention import removable, remove
+
+    record = read_record(client, find_run(client, options.run_id, study.name))
+    models = removable(client, record, options.keep)
+    for model in models:
+        size = "" if model.bytes is None else f"  {model.bytes / 1e6:.1f} MB"
+        print(f"{model.trial:<32} {model.model_id}{size}")
+    total = sum(model.bytes or 0 for model in models) / 1e6
+    if options.dry_run:
+        print(f"Would remove {len(models)} models, {total:.1f} MB; pass --dry-run no to do so")
+    else:
+        remove(client, models)
+        print(f"Removed {len(models)} models, {total:.1f} MB")
+    return EXIT_OK

@@ -208,7 +208,7 @@ def test_a_promotion_that_hangs_elsewhere_is_named(
         FileLock(tmp_path / "tuning-promote-toy.lock"),
         pytest.raises(TuningError, match="another process has been promoting"),
     ):
-        promote(client, "toy", add_version(client, BETTER), by="a test")
+        promote(client, "toy", add_version(client, BETTER), RULE, by="a test")
 
 
 @pytest.mark.parametrize("target", ["0" * 32, "no' or 1=1", None])
@@ -219,7 +219,7 @@ def test_what_is_not_registered_is_named(client: "MlflowClient", target: str | N
 
 def test_a_missing_version_is_named(client: "MlflowClient") -> None:
     with pytest.raises(BadInputError, match="no version '9' of 'toy'"):
-        promote(client, "toy", "9", by="a test")
+        promote(client, "toy", "9", RULE, by="a test")
 
 
 def add_study(client: "MlflowClient", share: float, digest: str = "d") -> str:

@@ -1,0 +1,105 @@
+"""Models of trials that a retention policy no longer keeps, and their removal."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import unquote, urlparse
+
+from tuning.tracking import names
+from tuning.tracking.record import StudyRecord
+from tuning.trial import TrialRecord
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+Keep = Literal["all", "confirmed", "first_seeds"]
+KEEPS: tuple[Keep, ...] = ("all", "confirmed", "first_seeds")
+
+
+@dataclass(frozen=True)
+class Removable:
+    """A trial's model that may go.
+
+    Attributes:
+        trial: The trial.
+        model_id: Its logged model.
+        location: Where its files are.
+        bytes: How large they are; None where they are not on this machine.
+    """
+
+    trial: str
+    model_id: str
+    location: str
+    bytes: int | None
+
+
+def removable(client: "MlflowClient", record: StudyRecord, keep: Keep) -> list[Removable]:
+    """The models of a study that ``keep`` does not keep.
+
+    Args:
+        client: Of the store.
+        record: The study.
+        keep: ``all`` trials' models, those of the ``confirmed`` configurations, or of these the
+            ``first_seeds`` only. A model that is registered, under whatever name, always stays.
+    """
+    registered = {
+        version.model_id or version.source.removeprefix("models:/")
+        for version in client.search_model_versions()
+        if version.source
+    }
+    kept = {trial.model_id for trial in _kept(record, keep)} | registered
+    return [
+        _describe(client, trial)
+        for trial in record.trials
+        if trial.model_id and trial.model_id not in kept and _exists(client, trial.model_id)
+    ]
+
+
+def remove(client: "MlflowClient", models: Sequence[Removable]) -> None:
+    """Deletes the models and their files; the trials keep their params, metrics and curves."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    for model in models:
+        # Files first: a model without files is seen again, files without a model are not.
+        repository: Any = get_artifact_repository(model.location)
+        repository.delete_artifacts()
+        client.delete_logged_model(model.model_id)
+
+
+def _kept(record: StudyRecord, keep: Keep) -> list[TrialRecord]:
+    if keep == "all":
+        return list(record.trials)
+    confirmed = record.in_phase(*names.TESTED)
+    if keep == "confirmed":
+        return confirmed
+    first: dict[tuple[str, str], TrialRecord] = {}
+    for trial in sorted(confirmed, key=lambda trial: trial.trial.number):
+        key = trial.trial.phase.value, trial.trial.tags.get(names.CANDIDATE, "")
+        first.setdefault(key, trial)
+    return list(first.values())
+
+
+def _exists(client: "MlflowClient", model_id: str) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_logged_model(model_id)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return False
+        raise
+    return True
+
+
+def _describe(client: "MlflowClient", trial: TrialRecord) -> Removable:
+    location = client.get_logged_model(trial.model_id).artifact_location
+    return Removable(trial.trial.name, trial.model_id, location, _size(location))
+
+
+def _size(location: str) -> int | None:
+    address = urlparse(location)
+    if address.scheme not in ("", "file"):
+        return None
+    folder = Path(unquote(address.path))
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
