@@ -112,7 +112,7 @@ def confusion(record: StudyRecord, comparison: Comparison) -> Figure | None:
         counts = np.array([[np.sum((truth == t) & (said == s)) for s in (0, 1)] for t in (0, 1)])
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         axes.grid(visible=False)
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
         for (row, column), count in np.ndenumerate(counts):
             axes.text(
                 column,
@@ -190,11 +190,9 @@ def by_length(record: StudyRecord, comparison: Comparison) -> Figure | None:
 
 def cost(comparison: Comparison) -> Figure | None:
     """Test accuracy against parameters and training time; the line joins what is not beaten."""
-    arms = [
-        arm
-        for arm in (comparison.baseline, *comparison.references, *comparison.candidates)
-        if arm.test_accuracy
-    ]
+    first = shown(comparison)
+    others = [arm for arm in comparison.candidates if arm not in first]
+    arms = [arm for arm in (*first, *others) if arm.test_accuracy]
     if len(arms) < 2:
         return None
     figure, every = panels(2, columns=2, height=3.8, sharey=True)

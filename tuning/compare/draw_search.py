@@ -67,6 +67,9 @@ def _best_by(
             best = value
         if best is not None:
             curve.append((places[trial.trial.name], best))
+    if curve:
+        # A best that lasts until the end is drawn until there.
+        curve.append((max(places.values()), curve[-1][1]))
     return curve
 
 

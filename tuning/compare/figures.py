@@ -82,7 +82,8 @@ def _timeline(record: StudyRecord) -> Figure | None:
         return None
     workers = sorted({bar.worker for bar in found})
     figure, axes = one_panel(width=9.6, height=1.4 + 0.4 * len(workers))
-    for phase, colour in zip(Phase, COLOURS, strict=False):
+    present = [phase for phase in Phase if any(bar.phase is phase for bar in found)]
+    for phase, colour in zip(present, COLOURS, strict=False):
         for row, worker in enumerate(workers):
             own = [bar for bar in found if bar.phase is phase and bar.worker == worker]
             spans = [(bar.begin_s / 60, (bar.end_s - bar.begin_s) / 60) for bar in own]
@@ -91,11 +92,11 @@ def _timeline(record: StudyRecord) -> Figure | None:
                 (row - 0.35, 0.7),
                 facecolor=colour,
                 edgecolor="white",
-                label=phase.value if row == 0 else None,
+                label=phase.value.replace("_", " ") if row == 0 else None,
             )
     axes.set_yticks(range(len(workers)), workers)
     axes.set_ylim(len(workers) - 0.5, -0.5)
     axes.set_xlim(0, None)
     axes.set_xlabel("minutes since the study began")
-    axes.legend(ncols=len(Phase), loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
+    axes.legend(ncols=len(present), loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
     return figure
