@@ -27,10 +27,18 @@ SPACE = SearchSpace.model_validate(
         "width": {"type": "int", "low": 1, "high": 100, "log": True},
         "rate": {"type": "float", "low": 0.0, "high": 0.5, "step": 0.1},
         "scale": {"type": "float", "low": 0.001, "high": 1.0, "log": True},
+        "flag": {"type": "choice", "values": [False, True]},
         "layers": {"type": "int", "low": 1, "high": 3, "when": {"kind": ["deep"]}},
     }
 )
-FIRST: Params = {"kind": "plain", "units": 2, "width": 10, "rate": 0.0, "scale": 0.01}
+FIRST: Params = {
+    "kind": "plain",
+    "units": 2,
+    "width": 10,
+    "rate": 0.0,
+    "scale": 0.01,
+    "flag": True,
+}
 SMALL = SearchSpace.model_validate({"units": {"type": "int", "low": 1, "high": 6}})
 EPOCHS = 3
 

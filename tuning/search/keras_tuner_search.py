@@ -189,6 +189,9 @@ class KerasTunerSearcher:
             if not isinstance(declared, Choice) and declared.log:
                 # On a logarithmic scale KerasTuner rounds up to one beyond the end.
                 value = min(max(value, declared.low), declared.high)
+            elif isinstance(declared, Choice) and isinstance(declared.values[0], bool):
+                # To KerasTuner a truth value is a whole number.
+                value = bool(value)
             config[name] = value
         return self._space.canonical(config)
 
