@@ -234,6 +234,10 @@ class Described(Protocol):
         """Further tests of what a model can do."""
         ...
 
+    def yardsticks(self) -> "Mapping[str, np.ndarray]":
+        """What simple models say of the test split: probabilities of class 1, by their names."""
+        ...
+
 
 class Task(Protocol):
     """What is tuned: the data and the model. A user of another model writes one of these.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.imdb import data, model
 from pipelines.imdb.behaviours import make_behaviours
 from pipelines.imdb.errors import DataError
+from pipelines.imdb.yardstick import linear_ngrams
 from tuning.protocols import Behaviour, DataInfo, Examples, ServedModel, Split
 
 if TYPE_CHECKING:
@@ -123,6 +124,13 @@ class ImdbTask:
         """Negation, contrast and irrelevant changes, where the words are known."""
         vocabulary = data.load_vocabulary(self._prepared())
         return make_behaviours(vocabulary, self._max_len) if vocabulary else []
+
+    def yardsticks(self) -> "Mapping[str, np.ndarray]":
+        """A linear model of words and pairs of words."""
+        rows, labels = self.load("search")["train"]
+        return {
+            "linear, words and pairs": linear_ngrams(rows, labels, self.load("test")["test"][0])
+        }
 
     def serve(self, model_file: Path, folder: Path) -> ServedModel:
         """Packs the model with its vocabulary, so that it answers raw review text."""

@@ -16,7 +16,15 @@ from tuning.protocols import DataInfo
 from tuning.tracking import names
 from tuning.tracking.mlflow_tracker import MlflowTracker
 from tuning.tracking.patience import Patience, TrackerError
-from tuning.tracking.record import Curves, read_record, write_head
+from tuning.tracking.record import (
+    BehaviourCount,
+    Curves,
+    Predictions,
+    read_predictions,
+    read_record,
+    write_head,
+    write_predictions,
+)
 from tuning.trial import Phase, TrialState
 
 if TYPE_CHECKING:
@@ -129,6 +137,34 @@ def test_the_record_reads_back_what_was_told(
     assert failed.result.failure.message == "it broke"
     assert record.in_phase(Phase.BASELINE)[0].trial.tags[names.CANDIDATE] == "baseline"
     assert record.predictions is None
+
+
+def test_predictions_are_read_back_with_all_that_belongs_to_them(
+    client: "MlflowClient", parent: str
+) -> None:
+    import numpy as np
+
+    written = Predictions(
+        labels=np.array([0, 1, 1]),
+        probabilities={"baseline-seed1": np.array([0.1, 0.9, 0.4])},
+        lengths=np.array([5, 6, 7]),
+        texts={1: "a <b>film</b>"},
+        behaviours={"baseline-seed1": (BehaviourCount("negation", "lower", "good", 8, 3),)},
+        yardsticks={"linear, words": np.array([0.2, 0.8, 0.7])},
+    )
+    write_predictions(client, parent, written)
+    read = read_predictions(client, parent)
+    assert read is not None
+    assert read.texts == written.texts
+    assert read.behaviours == written.behaviours
+    for name in ("probabilities", "yardsticks"):
+        ours, theirs = getattr(read, name), getattr(written, name)
+        assert ours.keys() == theirs.keys()
+        for key in ours:
+            np.testing.assert_allclose(ours[key], theirs[key], rtol=1e-6)
+    assert read.lengths is not None
+    np.testing.assert_array_equal(read.lengths, [5, 6, 7])
+    assert read_predictions(client, "0" * 32) is None
 
 
 def test_curves_of_ended_trials_are_read_once(

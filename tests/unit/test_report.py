@@ -311,6 +311,7 @@ def detailed_record() -> StudyRecord:
         lengths=random.integers(10, 400, EXAMPLES),
         texts={index: f"<b>review {index}</b>" for index in range(EXAMPLES)},
         behaviours=counts,
+        yardsticks={"a coin": np.full(EXAMPLES, 0.5)},
     )
     trials = tuple(
         replace(trial, started_ms=60_000 * n, ended_ms=60_000 * n + 50_000)
@@ -329,6 +330,9 @@ def test_the_report_shows_where_the_models_differ(tmp_path: Path) -> None:
     assert "good → &lt;not good&gt;" in html
     assert "50%" in html
     assert "25%" in html
+    assert "a coin" in html
+    assert "the larger class" in html
+    assert "within one standard error" in html
     shown = error_analysis(record, comparison)
     assert len(shown.mended) == len(shown.broken) == 6
     for flip in shown.mended:

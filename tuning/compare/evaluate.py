@@ -52,6 +52,7 @@ def predict_test(
         lengths=_lengths(task),
         texts=_flipped_texts(task, labels, probabilities, baseline, others),
         behaviours={name: tuple(found) for name, found in counts.items() if found},
+        yardsticks=task.yardsticks() if isinstance(task, Described) else {},
     )
 
 

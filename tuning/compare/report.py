@@ -4,6 +4,7 @@ import base64
 import csv
 import json
 import math
+import statistics
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +19,10 @@ from tuning.compare.comparison import (
 )
 from tuning.compare.confirmed import ConfirmedArm
 from tuning.compare.errors import error_analysis
+from tuning.compare.evaluate import scores
 from tuning.compare.figures import draw_figures
 from tuning.compare.timeline import stages
+from tuning.study import Study
 from tuning.tracking import names
 from tuning.tracking.record import StudyRecord
 
@@ -147,6 +150,8 @@ def _context(record: StudyRecord, comparison: Comparison) -> dict[str, Any]:
         "seeds": _seed_rows(arms),
         "gain": gain if gain is not None and math.isfinite(gain.low) else None,
         "detectable": _finite(comparison.detectable),
+        "yardsticks": _yardsticks(record),
+        "simplest": _simplest(study, arms),
         "against": [_against_row(against) for against in comparison.against_baseline],
         "errors": error_analysis(record, comparison),
         "long_runs": _long_rows(record, comparison),
@@ -165,6 +170,33 @@ def _context(record: StudyRecord, comparison: Comparison) -> dict[str, Any]:
         "version": record.tags.get(names.VERSION, ""),
         "command": record.tags.get(names.COMMAND, ""),
     }
+
+
+def _yardsticks(record: StudyRecord) -> list[list[str]]:
+    """What needs no network: the larger class, and the task's simple models."""
+    if record.predictions is None:
+        return []
+    positive = float((record.predictions.labels == 1).mean())
+    rows = [["the larger class", f"{100 * max(positive, 1 - positive):.2f}%"]]
+    for name, probability in record.predictions.yardsticks.items():
+        accuracy = scores(record.predictions.labels, probability)["test_accuracy"]
+        rows.append([name, f"{100 * accuracy:.2f}%"])
+    return rows
+
+
+def _simplest(study: Study, arms: Sequence[ConfirmedArm]) -> ConfirmedArm | None:
+    """The smallest model within one standard error of the best mean on validation.
+
+    The rule of Breiman et al., "Classification and Regression Trees", 1984.
+    """
+    whole = [arm for arm in arms if len(arm.validation) > 1]
+    if not whole:
+        return None
+    key = study.objective.key
+    best = min(whole, key=lambda arm: key(arm.mean_validation))
+    error = statistics.stdev(best.validation) / len(best.validation) ** 0.5
+    near = [arm for arm in whole if key(arm.mean_validation) <= key(best.mean_validation) + error]
+    return min(near, key=lambda arm: arm.parameter_count)
 
 
 def _against_row(against: Against) -> list[str]:

@@ -58,6 +58,7 @@ class Predictions:
         lengths: Of the inputs, of shape (examples,); None if they have none.
         texts: Inputs on which models differ, by position in the test split.
         behaviours: Tests of what models can do, by trial name.
+        yardsticks: What simple models say of the test split, by their names.
     """
 
     labels: "np.ndarray[Any, Any]"
@@ -65,6 +66,7 @@ class Predictions:
     lengths: "np.ndarray[Any, Any] | None" = None
     texts: Mapping[int, str] = field(default_factory=dict)
     behaviours: Mapping[str, tuple[BehaviourCount, ...]] = field(default_factory=dict)
+    yardsticks: Mapping[str, "np.ndarray[Any, Any]"] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,7 @@ def write_predictions(client: "MlflowClient", run_id: str, predictions: Predicti
     path = Path(names.PREDICTIONS_FILE)
     labels = predictions.labels.astype("u1")
     arrays = {f"p_{name}": value.astype("f4") for name, value in predictions.probabilities.items()}
+    arrays |= {f"y_{name}": value.astype("f4") for name, value in predictions.yardsticks.items()}
     if predictions.lengths is not None:
         arrays["lengths"] = predictions.lengths
     details = {
@@ -246,6 +249,11 @@ def _read_predictions(file: Path) -> Predictions:
             behaviours={
                 name: tuple(BehaviourCount(**count) for count in counts)
                 for name, counts in details.get("behaviours", {}).items()
+            },
+            yardsticks={
+                name.removeprefix("y_"): arrays[name]
+                for name in arrays.files
+                if name.startswith("y_")
             },
         )
 
