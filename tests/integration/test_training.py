@@ -243,3 +243,15 @@ assert "tensorflow" not in sys.modules
         cwd=Path(__file__).parents[2],
         check=True,
     )
+
+
+def test_patience_ends_a_training_that_gets_no_better(fit: Any, tmp_path: Path) -> None:
+    params = {**PARAMS, "patience": 2}
+    result = fit(name="patient", params=params, epochs=60, keep_checkpoint=True)
+    assert result.state is TrialState.COMPLETED
+    assert result.best_step is not None
+    assert len(result.measurements) == result.best_step + 2 < 60
+    # Killed after its last epoch, it has nothing left to train.
+    again = fit(name="patient", params=params, epochs=60)
+    assert curve(again) == curve(result)
+    assert again.state is TrialState.COMPLETED
