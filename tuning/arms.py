@@ -170,7 +170,13 @@ def _confirmation(session: Session, limit: SearchLimit) -> list[Proposal]:
     if not any(record.completed for record in baseline):
         failures = [r.result.failure.message for r in baseline if r.result.failure]
         raise StudyFailedError(f"the baseline could not be trained: {failures[:1]}")
-    candidates = choose_candidates(study, _of_search(ended))
+    search = _of_search(ended)
+    candidates = choose_candidates(study, search)
+    session.progress.board.spare(
+        study.budget.trials * len(session.plan.searchers)
+        - len(search)
+        + study.confirm.seeds * (study.confirm.top_k - len(candidates))
+    )
     if ended_by := limit.over():
         session.progress.say(f"\nThe search has ended: {ended_by}")
     session.progress.say(

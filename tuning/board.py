@@ -57,6 +57,11 @@ class Board:
             self.ended = self._done_before = done
             self._began = self._clock()
 
+    def spare(self, trials: int) -> None:
+        """So many trials less are to be expected."""
+        with self.lock:
+            self.expected -= trials
+
     def started(self, trial: Trial) -> None:
         """A trial began, or began again."""
         with self.lock:

@@ -61,6 +61,18 @@ def test_trials_of_an_earlier_run_count_but_do_not_hurry_the_clock() -> None:
     assert "about 0:20 left" in stream.getvalue()
 
 
+def test_trials_that_are_spared_are_not_waited_for() -> None:
+    now, stream = [0.0], io.StringIO()
+    progress = Progress(Board(Objective(), lambda: now[0]), stream)
+    progress.phase("Search", 10)
+    progress.board.spare(7)
+    now[0] = 10
+    progress.trial_started(make_trial())
+    progress.trial_finished(make_trial(), make_result())
+    assert "1/3" in stream.getvalue()
+    assert "about 0:20 left" in stream.getvalue()
+
+
 def test_a_closed_terminal_ends_no_study() -> None:
     stream = io.StringIO()
     progress = Progress(Board(Objective()), stream)
