@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from statistics import fmean
 from typing import Any
 
@@ -66,10 +67,14 @@ def search_limit(session: Session) -> SearchLimit:
     if budget.timeout is not None:
         end = time.monotonic() + budget.timeout - busy_seconds(earlier)
 
-        def deadline() -> float:
+        @lru_cache(maxsize=1)
+        def kept_back(ended_trials: int) -> float:
             ended = session.trained(*Phase)
             candidates = choose_candidates(session.study, _of_search(ended))
-            return end - seconds_to_confirm(session.study, ended, candidates, session.workers)
+            return seconds_to_confirm(session.study, ended, candidates, session.workers)
+
+        def deadline() -> float:
+            return end - kept_back(len(session.driver.records))
 
     limit = SearchLimit(
         session.study.objective,
@@ -80,6 +85,10 @@ def search_limit(session: Session) -> SearchLimit:
     for record in sorted(earlier, key=lambda record: record.ended_ms):
         if record.trial.phase is Phase.SEARCH:
             limit.learn(record.result)
+    begun = session.record
+    if begun and begun.in_phase(Phase.CONFIRM) and begun.study.budget == budget:
+        # More search would confirm other candidates than those that are half confirmed.
+        limit.end("the confirmation had begun")
     return limit
 
 

@@ -18,6 +18,7 @@ from tuning.reporting import (
     make_report,
 )
 from tuning.session import Session, open_session
+from tuning.stopping import SearchLimit
 from tuning.tracking import names
 from tuning.tracking.patience import Patience
 from tuning.tracking.record import Predictions, StudyRecord, write_predictions
@@ -109,7 +110,14 @@ def _train(session: Session) -> None:
     session.tracker.flush()
     for key, value in spending(session.trained(*Phase)).items():
         session.client.log_metric(session.parent.run_id, key, value)
-    session.client.set_tag(session.parent.run_id, names.SEARCH_END, limit.over() or "trials spent")
+    session.client.set_tag(session.parent.run_id, names.SEARCH_END, _search_end(session, limit))
+
+
+def _search_end(session: Session, limit: SearchLimit) -> str:
+    trials = session.study.budget.trials * len(session.plan.searchers)
+    if len(session.trained(Phase.SEARCH)) >= trials:
+        return "all trials are done"
+    return limit.over() or "nothing is left to propose"
 
 
 def _evaluate(session: Session) -> None:

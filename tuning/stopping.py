@@ -37,6 +37,11 @@ class SearchLimit:
         self._best: float | None = None
         self._without_gain = 0
         self._late = False
+        self._ended = ""
+
+    def end(self, reason: str) -> None:
+        """Ends the search now."""
+        self._ended = reason
 
     def learn(self, result: TrialResult) -> None:
         """Learns the end of a search trial. Interrupted and failed ones say nothing."""
@@ -58,6 +63,8 @@ class SearchLimit:
 
     def over(self) -> str:
         """Why no search trial is to be begun; empty if one may."""
+        if self._ended:
+            return self._ended
         if self._plateau_trials is not None and self._without_gain >= self._plateau_trials:
             above = f" above {self._plateau_gain:g}" if self._plateau_gain else ""
             return f"no gain{above} in the last {self._without_gain} trials"

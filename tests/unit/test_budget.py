@@ -65,6 +65,13 @@ def test_a_plateau_counts_trials_without_a_gain() -> None:
     assert not ends.out_of_time(), "what runs may end"
 
 
+def test_a_search_can_be_ended_from_outside() -> None:
+    ends = limit([0.0])
+    ends.end("the confirmation had begun")
+    assert ends.over() == "the confirmation had begun"
+    assert not ends.out_of_time()
+
+
 def test_failures_say_nothing_of_a_plateau() -> None:
     ends = limit([0.0], plateau_trials=1)
     ends.learn(make_result((0.8,)))
