@@ -301,7 +301,9 @@ def _accuracy(arm: ConfirmedArm) -> str:
 
 
 def _value(value: object) -> str:
-    return "–" if value is None else str(value)
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) and value != round(value, 4) else str(value)
 
 
 def _finite(value: float | None) -> float | None:
