@@ -123,6 +123,7 @@ class Driver:
         self._running: dict[str, _Running] = {}
         self._records: list[TrialRecord] = []
         self._twins = Twins()
+        self._again: list[_Running] = []
         self._hopeless = ""
         self._looked = 0.0
         self._arms: Sequence[Arm] = ()
@@ -153,6 +154,7 @@ class Driver:
             StudyFailedError: A failure was fatal, or nothing but failures was seen.
         """
         self._arms, self._records, self._limit = arms, [], limit
+        self._again.clear()
         self._looked = self._clock()
         self._stop.in_loop = True
         try:
@@ -183,6 +185,9 @@ class Driver:
 
     def _fill(self) -> None:
         while self._stop.level == 0 and self._executor.free_slots > 0:
+            if self._again:
+                self._start(self._again.pop(0))
+                continue
             late = self._limit is not None and bool(self._limit.over())
             ready = [arm for arm in self._arms if _open(arm, late) and self._may_begin(arm, late)]
             if not ready:
@@ -301,7 +306,9 @@ class Driver:
         running.retries += 1
         running.trial = replace(trial, attempt=trial.attempt + 1)
         running.stop = CONTINUE
-        self._start(running)
+        # Its slot may have been given away already, if the worker was dead when it was submitted.
+        running.waits = True
+        self._again.append(running)
 
     def _kill_overdue(self) -> None:
         now = self._clock()

@@ -106,9 +106,9 @@ class Process:
     def workers(self) -> list[psutil.Process]:
         try:
             children = psutil.Process(self.pid).children()
-            return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
         except psutil.Error:
             return []
+        return [child for child in children if _is_worker(child)]
 
     def until(self, pattern: str, seconds: float = 300.0) -> bool:
         """Waits for a line; False if the process ended without it."""
@@ -134,6 +134,13 @@ class Process:
             time.sleep(0.1)
         self._reader.join(10)
         return code
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        return "spawn_main" in " ".join(process.cmdline())
+    except psutil.Error:  # it was killed, and nobody has noticed yet
+        return False
 
 
 def _session(leader: int) -> Iterator[int]:

@@ -542,3 +542,28 @@ def test_a_search_without_gains_ends_and_what_follows_begins() -> None:
     driver.run(arms, limit)
     assert sorted(listener.results) == ["confirm-0", *(f"random-{i:03d}" for i in range(5))]
     assert limit.over() == "no gain in the last 4 trials"
+
+
+class DeadOnArrival(FakeExecutor):
+    """The first trial is given to a worker that is dead already, so its slot stays free."""
+
+    def submit(self, trial: Trial) -> None:
+        if trial.name == "random-000" and trial.attempt == 0:
+            self.submitted.append(trial)
+            self._events.append(self._lost(trial))
+        else:
+            super().submit(trial)
+
+    def _lost(self, trial: Trial) -> Finished:
+        result = TrialResult(state=TrialState.FAILED, failure=lost())
+        return Finished(name=trial.name, attempt=trial.attempt, result=result)
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_a_slot_that_was_given_away_does_not_cost_the_retry(slots: int) -> None:
+    executor = DeadOnArrival(rising, slots=slots)
+    driver, listener = drive(executor, arms := [random_arm(4)])
+    records = driver.run(arms)
+    assert {record.result.state for record in records} == {TrialState.COMPLETED}
+    assert len(listener.results) == 4
+    assert [t.attempt for t in executor.submitted if t.name == "random-000"] == [0, 1]
