@@ -2,12 +2,9 @@
 
 import json
 import math
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuning.compare.confirmed import right
@@ -28,6 +25,7 @@ from tuning.registry import (
     TRIALS,
     get_champion,
     get_version,
+    registry_lock,
 )
 from tuning.study import GateRule
 from tuning.tracking import names
@@ -35,8 +33,6 @@ from tuning.tracking.record import read_predictions
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-LOCK_SECONDS = 60
 
 GATE = "tuning.gate"
 GATE_REASONS = "tuning.gate_reasons"
@@ -76,7 +72,7 @@ def promote(
         BadInputError: There is no such version.
         TuningError: Another process is promoting.
     """
-    with _registry_lock(name):
+    with registry_lock(name):
         candidate, champion = get_version(client, name, version), get_champion(client, name)
         rival = champion if champion is not None and str(champion.version) != version else None
         inputs = gate_inputs(client, candidate, rival, confidence)
@@ -107,7 +103,7 @@ def rollback(client: "MlflowClient", name: str, *, by: str, dry_run: bool = Fals
     Raises:
         TuningError: There is no champion, or it had no predecessor.
     """
-    with _registry_lock(name):
+    with registry_lock(name):
         champion = get_champion(client, name)
         if champion is None:
             raise TuningError(f"{name} has no {CHAMPION} to roll back")
@@ -240,21 +236,3 @@ def _set_champion(client: "MlflowClient", name: str, version: str) -> None:
 
 def _now() -> str:
     return f"{datetime.now(UTC):%Y-%m-%d %H:%M UTC}"
-
-
-@contextmanager
-def _registry_lock(name: str) -> Iterator[None]:
-    """The registry has no compare-and-set, so reading and setting must not be interleaved."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(Path(tempfile.gettempdir()) / f"tuning-promote-{name}.lock")
-    try:
-        lock.acquire(timeout=LOCK_SECONDS)
-    except Timeout:
-        raise TuningError(
-            f"{name}: another process has been promoting for {LOCK_SECONDS} s; try again later"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()

@@ -4,11 +4,12 @@ import re
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuning.errors import BadInputError
+from tuning.errors import BadInputError, TuningError
 from tuning.explain import occlusion
 from tuning.protocols import DataInfo, ServedModel, Task
 from tuning.study import Study
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 CHALLENGER = "challenger"
 CHAMPION = "champion"
 LATENCY_ROUNDS = 15
+LOCK_SECONDS = 60
 GAIN = "tuning.gain"
 GAIN_LOW = "tuning.gain_low"
 TEST_ACCURACY = "tuning.test_accuracy"
@@ -71,11 +73,34 @@ def register(
         return str(own.version)
     with tempfile.TemporaryDirectory() as folder:
         model_id = _log_served(run_id, name, task.serve(model_file, Path(folder)))
-    version = mlflow.register_model(
-        f"models:/{model_id}", name, tags={**tags, **_measured(model_id)}
-    )
-    client.set_registered_model_alias(name, CHALLENGER, version.version)
+    facts = {**tags, **_measured(model_id)}
+    # Of two studies that set an alias for the first time at once, one would get an error.
+    with registry_lock(name):
+        version = mlflow.register_model(f"models:/{model_id}", name, tags=facts)
+        client.set_registered_model_alias(name, CHALLENGER, version.version)
     return str(version.version)
+
+
+@contextmanager
+def registry_lock(name: str) -> Iterator[None]:
+    """The registry has no compare-and-set, so reading and setting must not be interleaved.
+
+    Raises:
+        TuningError: Another process on this machine holds it, and does not come to its end.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(Path(tempfile.gettempdir()) / f"tuning-promote-{name}.lock")
+    try:
+        lock.acquire(timeout=LOCK_SECONDS)
+    except Timeout:
+        raise TuningError(
+            f"{name}: another process has been promoting for {LOCK_SECONDS} s; try again later"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def get_version(client: "MlflowClient", name: str, version: str) -> Any:

@@ -203,7 +203,7 @@ def test_a_promotion_that_hangs_elsewhere_is_named(
     client: "MlflowClient", monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr("tuning.promotion.LOCK_SECONDS", 0)
+    monkeypatch.setattr("tuning.registry.LOCK_SECONDS", 0)
     with (
         FileLock(tmp_path / "tuning-promote-toy.lock"),
         pytest.raises(TuningError, match="another process has been promoting"),
