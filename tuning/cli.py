@@ -91,13 +91,11 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="train baseline and references for N epochs too, with every seed",
     )
-    tune.add_argument(
+    _flag(
+        tune,
         "--ablation",
-        nargs="?",
-        type=_truth,
-        const=True,
-        metavar="yes|no",
-        help="train the winner with each changed hyperparameter set back, with every seed",
+        None,
+        "train the winner with each changed hyperparameter set back, with every seed",
     )
     tune.add_argument(
         "--timeout",
@@ -109,15 +107,7 @@ def build_parser() -> argparse.ArgumentParser:
     tune.add_argument(
         "--resume", type=_text, metavar="RUN", help="go on with a study: its run id, or last"
     )
-    tune.add_argument(
-        "--allow-change",
-        nargs="?",
-        type=_truth,
-        const=True,
-        default=False,
-        metavar="yes|no",
-        help="let a resumed study have another budget",
-    )
+    _flag(tune, "--allow-change", False, "let a resumed study have another budget")
     tune.add_argument("--promote", default="gate", metavar="WHEN", help="gate (default) or never")
 
     baseline = _command(verbs, "baseline", _baseline, "train the baseline alone, every seed")
@@ -142,30 +132,13 @@ def build_parser() -> argparse.ArgumentParser:
         type=_text,
         help="a study's run id, a version, or name/version; the challenger if not given",
     )
-    for parser_ in (
-        promote,
-        rollback := _command(
-            verbs, "rollback", commands.rollback, "make the former champion it again"
-        ),
-    ):
-        parser_.add_argument(
-            "--dry-run",
-            nargs="?",
-            type=_truth,
-            const=True,
-            default=False,
-            metavar="yes|no",
-            help="say what would happen, and leave everything as it is",
-        )
-    for parser_ in (
-        rollback,
-        _command(
-            verbs,
-            "history",
-            commands.history,
-            "every version, its numbers and the gate's word",
-        ),
-    ):
+    rollback = _command(verbs, "rollback", commands.rollback, "make the former champion it again")
+    history = _command(
+        verbs, "history", commands.history, "every version, its numbers and the gate's word"
+    )
+    for parser_ in (promote, rollback):
+        _flag(parser_, "--dry-run", False, "say what would happen, and leave everything as it is")
+    for parser_ in (rollback, history):
         parser_.add_argument(
             "--name", type=_text, help="registered model; the study's if not given"
         )
@@ -178,28 +151,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="whose models stay: of the confirmed configurations (default), or their first seeds; "
         "a registered model always stays",
     )
-    clean.add_argument(
-        "--dry-run",
-        nargs="?",
-        type=_truth,
-        const=True,
-        default=True,
-        metavar="yes|no",
-        help="yes (default): list them; no: remove them",
-    )
+    _flag(clean, "--dry-run", True, "yes (default): list them; no: remove them")
     predict = _command(verbs, "predict", commands.predict, "ask the champion about raw input")
     predict.add_argument("--text", type=_text, help="one input")
     predict.add_argument("--file", type=_text, help="a file of one input a line; - for stdin")
     predict.add_argument("--model", type=_text, help="models:/name@alias, models:/name/version")
-    predict.add_argument(
-        "--explain",
-        nargs="?",
-        type=_truth,
-        const=True,
-        default=False,
-        metavar="yes|no",
-        help="show the words that moved the answer most",
-    )
+    _flag(predict, "--explain", False, "show the words that moved the answer most")
     return parser
 
 
@@ -273,10 +230,21 @@ def _text(text: str) -> str | None:
     return text.strip() or None
 
 
-def _truth(text: str) -> bool | None:
-    """Yes or no; an empty text stands for "as the study says"."""
-    if not text:
-        return None
+def _flag(parser: argparse.ArgumentParser, name: str, default: bool | None, text: str) -> None:
+    """Adds an option of yes or no; an empty text, as of MLproject, stands for the default."""
+    parser.add_argument(
+        name,
+        nargs="?",
+        type=lambda value: _truth(value) if value else default,
+        const=True,
+        default=default,
+        metavar="yes|no",
+        help=text,
+    )
+
+
+def _truth(text: str) -> bool:
+    """Yes or no."""
     known = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
     if text.lower() not in known:
         raise argparse.ArgumentTypeError(f"yes or no; got {text!r}")
@@ -297,7 +265,7 @@ def _tune(options: argparse.Namespace) -> int:
             timeout=options.timeout,
             promote=options.promote,
             resume=options.resume,
-            allow_change=bool(options.allow_change),
+            allow_change=options.allow_change,
         )
     )
     from tuning.phases import tune

@@ -12,18 +12,14 @@ from tuning.errors import EXIT_OK, EXIT_REFUSED, BadInputError, TuningError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+    from tuning.tracking.record import StudyRecord
+
 
 def report(options: argparse.Namespace) -> int:
     """Writes a study's report again, from MLflow's record."""
-    from tuning.study import load_study
-
-    study = load_study(options.study)
-    client = _open()
+    client, record = _open_record(options)
     from tuning.reporting import Outcome, describe, make_report, say_where
-    from tuning.tracking.record import read_record
-    from tuning.tracking.resume import find_run
 
-    record = read_record(client, find_run(client, options.run_id, study.name))
     try:
         comparison = make_report(client, record)
     except ValueError as error:
@@ -118,9 +114,7 @@ def predict(options: argparse.Namespace) -> int:
     client = _open()
     from tuning import registry
 
-    for line in registry.predict(
-        client, options.model, study, texts, explain=bool(options.explain)
-    ):
+    for line in registry.predict(client, options.model, study, texts, explain=options.explain):
         print(line)
     return EXIT_OK
 
@@ -143,6 +137,18 @@ def _inputs(options: argparse.Namespace) -> list[str]:
     return texts
 
 
+def _open_record(options: argparse.Namespace) -> "tuple[MlflowClient, StudyRecord]":
+    """The study that ``--run-id`` names."""
+    from tuning.study import load_study
+
+    study = load_study(options.study)
+    client = _open()
+    from tuning.tracking.record import read_record
+    from tuning.tracking.resume import find_run
+
+    return client, read_record(client, find_run(client, options.run_id, study.name))
+
+
 def _open() -> "MlflowClient":
     from tuning.tracking.patience import patient
     from tuning.tracking.store import open_store, resolve_uri
@@ -154,15 +160,9 @@ def _open() -> "MlflowClient":
 
 def clean(options: argparse.Namespace) -> int:
     """Removes models that are no longer worth their disk; says which, unless told to go on."""
-    from tuning.study import load_study
-
-    study = load_study(options.study)
-    client = _open()
-    from tuning.tracking.record import read_record
-    from tuning.tracking.resume import find_run
+    client, record = _open_record(options)
     from tuning.tracking.retention import removable, remove
 
-    record = read_record(client, find_run(client, options.run_id, study.name))
     models = removable(client, record, options.keep)
     for model in models:
         size = "" if model.bytes is None else f"  {model.bytes / 1e6:.1f} MB"

@@ -132,3 +132,13 @@ def test_predict_needs_one_kind_of_input(
 ) -> None:
     assert main(["predict", "--study", str(STUDY), *arguments]) == EXIT_BAD_INPUT
     assert message in capsys.readouterr().err
+
+
+def test_an_empty_choice_of_yes_or_no_is_the_default() -> None:
+    parser = build_parser()
+    clean = ["clean", "--study", "study.yaml", "--dry-run"]
+    assert parser.parse_args([*clean, ""]).dry_run is True, "nothing is removed by accident"
+    assert parser.parse_args([*clean, "no"]).dry_run is False
+    tune = ["tune", "--study", "study.yaml", "--ablation"]
+    assert parser.parse_args([*tune, ""]).ablation is None
+    assert parser.parse_args(tune).ablation is True
