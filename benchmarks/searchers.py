@@ -8,10 +8,12 @@ import argparse
 import json
 import os
 import tempfile
+import time
 from pathlib import Path
+from typing import Any
 
 from benchmarks.machine import describe
-from tuning.arms import choose_candidates
+from tuning.budget import spending
 from tuning.driver import Arm
 from tuning.plan import Options, make_plan
 from tuning.search.factory import make_searcher
@@ -20,12 +22,13 @@ from tuning.stopping import SearchLimit
 from tuning.trial import Phase
 
 STUDY = Path(__file__).parents[1] / "pipelines/imdb/study.yaml"
+MOST_TRIALS = 1_000
 SEARCHERS = (
     "optuna:tpe+none,optuna+median,optuna+hyperband,keras_tuner,keras_tuner:hyperband,random"
 )
 
 
-def search(name: str, options: argparse.Namespace, folder: Path) -> dict[str, object]:
+def search(name: str, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Searches for so many seconds; gives [seconds, best so far] after every epoch of progress."""
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
     plan = make_plan(
@@ -33,7 +36,7 @@ def search(name: str, options: argparse.Namespace, folder: Path) -> dict[str, ob
             study=STUDY,
             dataset=options.dataset,
             searchers=name,
-            trials=1_000,
+            trials=MOST_TRIALS,
             epochs=options.epochs,
             seed=options.seed,
             cache_dir=options.cache_dir,
@@ -42,46 +45,38 @@ def search(name: str, options: argparse.Namespace, folder: Path) -> dict[str, ob
     )
     with open_session(plan) as session:
         study = session.study
-        limit, began = _limit(session, options.seconds)
+        end, began = time.monotonic() + options.seconds, time.time()
+        limit = SearchLimit(study.objective, deadline=lambda: end)
         arm = Arm(
-            make_searcher(plan.searchers[0], study), Phase.SEARCH, study.budget.epochs, 1_000
+            make_searcher(plan.searchers[0], study), Phase.SEARCH, study.budget.epochs, MOST_TRIALS
         )
-        records = session.driver.run([arm], limit)
+        session.driver.run([arm], limit)
         session.tracker.flush()
-        ended = {trial.trial.name: trial.ended_ms for trial in session.read().trials}
-    curve: list[list[float]] = []
+        trials = session.read().trials
     best = None
-    for record in sorted(records, key=lambda record: ended[record.trial.name]):
-        value = record.result.value
-        if record.completed and value is not None and study.objective.better(value, best):
+    curve: list[list[float]] = []
+    for trial in sorted(trials, key=lambda trial: trial.ended_ms):
+        value = trial.result.value
+        if trial.completed and value is not None and study.objective.better(value, best):
             best = value
-            curve.append([ended[record.trial.name] / 1000 - began, value])
-    chosen = choose_candidates(study.model_copy(update={"confirm": study.confirm}), records)
+            curve.append([trial.ended_ms / 1000 - began, value])
     return {
         "searcher": name,
-        "trials": len(records),
-        "epochs": sum(len(r.result.measurements) - r.result.inherited for r in records),
+        "trials": len(trials),
+        "epochs": spending(trials)["epochs_trained"],
         "curve": curve,
-        "best": dict(study.searched(chosen[0].trial.params)) if chosen else {},
     }
 
 
-def _limit(session: object, seconds: float) -> tuple[SearchLimit, float]:
-    import time
-
-    end = time.monotonic() + seconds
-    return SearchLimit(session.study.objective, deadline=lambda: end), time.time()  # type: ignore[attr-defined]
-
-
-def draw(found: list[dict[str, object]], seconds: float, file: Path) -> None:
+def draw(found: list[dict[str, Any]], seconds: float, file: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     for result in found:
         curve = result["curve"]
-        x = [point[0] for point in curve] + [seconds]  # type: ignore[attr-defined]
-        y = [point[1] for point in curve] + [curve[-1][1]]  # type: ignore[index, attr-defined]
+        x = [point[0] for point in curve] + [seconds]
+        y = [point[1] for point in curve] + [curve[-1][1]]
         axes.step(x, y, where="post", label=f"{result['searcher']} ({result['trials']} trials)")
     axes.set(xlabel="seconds of search", ylabel="best validation accuracy so far")
     axes.legend(loc="lower right", fontsize="small")
@@ -106,7 +101,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             result = search(name, options, Path(folder))
         found.append(result)
-        after, best = result["curve"][-1]  # type: ignore[index]
+        after, best = result["curve"][-1]
         print(
             f"| `{name}` | {result['trials']} | {result['epochs']} | {best:.4f} | {after:.0f} |",
             flush=True,

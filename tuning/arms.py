@@ -4,7 +4,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from statistics import fmean
 from typing import Any
 
 from tuning.budget import busy_seconds, seconds_to_confirm
@@ -235,10 +234,8 @@ def choose_best(study: Study, confirmed: Sequence[TrialRecord]) -> Config | None
         label = record.trial.tags[names.CANDIDATE]
         values.setdefault(label, []).append(record.result.value or 0.0)
         params[label] = study.searched(record.trial.params)
-    whole = {label: v for label, v in values.items() if len(v) >= study.confirm.seeds}
-    if not whole:
-        return None
-    return params[min(whole, key=lambda label: study.objective.key(fmean(whole[label])))]
+    best = study.winner(values)
+    return None if best is None else params[best]
 
 
 def set_back(study: Study, best: Config) -> dict[str, Config]:

@@ -132,7 +132,7 @@ class Driver:
     @property
     def records(self) -> Sequence[TrialRecord]:
         """The trials that have ended so far in this run, in the order in which they did."""
-        return tuple(self._records)
+        return self._records
 
     def restore(self, records: Sequence[TrialRecord]) -> None:
         """Learns the trials of an earlier run: none of the search's is trained twice."""
@@ -338,9 +338,12 @@ class Driver:
             for name in waiting:
                 self._train(self._running[name])
 
+    def _waiting(self) -> list[_Running]:
+        return [running for running in self._running.values() if running.waits]
+
     def _end_waiting(self, stop: Decision) -> None:
-        for running in [running for running in self._running.values() if running.waits]:
-            self._end(running, _interrupted(stop))
+        for running in self._waiting():
+            self._end(running, TrialResult(state=TrialState.INTERRUPTED, stop_reason=stop.reason))
 
     def _cancel_all(self, stop: Decision) -> None:
         for name, running in self._running.items():
@@ -350,8 +353,8 @@ class Driver:
 
     def _drain(self) -> None:
         """Ends what is running, so that no listener waits for an end that never comes."""
-        for running in [running for running in self._running.values() if running.waits]:
-            self._abandon(running, _interrupted(_ENDED_EARLY))
+        for running in self._waiting():
+            self._abandon(running, TrialResult(state=TrialState.INTERRUPTED))
         self._cancel_all(_ENDED_EARLY)
         for _ in range(DRAIN_POLLS):
             if not self._running:
@@ -376,10 +379,6 @@ class Driver:
             # What brought the driver down may be a listener; the others still want to know.
             with contextlib.suppress(Exception):
                 listener.trial_finished(running.trial, result)
-
-
-def _interrupted(stop: Decision) -> TrialResult:
-    return TrialResult(state=TrialState.INTERRUPTED, stop_reason=stop.reason)
 
 
 def _open(arm: Arm, late: bool) -> bool:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tuning.compare.stats import Gain
+from tuning.compare.stats import Gain, points
 from tuning.study import GateRule
 
 
@@ -70,10 +70,10 @@ def decide(rule: GateRule, inputs: GateInputs) -> Gate:
         against += _against_champion(rule, inputs, inputs.champion)
     if against:
         return Gate(False, tuple(against))
-    found = f"verdict better, gain at least {100 * (inputs.gain_low or 0):+.2f} points"
+    found = f"verdict better, gain at least {points(inputs.gain_low or 0)} points"
     if inputs.champion is not None and inputs.champion.difference is not None:
-        more = 100 * inputs.champion.difference.estimate
-        found += f", {more:+.2f} points against champion {inputs.champion.version}"
+        more = points(inputs.champion.difference.estimate)
+        found += f", {more} points against champion {inputs.champion.version}"
     return Gate(True, (found,))
 
 
@@ -85,8 +85,8 @@ def _against_baseline(rule: GateRule, inputs: GateInputs) -> list[str]:
         found.append("the interval on its gain is unknown")
     elif inputs.gain_low <= rule.min_gain_low:
         found.append(
-            f"the lower end of its gain, {100 * inputs.gain_low:+.2f} points, is not above "
-            f"{100 * rule.min_gain_low:+.2f} (gate.min_gain_low)"
+            f"the lower end of its gain, {points(inputs.gain_low)} points, is not above "
+            f"{points(rule.min_gain_low)} (gate.min_gain_low)"
         )
     return found
 
@@ -112,10 +112,7 @@ def _against_champion(rule: GateRule, inputs: GateInputs, champion: Rival) -> li
     difference = champion.difference
     if difference is None:
         return ["the champion's predictions are gone, so the two cannot be compared"]
-    shown = (
-        f"{100 * difference.estimate:+.2f} points "
-        f"({100 * difference.low:+.2f} to {100 * difference.high:+.2f}) on the same test rows"
-    )
+    shown = f"{points(difference.estimate)} points ({difference.interval}) on the same test rows"
     if rule.over_champion == "better" and difference.low <= 0:
         return [f"it is not shown to be better than champion {champion.version}: {shown}"]
     if rule.over_champion == "not_worse" and difference.estimate < 0:

@@ -8,7 +8,6 @@ from rich.text import Text
 
 from tuning.board import Best, Board, duration
 from tuning.progress import Progress
-from tuning.trial import Trial, TrialResult
 
 REFRESHES = 2  # a second
 STATES = {"completed": "green", "reused": "green", "pruned": "yellow", "failed": "red"}
@@ -44,13 +43,6 @@ class LiveProgress(Progress):
         if self._live is not None:
             self._live.stop()
             self._live = None
-
-    def trial_finished(self, trial: Trial, result: TrialResult) -> None:
-        """Prints how it ended; the times are in the table below."""
-        mark = "  best so far" if self.board.finished(trial, result) else ""
-        self.say(f"{self._end_of(trial, result)}{mark}")
-        if result.failure is not None:
-            self.say(f"         {result.failure.message.splitlines()[0]}")
 
     def draw(self) -> RenderableType:
         """The board as it is now."""
@@ -95,6 +87,9 @@ class LiveProgress(Progress):
             text.append(" · " if text else "")
             text.append(f"{count} {state}", style=STATES.get(state, ""))
         return text
+
+    def _times(self) -> str:
+        return ""  # they are in the table
 
     def _print(self, text: str) -> None:
         try:

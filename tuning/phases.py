@@ -177,8 +177,8 @@ def fetch_keras_file(model_id: str, folder: str) -> Path:
 
 def _register(session: Session, record: StudyRecord, comparison: "Comparison") -> tuple[str, bool]:
     from tuning import promotion, registry
-    from tuning.compare.comparison import points
     from tuning.compare.errors import behaviour_regression
+    from tuning.compare.stats import points
 
     best, gain = comparison.best, comparison.gain
     if best is None or gain is None:
@@ -192,7 +192,7 @@ def _register(session: Session, record: StudyRecord, comparison: "Comparison") -
         names.VERDICT: comparison.verdict.value,
         registry.GAIN: points(gain.estimate),
         registry.TEST_ACCURACY: f"{best.mean_test:.6f}",
-        registry.INTERVAL: f"{points(gain.low)} to {points(gain.high)}",
+        registry.INTERVAL: gain.interval,
         registry.GAIN_LOW: f"{gain.low:.6f}",
         registry.METRIC: session.study.compare.metric,
         registry.TRIALS: ",".join(best.trials),

@@ -62,10 +62,7 @@ class Progress:
     def trial_finished(self, trial: Trial, result: TrialResult) -> None:
         """Prints how it ended."""
         mark = "  best so far" if self.board.finished(trial, result) else ""
-        left = self.board.left_s
-        times = f"{duration(self.board.elapsed_s)} gone"
-        times += "" if left is None else f", about {duration(left)} left"
-        self._line(f"{self._end_of(trial, result)}  {times}{mark}")
+        self._line(f"{self._end_of(trial, result)}{self._times()}{mark}")
         if result.failure is not None:
             self._line(f"         {result.failure.message.splitlines()[0]}")
 
@@ -74,6 +71,11 @@ class Progress:
         value = "–" if result.value is None else f"{result.value:.4f}"
         count = f"{board.ended:>3}/{board.expected}"
         return f"  {count}  {trial.name:<32} {ending(result):<12} {board.objective.metric} {value}"
+
+    def _times(self) -> str:
+        left = self.board.left_s
+        time_left = "" if left is None else f", about {duration(left)} left"
+        return f"  {duration(self.board.elapsed_s)} gone{time_left}"
 
     def _line(self, text: str) -> None:
         self._printed_s = self.board.elapsed_s

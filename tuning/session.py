@@ -226,7 +226,6 @@ def _start_workers(ready: _Ready, stack: ExitStack) -> LocalExecutor:
         task_options={**ready.study.task_options, **ready.task.worker_options()},
         objective=ready.study.objective,
         backend=ready.plan.backend,
-        environment=process_environment(ready.plan, ()) if not ready.plan.gpus else {},
         folder=str(ready.workspace),
         cache_dir=str(compile_cache(ready.plan)),
         path=(os.getcwd(),),

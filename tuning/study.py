@@ -3,8 +3,9 @@
 import difflib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated, Any, Literal, Self
 
 import yaml
@@ -215,6 +216,17 @@ class Study(_Strict):
     def config_id(self, params: Mapping[str, ParamValue]) -> str:
         """Hashes the searched part of ``params``: the identity of a configuration."""
         return config_hash(self.searched(params))
+
+    def winner(self, values: Mapping[str, Sequence[float]]) -> str | None:
+        """The configuration with the best mean over all fresh seeds; None if none has them all.
+
+        One that failed with some of the seeds cannot win: its lucky seeds would speak for it.
+
+        Args:
+            values: The objective by seed, by the configuration's label.
+        """
+        whole = {k: fmean(v) for k, v in values.items() if len(v) >= self.confirm.seeds}
+        return min(whole, key=lambda label: self.objective.key(whole[label]), default=None)
 
     def for_dataset(self, label: str) -> "Study":
         """Applies the profile of a data set, if the study has one for it."""

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from pipelines.imdb.text import UNKNOWN
+
 if TYPE_CHECKING:
     import keras
-
-UNKNOWN = 2
 
 
 def build(

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.imdb.model import UNKNOWN, build
+from pipelines.imdb.model import build
+from pipelines.imdb.text import UNKNOWN
 from tuning.study import load_study
 
 pytestmark = pytest.mark.slow

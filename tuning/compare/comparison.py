@@ -26,6 +26,7 @@ from tuning.compare.stats import (
     gain,
     holm,
     mcnemar,
+    points,
     probability_of_improvement,
     welch,
 )
@@ -268,7 +269,7 @@ def _conclude(study: Study, best: ConfirmedArm | None, found: Gain | None) -> tu
     verdict = decide(found, study.compare.min_gain)
     if not math.isfinite(found.low):
         return verdict, "one seed says nothing about the spread between seeds; use two or more"
-    interval = f"{points(found.low)} to {points(found.high)} points"
+    interval = f"{found.interval} points"
     if verdict is Verdict.BETTER:
         return verdict, f"the whole interval, {interval}, lies above zero"
     if verdict is Verdict.WORSE:
@@ -279,11 +280,6 @@ def _conclude(study: Study, best: ConfirmedArm | None, found: Gain | None) -> tu
             "smallest worth having"
         )
     return verdict, f"the interval, {interval}, contains zero"
-
-
-def points(share: float) -> str:
-    """A difference of accuracies in percentage points, with its sign: ``+0.42``."""
-    return f"{100 * share:+.2f}"
 
 
 def _searchers(search: Sequence[TrialRecord]) -> list[str]:

@@ -60,14 +60,10 @@ class ConfirmedArm:
 
 
 def choose_winner(study: Study, candidates: Sequence[ConfirmedArm]) -> ConfirmedArm | None:
-    """The candidate with the best mean on validation; the test split has no say.
-
-    One that failed with some of the seeds cannot win: its lucky seeds would speak for it.
-    """
-    whole = [arm for arm in candidates if len(arm.trials) >= study.confirm.seeds]
-    if not whole:
-        return None
-    return min(whole, key=lambda arm: study.objective.key(arm.mean_validation))
+    """The candidate with the best mean on validation; the test split has no say."""
+    by_label = {arm.label: arm for arm in candidates}
+    label = study.winner({label: arm.validation for label, arm in by_label.items()})
+    return None if label is None else by_label[label]
 
 
 def confirmed_arms(record: StudyRecord) -> list[ConfirmedArm]:

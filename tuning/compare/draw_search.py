@@ -81,7 +81,7 @@ def expected_validation(record: StudyRecord) -> Figure | None:
     by_searcher = {
         searcher: [sign * (t.result.value or 0.0) for t in search if t.trial.searcher == searcher]
         for searcher in distinct(t.trial.searcher for t in search)
-        if searcher.startswith("random") or "random" in searcher
+        if "random" in searcher
     }
     drawn = {name: values for name, values in by_searcher.items() if len(values) >= MIN_TRIALS}
     if not drawn:

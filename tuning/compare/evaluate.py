@@ -35,7 +35,8 @@ def predict_test(
 
     rows, labels = task.load("test")["test"]
     labels = np.asarray(labels)
-    behaviours = task.behaviours() if isinstance(task, Described) else []
+    described = task if isinstance(task, Described) else None
+    behaviours = described.behaviours() if described else []
     chosen = [*([baseline] if baseline else []), *others]
     probabilities: dict[str, np.ndarray] = {}
     counts: dict[str, list[BehaviourCount]] = {}
@@ -49,10 +50,10 @@ def predict_test(
     return Predictions(
         labels,
         probabilities,
-        lengths=_lengths(task),
-        texts=_flipped_texts(task, labels, probabilities, baseline, others),
+        lengths=described.test_lengths() if described else None,
+        texts=_flipped_texts(described, labels, probabilities, baseline, others),
         behaviours={name: tuple(found) for name, found in counts.items() if found},
-        yardsticks=task.yardsticks() if isinstance(task, Described) else {},
+        yardsticks=described.yardsticks() if described else {},
     )
 
 
@@ -108,18 +109,14 @@ def _count(model: Any, behaviour: Behaviour) -> BehaviourCount:
     )
 
 
-def _lengths(task: Task) -> np.ndarray | None:
-    return task.test_lengths() if isinstance(task, Described) else None
-
-
 def _flipped_texts(
-    task: Task,
+    task: Described | None,
     labels: np.ndarray,
     probabilities: Mapping[str, np.ndarray],
     baseline: str | None,
     others: Sequence[str],
 ) -> dict[int, str]:
-    if baseline is None or not isinstance(task, Described):
+    if baseline is None or task is None:
         return {}
     wanted = {
         index

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tuning.study import Study
-from tuning.trial import ParamValue, TrialRecord, TrialState
+from tuning.trial import ParamValue, TrialRecord
 
 MIN_TRIALS = 8
 
@@ -41,11 +41,7 @@ class Change:
 
 def completed(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
     """The trials that were trained to their end."""
-    return [
-        record
-        for record in trials
-        if record.result.state is TrialState.COMPLETED and record.result.value is not None
-    ]
+    return [record for record in trials if record.completed]
 
 
 def effects(study: Study, search: Sequence[TrialRecord]) -> dict[str, Effect]:

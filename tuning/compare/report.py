@@ -15,12 +15,12 @@ from tuning.compare.comparison import (
     Against,
     Comparison,
     SearchAccount,
-    points,
 )
 from tuning.compare.confirmed import ConfirmedArm
 from tuning.compare.errors import error_analysis
 from tuning.compare.evaluate import scores
 from tuning.compare.figures import draw_figures
+from tuning.compare.stats import points
 from tuning.compare.timeline import stages
 from tuning.study import Study
 from tuning.tracking import names
@@ -99,8 +99,7 @@ def headline(comparison: Comparison, confidence: float) -> str:
         return f"Verdict: {comparison.verdict.value}; {comparison.why}."
     interval = "no interval"
     if math.isfinite(gain.low):
-        ends = f"{points(gain.low)} to {points(gain.high)}"
-        interval = f"{confidence:.0%} interval {ends}, p = {gain.p_value:.2g}"
+        interval = f"{confidence:.0%} interval {gain.interval}, p = {gain.p_value:.2g}"
     return (
         f"Verdict: {comparison.verdict.value}. Gain on the test split "
         f"{points(gain.estimate)} points ({interval}): {comparison.why}."
@@ -205,7 +204,7 @@ def _against_row(against: Against) -> list[str]:
     return [
         against.label,
         points(found.estimate),
-        f"{points(found.low)} to {points(found.high)}" if known else "unknown",
+        found.interval if known else "unknown",
         f"{against.p_value:.2g}" if known else "–",
     ]
 

@@ -45,6 +45,16 @@ class Gain:
     example_error: float
     degrees_of_freedom: float
 
+    @property
+    def interval(self) -> str:
+        """Both ends, in percentage points: ``-0.31 to +1.40``."""
+        return f"{points(self.low)} to {points(self.high)}"
+
+
+def points(share: float) -> str:
+    """A difference of accuracies in percentage points, with its sign: ``+0.42``."""
+    return f"{100 * share:+.2f}"
+
 
 @dataclass(frozen=True)
 class McNemar:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from tuning.budget import busy_seconds
-from tuning.compare.comparison import Comparison, compare, points
+from tuning.compare.comparison import Comparison, compare
 from tuning.compare.confirmed import right
-from tuning.compare.stats import Gain, gain
+from tuning.compare.stats import Gain, gain, points
 from tuning.tracking.record import StudyRecord
 
 
@@ -89,7 +89,7 @@ def _difference(first: Compared, second: Compared) -> str:
 def _with_interval(found: Gain) -> str:
     if not math.isfinite(found.low):
         return f"{points(found.estimate)} points"
-    return f"{points(found.estimate)} points ({points(found.low)} to {points(found.high)})"
+    return f"{points(found.estimate)} points ({found.interval})"
 
 
 def _percent(values: Sequence[float]) -> str:

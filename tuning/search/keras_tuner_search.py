@@ -11,6 +11,7 @@ from typing import Any
 
 from tuning.errors import BadInputError
 from tuning.protocols import NoProposal
+from tuning.search.options import refuse_unknown
 from tuning.seeds import derive_seed
 from tuning.space import Choice, FloatRange, IntRange, SearchSpace
 from tuning.study import Objective
@@ -237,10 +238,8 @@ class KerasTunerSearcher:
 
 def _check_options(oracle: str, options: Params) -> None:
     accepted = OPTIONS.get(oracle, {})
+    refuse_unknown(options, accepted)
     for name, value in options.items():
-        if name not in accepted:
-            listed = ", ".join(accepted) or "none"
-            raise ValueError(f"there is no option {name!r}; accepted are {listed}")
         type_, least = accepted[name]
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or (type_ is int and not isinstance(value, int)) or value < least:  # type: ignore[operator]

@@ -2,12 +2,13 @@
 
 import inspect
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from tuning.search.options import refuse_unknown
 from tuning.space import SearchSpace
-from tuning.trial import ParamValue
+from tuning.trial import Params
 
 if TYPE_CHECKING:
     import optuna
@@ -22,11 +23,9 @@ _SCALARS = {"int": int, "float": float, "bool": bool, "str": str}
 # Not for users: what the searcher sets itself.
 _OURS = ("seed", "max_resource")
 
-Options = Mapping[str, ParamValue]
-
 
 def make_sampler(
-    name: str, space: SearchSpace, seed: int, options: Options
+    name: str, space: SearchSpace, seed: int, options: Params
 ) -> "optuna.samplers.BaseSampler":
     """Makes a sampler.
 
@@ -70,7 +69,7 @@ def make_sampler(
     return sampler
 
 
-def make_pruner(name: str, epochs: int, options: Options) -> "optuna.pruners.BasePruner":
+def make_pruner(name: str, epochs: int, options: Params) -> "optuna.pruners.BasePruner":
     """Makes a pruner that lets early epochs pass.
 
     Args:
@@ -121,12 +120,10 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _checked(kind: type, options: Options) -> Options:
+def _checked(kind: type, options: Params) -> Params:
     accepted = _accepted(kind)
+    refuse_unknown(options, accepted)
     for name, value in options.items():
-        if name not in accepted:
-            listed = ", ".join(accepted) or "none"
-            raise ValueError(f"there is no option {name!r}; accepted are {listed}")
         types = accepted[name]
         # A bool is an int to Python, but not to who writes a study file.
         fits = type(value) in types or (float in types and type(value) is int)

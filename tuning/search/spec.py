@@ -1,7 +1,7 @@
 """Reads how a study names its searchers: ``optuna:tpe(n_startup_trials=8)+median``."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import yaml
@@ -9,9 +9,7 @@ import yaml
 from tuning.errors import BadInputError
 from tuning.search.keras_tuner_search import ORACLES
 from tuning.search.optuna_parts import PRUNERS, SAMPLERS
-from tuning.trial import ParamValue
-
-Options = Mapping[str, ParamValue]
+from tuning.trial import Params, ParamValue
 
 # By library: the algorithms and the pruners, the defaults first.
 LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -42,8 +40,8 @@ class SearcherSpec:
     library: str
     algorithm: str
     pruner: str
-    options: Options = field(default_factory=dict)
-    pruner_options: Options = field(default_factory=dict)
+    options: Params = field(default_factory=dict)
+    pruner_options: Params = field(default_factory=dict)
 
 
 def parse_searchers(texts: Sequence[str]) -> list[SearcherSpec]:

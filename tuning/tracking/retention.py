@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 Keep = Literal["all", "confirmed", "first_seeds"]
-KEEPS: tuple[Keep, ...] = ("all", "confirmed", "first_seeds")
 
 
 @dataclass(frozen=True)
@@ -49,11 +48,12 @@ def removable(client: "MlflowClient", record: StudyRecord, keep: Keep) -> list[R
         if version.source
     }
     kept = {trial.model_id for trial in _kept(record, keep)} | registered
-    return [
+    found = (
         _describe(client, trial)
         for trial in record.trials
-        if trial.model_id and trial.model_id not in kept and _exists(client, trial.model_id)
-    ]
+        if trial.model_id and trial.model_id not in kept
+    )
+    return [model for model in found if model is not None]
 
 
 def remove(client: "MlflowClient", models: Sequence[Removable]) -> None:
@@ -80,20 +80,16 @@ def _kept(record: StudyRecord, keep: Keep) -> list[TrialRecord]:
     return list(first.values())
 
 
-def _exists(client: "MlflowClient", model_id: str) -> bool:
+def _describe(client: "MlflowClient", trial: TrialRecord) -> Removable | None:
+    """The trial's model; None if it is gone."""
     from mlflow.exceptions import MlflowException
 
     try:
-        client.get_logged_model(model_id)
+        location = client.get_logged_model(trial.model_id).artifact_location
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return False
+            return None
         raise
-    return True
-
-
-def _describe(client: "MlflowClient", trial: TrialRecord) -> Removable:
-    location = client.get_logged_model(trial.model_id).artifact_location
     return Removable(trial.trial.name, trial.model_id, location, _size(location))
 
 
