@@ -32,6 +32,10 @@ class FakeExecutor:
         self.submitted: list[Trial] = []
 
     @property
+    def slots(self) -> int:
+        return self._slots
+
+    @property
     def free_slots(self) -> int:
         return self._slots - len(self._live)
 

@@ -29,6 +29,7 @@ _TUNE_EXAMPLES = """examples:
   tuning tune --study study.yaml --searchers optuna:tpe+hyperband,keras_tuner:bayesian,random
   tuning tune --study study.yaml --searchers 'optuna:tpe(n_startup_trials=8)+asha'
   tuning tune --study study.yaml --dataset synthetic --timeout 600 --promote never
+  tuning tune --study study.yaml --executor ray --ray-address auto
   tuning tune --study study.yaml --resume last
 
 exit codes: 0 done, 2 bad input (nothing was started), 3 promotion refused,
@@ -178,10 +179,23 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     add("--epochs", type=_count, metavar="N", help="most epochs a trial")
     add("--seeds", type=_count, metavar="N", help="fresh seeds for baseline and confirmation")
     add(
-        "--workers", type=int, default=0, metavar="N", help="processes; 0: one a core or GPU share"
+        "--workers",
+        type=int,
+        default=0,
+        metavar="N",
+        help="trials at once; 0: one a core or GPU share, or what a Ray cluster has room for",
     )
     add("--gpus", default="auto", metavar="IDS", help="auto (default), none, or ids such as 0,1")
     add("--workers-per-gpu", type=int, default=1, metavar="N", help="trials that share a GPU")
+    add("--executor", default="local", metavar="NAME", help="local (default), or ray")
+    add(
+        "--ray-address",
+        default="",
+        metavar="ADDRESS",
+        help="a running Ray cluster, such as auto; without it Ray is started on this machine",
+    )
+    add("--trial-cpus", type=float, default=1.0, metavar="N", help="Ray's CPUs a trial")
+    add("--trial-gpus", type=float, default=0.0, metavar="N", help="Ray's GPUs a trial, as 0.25")
     add("--backend", default="auto", metavar="NAME", help="auto (default), jax, tensorflow, torch")
     add("--seed", type=_whole, metavar="N", help="the study's seed")
     shown = parser.add_mutually_exclusive_group()
@@ -296,6 +310,7 @@ def _say_outcome(outcome: "Outcome", output: str) -> None:
 def _training_options(options: argparse.Namespace) -> dict[str, Any]:
     names = ["study", "dataset", "epochs", "seeds", "backend", "seed", "cache_dir"]
     names += ["workers", "gpus", "workers_per_gpu", "output"]
+    names += ["executor", "ray_address", "trial_cpus", "trial_gpus"]
     return {name: getattr(options, name) for name in names} | {"command": _said(options)}
 
 

@@ -77,11 +77,21 @@ def gpu_environment(gpus: Sequence[str], workers_per_gpu: int = 1) -> dict[str, 
             needs, and none can take the others' part.
     """
     if not gpus:
+        return gpu_share_environment(0)
+    return {"CUDA_VISIBLE_DEVICES": ",".join(gpus), **gpu_share_environment(1 / workers_per_gpu)}
+
+
+def gpu_share_environment(share: float) -> dict[str, str]:
+    """Environment variables of a process that has a share of each GPU that it may see.
+
+    Args:
+        share: Above 0; 0 keeps the process on the CPU.
+    """
+    if not share:
         return {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
     return {
-        "CUDA_VISIBLE_DEVICES": ",".join(gpus),
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-        "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{SHARE / workers_per_gpu:.3f}",
+        "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{SHARE * min(share, 1):.3f}",
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
     }
 

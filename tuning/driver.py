@@ -159,8 +159,8 @@ class Driver:
         self._stop.in_loop = True
         try:
             while True:
-                self._fill()
-                if not self._running:
+                left = self._fill()
+                if not (self._running or left):
                     break
                 for event in self._executor.poll(POLL_SECONDS):
                     if isinstance(event, Measured):
@@ -183,15 +183,17 @@ class Driver:
             raise InterruptedStudyError(_STOPPED.reason)
         return self._records
 
-    def _fill(self) -> None:
-        while self._stop.level == 0 and self._executor.free_slots > 0:
+    def _fill(self) -> bool:
+        """Gives the free slots something to train; whether there is more than they could take."""
+        while self._stop.level == 0:
+            if not self._executor.free_slots:
+                return bool(self._again) or bool(self._ready())
             if self._again:
                 self._start(self._again.pop(0))
                 continue
-            late = self._limit is not None and bool(self._limit.over())
-            ready = [arm for arm in self._arms if _open(arm, late) and self._may_begin(arm, late)]
+            ready = self._ready()
             if not ready:
-                return
+                return False
             arm = min(ready, key=lambda arm: (arm.priority, not arm.pending, arm.asked))
             if arm.pending:
                 trial = arm.pending.pop(0)
@@ -206,6 +208,12 @@ class Driver:
                 arm.exhausted = not arm.waiting
             else:
                 self._submit(arm, proposal)
+        return False
+
+    def _ready(self) -> list[Arm]:
+        """The arms that may be asked now."""
+        late = self._limit is not None and bool(self._limit.over())
+        return [arm for arm in self._arms if _open(arm, late) and self._may_begin(arm, late)]
 
     def _may_begin(self, arm: Arm, late: bool) -> bool:
         running = [each.arm for each in self._running.values()]

@@ -177,6 +177,7 @@ def fetch_keras_file(model_id: str, folder: str) -> Path:
 
 def _register(session: Session, record: StudyRecord, comparison: "Comparison") -> tuple[str, bool]:
     from tuning import promotion, registry
+    from tuning.compare.card import model_card
     from tuning.compare.errors import behaviour_regression
     from tuning.compare.stats import points
 
@@ -214,6 +215,7 @@ def _register(session: Session, record: StudyRecord, comparison: "Comparison") -
                 task=session.task,
                 model_file=model_file,
                 tags=tags,
+                card=lambda served: model_card(record, comparison, name, served),
             )
         )
     session.progress.say(f"\nRegistered {name} version {version} as {registry.CHALLENGER}")

@@ -18,6 +18,7 @@ from tuning.tracking.store import resolve_uri
 from tuning.worker import backend_environment, import_task
 
 BACKENDS = ("jax", "tensorflow", "torch")
+EXECUTORS = ("local", "ray")
 MAX_WORKERS = 1024
 
 
@@ -35,9 +36,14 @@ class Options:
         top_k: Candidates confirmed.
         long_run: Epochs of the further training of baseline and references.
         ablation: Whether the winner's hyperparameters are set back one by one.
-        workers: Processes; 0 means one a core, or ``workers_per_gpu`` for each GPU.
+        workers: Trials at once; 0 means one a core, ``workers_per_gpu`` for each GPU, or as many
+            as a Ray cluster has room for.
         gpus: ``auto``, ``none``, or ids separated by commas.
         workers_per_gpu: Trials that share a GPU.
+        executor: ``local``, or ``ray``.
+        ray_address: Of a running Ray cluster; empty to start Ray on this machine.
+        trial_cpus: Of Ray's CPUs, a trial.
+        trial_gpus: Of Ray's GPUs, a trial.
         backend: Keras backend, or ``auto``.
         timeout: Seconds for the training of every phase.
         seed: Of the study.
@@ -61,6 +67,10 @@ class Options:
     workers: int = 0
     gpus: str = "auto"
     workers_per_gpu: int = 1
+    executor: str = "local"
+    ray_address: str = ""
+    trial_cpus: float = 1.0
+    trial_gpus: float = 0.0
     backend: str = "auto"
     timeout: float | None = None
     seed: int | None = None
@@ -107,6 +117,7 @@ def make_plan(options: Options, env: Mapping[str, str] = os.environ) -> Plan:
         raise BadInputError(
             f"workers_per_gpu: from 1 to {MAX_WORKERS}; got {options.workers_per_gpu}"
         )
+    _check_executor(options)
     if options.promote not in ("gate", "never"):
         raise BadInputError(f"promote: gate or never; got {options.promote!r}")
     file = load_study(options.study)
@@ -119,6 +130,21 @@ def make_plan(options: Options, env: Mapping[str, str] = os.environ) -> Plan:
     plan = Plan(options, file, study, searchers, backend, gpus, resolve_uri(env))
     make_task(plan)
     return plan
+
+
+def _check_executor(options: Options) -> None:
+    if options.executor not in EXECUTORS:
+        raise BadInputError(f"executor: {' or '.join(EXECUTORS)}; got {options.executor!r}")
+    if options.executor == "local":
+        if options.ray_address:
+            raise BadInputError(f"ray_address: {options.ray_address!r} needs executor=ray")
+        return
+    if importlib.util.find_spec("ray") is None:
+        raise BadInputError("executor: ray is not installed; pip install 'tuning[ray]'")
+    if not 0 < options.trial_cpus <= MAX_WORKERS:
+        raise BadInputError(f"trial_cpus: above 0; got {options.trial_cpus:g}")
+    if not 0 <= options.trial_gpus <= MAX_WORKERS:
+        raise BadInputError(f"trial_gpus: 0 or more; got {options.trial_gpus:g}")
 
 
 def apply_options(study: Study, options: Options) -> Study:

@@ -89,6 +89,11 @@ class Executor(Protocol):
     """Trains trials somewhere; exactly one ``Finished`` per submitted attempt, always."""
 
     @property
+    def slots(self) -> int:
+        """How many trials can be trained at once."""
+        ...
+
+    @property
     def free_slots(self) -> int:
         """How many trials can be submitted now."""
         ...
@@ -98,7 +103,11 @@ class Executor(Protocol):
         ...
 
     def poll(self, timeout_s: float) -> Sequence[Measured | Finished]:
-        """Waits for events, at most ``timeout_s`` seconds. Never raises because of a trial."""
+        """Waits for events, at most ``timeout_s`` seconds. Never raises because of a trial.
+
+        Raises:
+            StudyFailedError: There is nothing left to train on.
+        """
         ...
 
     def reply(self, name: str, decision: Decision) -> None:
@@ -187,6 +196,8 @@ class ServedModel:
         outputs: MLflow type by output column, in order.
         input_example: A few values of the input column.
         pip_requirements: Exact requirements of ``code``.
+        intended_use: What it is for, in a sentence or two; goes into the model card.
+        limits: What it should not be trusted with, a sentence each.
     """
 
     code: Path
@@ -195,6 +206,8 @@ class ServedModel:
     outputs: Mapping[str, str]
     input_example: Sequence[str]
     pip_requirements: Sequence[str]
+    intended_use: str = ""
+    limits: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,7 +268,11 @@ class Task(Protocol):
         ...
 
     def worker_options(self) -> Mapping[str, object]:
-        """Constructor arguments for the workers' copy, known after ``prepare``."""
+        """Constructor arguments for the workers' copy, known after ``prepare``.
+
+        A ``pathlib.Path`` among them is a file or folder that workers read. An executor whose
+        workers are on other machines sends it there, and tells them the path that it has there.
+        """
         ...
 
     def load(self, split: Split) -> Mapping[str, Examples]:

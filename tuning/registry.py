@@ -4,8 +4,9 @@ import re
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 CHALLENGER = "challenger"
 CHAMPION = "champion"
+CARD_FILE = "model_card.md"
+MAX_DESCRIPTION = 5_000  # of MLflow's stores
 LATENCY_ROUNDS = 15
 LOCK_SECONDS = 60
 GAIN = "tuning.gain"
@@ -48,6 +51,7 @@ def register(
     task: Task,
     model_file: Path,
     tags: Mapping[str, str],
+    card: Callable[[ServedModel], str],
 ) -> str:
     """Logs a model of raw input under the parent run and registers it as challenger.
 
@@ -58,6 +62,8 @@ def register(
         task: Makes the model of raw input.
         model_file: The trained ``.keras`` file.
         tags: Of the version; what the gate needs is among them.
+        card: Writes the model card, as Markdown; it becomes the version's description and a file
+            of the model.
 
     Returns:
         The version. A study that registered before gets its version again.
@@ -72,11 +78,16 @@ def register(
             client.set_registered_model_alias(name, CHALLENGER, own.version)
         return str(own.version)
     with tempfile.TemporaryDirectory() as folder:
-        model_id = _log_served(run_id, name, task.serve(model_file, Path(folder)))
+        served = task.serve(model_file, Path(folder))
+        text = card(served)
+        Path(folder, CARD_FILE).write_text(text, "utf-8")
+        artifacts = {**served.artifacts, "model_card": Path(folder, CARD_FILE)}
+        model_id = _log_served(run_id, name, replace(served, artifacts=artifacts))
     facts = {**tags, **_measured(model_id)}
     # Of two studies that set an alias for the first time at once, one would get an error.
     with registry_lock(name):
         version = mlflow.register_model(f"models:/{model_id}", name, tags=facts)
+        client.update_model_version(name, version.version, text[:MAX_DESCRIPTION])
         client.set_registered_model_alias(name, CHALLENGER, version.version)
     return str(version.version)
 

@@ -5,12 +5,13 @@ import platform
 import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tuning
+from tuning.devices import gpu_share_environment
 from tuning.driver import Driver
 from tuning.errors import BadInputError, InterruptedStudyError
 from tuning.executors.local import LocalExecutor
@@ -25,7 +26,7 @@ from tuning.plan import (
     use_backend,
 )
 from tuning.progress import Progress, make_progress
-from tuning.protocols import DataInfo, Task
+from tuning.protocols import DataInfo, Executor, Task
 from tuning.signals import StopSignal, listening
 from tuning.study import Study
 from tuning.tracking import names
@@ -54,7 +55,7 @@ class Session:
     client: "MlflowClient"
     parent: Parent
     tracker: MlflowTracker
-    executor: LocalExecutor
+    executor: Executor
     driver: Driver
     progress: Progress
     stop: StopSignal
@@ -64,7 +65,7 @@ class Session:
     @property
     def workers(self) -> int:
         """How many trials can be trained at once."""
-        return len(self.executor.pids)
+        return self.executor.slots
 
     def read(self) -> StudyRecord:
         """Reads the record as it is now."""
@@ -220,7 +221,7 @@ def _make_ready(plan: Plan, stack: ExitStack) -> _Ready:
     return _Ready(plan, study, written, task, data, client, record, seen, workspace)
 
 
-def _start_workers(ready: _Ready, stack: ExitStack) -> LocalExecutor:
+def _start_workers(ready: _Ready, stack: ExitStack) -> Executor:
     spec = WorkerSpec(
         task=ready.study.task,
         task_options={**ready.study.task_options, **ready.task.worker_options()},
@@ -230,15 +231,28 @@ def _start_workers(ready: _Ready, stack: ExitStack) -> LocalExecutor:
         cache_dir=str(compile_cache(ready.plan)),
         path=(os.getcwd(),),
     )
-    plan = ready.plan
-    executor = LocalExecutor(
-        spec,
-        plan.options.workers,
-        # One a GPU before a second on any.
-        devices=[process_environment(plan, [gpu]) for gpu in plan.gpus]
-        * plan.options.workers_per_gpu,
-        trial_memory_mb=ready.study.limits.memory_mb,
-    )
+    plan, options = ready.plan, ready.plan.options
+    executor: Executor
+    if options.executor == "ray":
+        from tuning.executors.ray_cluster import RayExecutor
+
+        executor = RayExecutor(
+            replace(spec, environment=gpu_share_environment(options.trial_gpus)),
+            options.workers,
+            address=options.ray_address,
+            trial_cpus=options.trial_cpus,
+            trial_gpus=options.trial_gpus,
+            trial_memory_mb=ready.study.limits.memory_mb,
+        )
+    else:
+        executor = LocalExecutor(
+            spec,
+            options.workers,
+            # One a GPU before a second on any.
+            devices=[process_environment(plan, [gpu]) for gpu in plan.gpus]
+            * options.workers_per_gpu,
+            trial_memory_mb=ready.study.limits.memory_mb,
+        )
     stack.callback(executor.close)
     return executor
 

@@ -7,6 +7,7 @@ imports nothing of the project; ``tests`` hold its encoding equal to ``pipelines
 import json
 import os
 import re
+import threading
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,10 @@ from mlflow.pyfunc import PythonModel, PythonModelContext  # type: ignore[attr-d
 START, UNKNOWN = 1, 2
 FILTERS = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n', " "))
 LINE_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
-BATCH_SIZE = 256
+# A compiled program belongs to one shape, so requests are filled up to one of a few.
+BATCH_SIZES = (1, 8, 64, 256)
+# Parts of the longest row, for models to which padding makes no difference.
+LENGTH_SHARES = (8, 4, 2, 1)
 
 
 class ReviewSentiment(PythonModel):
@@ -28,6 +32,7 @@ class ReviewSentiment(PythonModel):
         with open(context.artifacts["text"], encoding="utf-8") as stream:
             config = json.load(stream)
         self.max_len: int = config["max_len"]
+        self.padding_is_free: bool = config.get("padding_is_free", False)
         self.vocabulary: dict[str, int] = config["vocabulary"]
         os.environ.setdefault("KERAS_BACKEND", config.get("backend", "jax"))
         import keras
@@ -36,6 +41,8 @@ class ReviewSentiment(PythonModel):
         self.model = keras.saving.load_model(
             context.artifacts["keras_model"], compile=False, safe_mode=True
         )
+        self.lock = threading.Lock()
+        self.ask([np.array([START], dtype=np.int32)])  # compiles, before the first request waits
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: object = None
@@ -68,8 +75,7 @@ class ReviewSentiment(PythonModel):
             raise MlflowException.invalid_parameter_value(
                 f"'review' must be text that is not empty; it is not in rows {bad[:10]}"
             )
-        rows = np.stack([self.encode(text) for text in reviews])
-        probability = self.model.predict(rows, batch_size=BATCH_SIZE, verbose=0)[:, 0]
+        probability = self.ask([self.encode(text) for text in reviews])
         return pd.DataFrame(
             {
                 "label": np.where(probability >= 0.5, "positive", "negative"),
@@ -78,13 +84,33 @@ class ReviewSentiment(PythonModel):
         )
 
     def encode(self, text: str) -> np.ndarray:
-        """Encodes one review as a row of shape (max_len,)."""
+        """Encodes one review as the indexes of its last words, of shape (at most max_len,)."""
         words = LINE_BREAK.sub(" ", text).lower().translate(FILTERS).split(" ")
         indexes = [START, *(self.vocabulary.get(word, UNKNOWN) for word in words if word)]
-        row = np.zeros(self.max_len, dtype=np.int32)
-        kept = indexes[-self.max_len :]
-        row[-len(kept) :] = kept
-        return row
+        return np.array(indexes[-self.max_len :], dtype=np.int32)
+
+    def ask(self, encoded: list[np.ndarray]) -> np.ndarray:
+        """The probabilities of encoded reviews, of shape (reviews,)."""
+        # Reviews of about one length share a batch, and a batch is padded to its longest.
+        order = sorted(range(len(encoded)), key=lambda row: len(encoded[row]))
+        found = np.empty(len(encoded))
+        for start in range(0, len(order), BATCH_SIZES[-1]):
+            part = order[start : start + BATCH_SIZES[-1]]
+            rows = self.pad([encoded[row] for row in part])
+            with self.lock:  # a server asks from several threads, and Keras is not made for that
+                found[part] = np.asarray(self.model.predict_on_batch(rows))[: len(part), 0]
+        return found
+
+    def pad(self, encoded: list[np.ndarray]) -> np.ndarray:
+        """One batch of shape (rows, length), padded on the left, of a shape that recurs."""
+        needed = max(map(len, encoded)) if self.padding_is_free else self.max_len
+        lengths = [-(-self.max_len // share) for share in LENGTH_SHARES]
+        length = next(length for length in lengths if length >= needed)
+        size = next(size for size in BATCH_SIZES if size >= len(encoded))
+        rows = np.zeros((size, length), dtype=np.int32)
+        for row, indexes in zip(rows, encoded, strict=False):
+            row[length - len(indexes) :] = indexes
+        return rows
 
 
 set_model(ReviewSentiment())

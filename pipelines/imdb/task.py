@@ -45,7 +45,7 @@ class ImdbTask:
         num_words: int = 10_000,
         max_len: int = 200,
         validation_share: float = 0.2,
-        prepared: str | None = None,
+        prepared: Path | None = None,
     ) -> None:
         self._dataset = dataset
         self._cache_dir = Path(cache_dir)
@@ -54,7 +54,7 @@ class ImdbTask:
             "max_len": max_len,
             "validation_share": validation_share,
         }
-        self._folder = Path(prepared) if prepared else None
+        self._folder = prepared
         self._num_words = num_words
         self._max_len = max_len
 
@@ -82,7 +82,7 @@ class ImdbTask:
     def worker_options(self) -> Mapping[str, object]:
         """The prepared folder, and what the data really needs of words and tokens."""
         return {
-            "prepared": str(self._folder),
+            "prepared": self._prepared(),
             "num_words": self._num_words,
             "max_len": self._max_len,
         }
@@ -138,14 +138,14 @@ class ImdbTask:
         if vocabulary is None:
             raise DataError(_NO_WORDS.format(source=self._dataset))
         backend = _backend()
+        described = {
+            "backend": backend,
+            "max_len": self._max_len,
+            "padding_is_free": model.padding_is_free(_load(model_file), self._max_len),
+            "vocabulary": vocabulary,
+        }
         config = folder / "text.json"
-        config.write_text(
-            json.dumps(
-                {"backend": backend, "max_len": self._max_len, "vocabulary": vocabulary},
-                ensure_ascii=False,
-            ),
-            "utf-8",
-        )
+        config.write_text(json.dumps(described, ensure_ascii=False), "utf-8")
         code = folder / _SERVING_CODE.name
         shutil.copyfile(_SERVING_CODE, code)
         return ServedModel(
@@ -157,6 +157,11 @@ class ImdbTask:
             pip_requirements=[
                 f"{name}=={version(name)}"
                 for name in ("mlflow", "keras", backend, "numpy", "pandas")
+            ],
+            intended_use=_USE,
+            limits=[
+                f"It reads the last {self._max_len} words; what stands before them has no say.",
+                *_LIMITS,
             ],
         )
 
@@ -170,6 +175,25 @@ _NO_WORDS = (
     "{source} holds word ranks only, and its word index cannot be had, so no model of raw text "
     "can be made; put imdb_word_index.json beside it"
 )
+
+
+_USE = (
+    "To tell whether an English film review is positive or negative, one review at a time or in "
+    "bulk, where a wrong answer now and then does no harm."
+)
+_LIMITS = (
+    "It was trained on reviews of clear opinion (IMDB, 4 stars or fewer and 7 or more, until "
+    "2011): of a mixed review, or of a text that is no film review, its answer means nothing.",
+    "It knows English only, and of that the frequent words of these reviews.",
+    "Its probability was not calibrated for other texts than these.",
+    "It must not decide about people.",
+)
+
+
+def _load(model_file: Path) -> "keras.Model":
+    import keras
+
+    return keras.saving.load_model(model_file, compile=False, safe_mode=True)
 
 
 def _backend() -> str:

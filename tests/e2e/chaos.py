@@ -125,10 +125,10 @@ class Process:
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
-    def end(self, seconds: float = 600.0) -> int:
-        """Waits for the end, and for that of every process it started."""
+    def end(self, seconds: float = 600.0, linger: float = 30.0) -> int:
+        """Waits for the end, and for that of every process it started, ``linger`` s at most."""
         code = self._process.wait(seconds)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + linger
         while left := list(_session(self.pid)):
             assert time.monotonic() < deadline, f"processes outlive the driver: {left}"
             time.sleep(0.1)

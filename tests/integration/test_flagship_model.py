@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.imdb.model import build
+from pipelines.imdb.model import build, padding_is_free
 from pipelines.imdb.text import UNKNOWN
 from tuning.study import load_study
 
@@ -86,20 +86,19 @@ def test_rarer_words_become_unknown(rows: Any) -> None:
     )
 
 
-def test_masked_padding_changes_nothing() -> None:
-    row = np.array([[0, 0, 0, 0, 5, 9, 12]], dtype="int32")
-    padded = np.pad(row, ((0, 0), (LENGTH - row.shape[1], 0)))
-    lengthened = padded.copy()
-    for pooling in ("last", "mean"):
-        model = make(masking=True, pooling=pooling)
-        short = build(
-            {**PLAIN, "masking": True, "pooling": pooling},
-            num_words=WORDS,
-            max_len=7,
-            steps_per_epoch=1,
-        )
-        short.set_weights(model.get_weights())
-        np.testing.assert_allclose(predict(short, row), predict(model, lengthened), atol=1e-6)
+@pytest.mark.parametrize(
+    ("params", "free"),
+    [
+        ({}, False),
+        ({"masking": True}, True),
+        ({"masking": True, "pooling": "mean", "bidirectional": True}, True),
+        ({"masking": True, "sequence_length": 5}, True),
+        ({"masking": True, "pooling": "max"}, False),
+    ],
+    ids=str,
+)
+def test_whether_padding_is_free_is_known(params: dict[str, Any], free: bool) -> None:
+    assert padding_is_free(make(**params), LENGTH) is free
 
 
 def test_the_rate_falls_after_each_epoch() -> None:

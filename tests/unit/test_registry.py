@@ -186,7 +186,7 @@ def test_a_registration_that_ended_before_its_alias_is_completed(client: "Mlflow
 
     def again(run_id: str) -> str:
         # What is registered is not made again, so there is no need of a task and a model.
-        arguments: dict[str, Any] = {"task": None, "model_file": None, "tags": {}}
+        arguments: dict[str, Any] = {"task": None, "model_file": None, "tags": {}, "card": None}
         return register(client, name="toy", run_id=run_id, **arguments)
 
     def challenger() -> str:

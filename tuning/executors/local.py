@@ -58,6 +58,8 @@ class LocalExecutor:
             limit.
         devices: Environment variables of each worker, in turn, such as the GPU that it may use;
             empty to train on the CPU, each worker pinned to a core.
+        cores: To pin the workers to, one each; empty to pin none; None for those that this process
+            may use.
     """
 
     def __init__(
@@ -68,12 +70,13 @@ class LocalExecutor:
         target: Callable[[Connection, Any, int | None], None] = worker.main,
         devices: Sequence[Mapping[str, str]] = (),
         trial_memory_mb: float | None = None,
+        cores: Sequence[int] | None = None,
     ) -> None:
         self._trial_memory_mb = trial_memory_mb
         self._looked = 0.0
         self._target = target
         self._context = multiprocessing.get_context("spawn")
-        cores = available_cores()
+        cores = available_cores() if cores is None else cores
         count = workers or len(devices) or len(cores)
         self._memory_limit_mb = memory_limit_mb
         self._memory_share_mb = _memory_share_mb(count)
@@ -88,6 +91,11 @@ class LocalExecutor:
             device = devices[number % len(devices)] if devices else {}
             told = replace(spec, environment={**spec.environment, **device})
             self._slots.append(self._start(told, core))
+
+    @property
+    def slots(self) -> int:
+        """How many trials can be trained at once."""
+        return len(self._slots)
 
     @property
     def free_slots(self) -> int:

@@ -80,6 +80,11 @@ class SimulatedExecutor:
         self.busy_s = 0.0
 
     @property
+    def slots(self) -> int:
+        """How many trials run at once."""
+        return len(self._speeds) + len(self._live)
+
+    @property
     def free_slots(self) -> int:
         """How many trials can be submitted now."""
         return len(self._speeds)

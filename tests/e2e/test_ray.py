@@ -1,0 +1,85 @@
+"""``tune`` on Ray: the same study, the same record, and nothing lost with a node."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.chaos import ROOT, Losses, Process, check_whole, losses, make_folder
+
+pytestmark = pytest.mark.slow
+
+SILENT = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+def values(uri: str) -> dict[str, float]:
+    """The best value of every trial that no order of completion can change."""
+    import mlflow
+
+    client = mlflow.MlflowClient(uri)
+    experiment = client.get_experiment_by_name("toy")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], "tags.`tuning.phase` != 'confirm'")
+    found = {run.data.tags["tuning.trial"]: run.data.metrics["best_val_accuracy"] for run in runs}
+    return {name: value for name, value in found.items() if not name.startswith("optuna")}
+
+
+def test_a_study_on_ray_is_the_same_as_on_this_machine(tmp_path: Path) -> None:
+    local = Process(make_folder(tmp_path / "local"))
+    check_whole(local)
+    ray = Process(make_folder(tmp_path / "ray"), "--executor", "ray", **SILENT)
+    check_whole(ray)
+    found = values(local.uri)
+    assert len(found) == 8
+    assert values(ray.uri) == found
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_stopped_study_leaves_no_process_and_goes_on_elsewhere(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    folder = make_folder(tmp_path / "study")
+    process = Process(folder, "--executor", "ray", **SILENT)
+    assert process.until(r"random-00\d .* val_accuracy")
+    process.send(number)
+    # Ray's agents of a node notice after a minute that its driver was killed; trials at once.
+    code = process.end(linger=120)
+    assert code == (-9 if number is signal.SIGKILL else 130), process.output
+    check_whole(Process(folder, "--resume", "last"))
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Two nodes of one CPU each, with their own raylets, on this machine."""
+    for name, value in SILENT.items():
+        monkeypatch.setenv(name, value)
+    # The workers of a cluster get a copy of the driver's folder, and this package is not in it.
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    cluster.second = cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    yield cluster
+    cluster.shutdown()
+
+
+def test_a_node_that_is_lost_in_mid_study_costs_no_trial(tmp_path: Path, cluster: Any) -> None:
+    folder = make_folder(tmp_path / "study", task_options={"rows": 40_000, "servable": True})
+    process = Process(folder, "--executor", "ray", "--ray-address", cluster.address, **SILENT)
+    assert process.until(r"random-00\d .* val_accuracy"), process.output
+    cluster.remove_node(cluster.second, allow_graceful=False)
+    assert process.end() == 0, process.output
+    assert "trained again with the same seed" in process.output
+    assert losses(process.uri) == Losses()
+
+
+def test_an_address_where_no_cluster_is_is_named(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "study")
+    address = "127.0.0.1:1"
+    process = Process(folder, "--executor", "ray", "--ray-address", address, **SILENT)
+    assert process.end() == 2
+    assert f"ray_address: '{address}' cannot be reached" in process.output
+    assert not (folder / "mlflow.db").exists()

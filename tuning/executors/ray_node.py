@@ -1,0 +1,153 @@
+"""The far side of the Ray executor: an actor on some node, with one worker process of its own.
+
+The worker is the local executor's, so a trial is trained, watched and lost in the same way on
+every machine. The actor passes on what it says, and the files that the driver cannot see.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from tuning.checkpoint import CHECKPOINT
+from tuning.executors.local import LocalExecutor
+from tuning.executors.shipping import Parcel, node_folder, receive
+from tuning.protocols import Finished, Measured
+from tuning.trial import Decision, Trial
+from tuning.worker import WorkerSpec
+
+POLL_SECONDS = 1.0
+
+Target = Callable[[Connection, Any, int | None], None]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What happened to a trial since the last answer.
+
+    Attributes:
+        events: Of the trial, in order, never empty.
+        files: The contents of its files by their names, once it has finished, unless the driver
+            sees them itself.
+    """
+
+    events: Sequence[Measured | Finished]
+    files: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeOptions:
+    """How the actors of a study work.
+
+    Attributes:
+        spec: What their workers are told.
+        parcels: Task options that are files of the driver's machine, and the archives of them,
+            each a reference in a list so that Ray hands it on as it is.
+        target: The worker's main function.
+        trial_memory_mb: Limit of a trial's process; None for no limit.
+        shared: Whether the driver's files are seen from this node; None to find out.
+    """
+
+    spec: WorkerSpec
+    parcels: Mapping[str, tuple[Parcel, Sequence[Any]]]
+    target: Target
+    trial_memory_mb: float | None = None
+    shared: bool | None = None
+
+
+class Node:
+    """One slot: trains one trial at a time.
+
+    Args:
+        options: Of the study.
+        core: To pin the worker to; None where this node's cores are not ours to give away.
+    """
+
+    def __init__(self, options: NodeOptions, core: int | None) -> None:
+        spec = options.spec
+        shared = options.shared
+        # The folder has a random name, so one of that name here is the driver's own.
+        self._shared = Path(spec.folder).is_dir() if shared is None else shared
+        if not self._shared:
+            folder = tempfile.mkdtemp(prefix="trials-", dir=node_folder())
+            spec = replace(spec, folder=folder, cache_dir=_compile_cache(spec))
+        received = {
+            name: receive(parcel, lambda archive=archive: _fetch(archive))  # type: ignore[misc]
+            for name, (parcel, archive) in options.parcels.items()
+        }
+        self._spec = replace(spec, task_options={**spec.task_options, **received})
+        self._executor = LocalExecutor(
+            self._spec,
+            1,
+            target=options.target,
+            trial_memory_mb=options.trial_memory_mb,
+            cores=[] if core is None else [core],
+        )
+        self._trial: Trial | None = None
+
+    def ready(self) -> bool:
+        """Answers once the actor is there: whether it sees the driver's files.
+
+        Its worker may still be importing Keras.
+        """
+        return self._shared
+
+    def train(self, trial: Trial, checkpoints: Mapping[str, bytes]) -> Answer:
+        """Begins a trial, and waits for its first event.
+
+        Args:
+            trial: The trial.
+            checkpoints: By trial name, those to go on from, unless the files are shared.
+        """
+        for name, content in checkpoints.items():
+            file = Path(self._spec.folder, name, CHECKPOINT)
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(content)
+        self._trial = trial
+        self._executor.submit(trial)
+        return self._wait()
+
+    def go_on(self, decision: Decision) -> Answer:
+        """Hands on the decision about the newest epoch, and waits for the next event."""
+        if self._trial is not None:
+            self._executor.reply(self._trial.name, decision)
+        return self._wait()
+
+    def _wait(self) -> Answer:
+        while not (events := self._executor.poll(POLL_SECONDS)):
+            pass
+        ended = any(isinstance(event, Finished) for event in events)
+        return Answer(events, self._take_files() if ended else {})
+
+    def _take_files(self) -> Mapping[str, bytes]:
+        if self._shared or self._trial is None:
+            return {}
+        folder = Path(self._spec.folder, self._trial.name)
+        files = {file.name: file.read_bytes() for file in folder.glob("*") if file.is_file()}
+        shutil.rmtree(folder, ignore_errors=True)
+        if self._trial.resume_from is not None:
+            shutil.rmtree(Path(self._spec.folder, self._trial.resume_from), ignore_errors=True)
+        return files
+
+    def close(self) -> None:
+        """Ends the worker."""
+        self._executor.close()
+        if not self._shared:
+            with suppress(OSError):
+                shutil.rmtree(self._spec.folder)
+
+
+def _fetch(archive: Sequence[Any]) -> bytes:
+    import ray
+
+    content: bytes = ray.get(archive[0])
+    return content
+
+
+def _compile_cache(spec: WorkerSpec) -> str:
+    return os.fspath(node_folder() / "compiled") if spec.cache_dir else ""
