@@ -9,6 +9,7 @@ import logging
 import math
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,6 +39,7 @@ from tuning.worker import WorkerSpec
 
 # Actors of one slot that end before they are ready, one after the other.
 MAX_STARTS = 3
+CONNECT_SECONDS = 10.0
 # Between two words about a cluster that has no room.
 PATIENCE_SECONDS = 60.0
 EXCLUDED = [".git", ".venv", ".cache", "mlruns", "mlflow.db*", "__pycache__"]
@@ -298,6 +300,7 @@ def _connect(address: str, workers: int, trial_cpus: float, trial_gpus: float) -
         return False
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address:
+        _check_listens(address)
         # The nodes import the task, and this package, from a copy of the current folder.
         options["runtime_env"] = {"working_dir": os.getcwd(), "excludes": EXCLUDED}
     else:
@@ -317,6 +320,21 @@ def _connect(address: str, workers: int, trial_cpus: float, trial_gpus: float) -
             f"ray_address: {address!r} cannot be reached: {_brief(error)}"
         ) from error
     return True
+
+
+def _check_listens(address: str) -> None:
+    """Ray would try for minutes to reach a port at which nobody listens.
+
+    Raises:
+        BadInputError: Nobody does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():
+        return  # a word that Ray knows, such as auto
+    try:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise BadInputError(f"ray_address: {address!r} cannot be reached: {error}") from error
 
 
 @contextmanager
