@@ -320,6 +320,8 @@ class Driver:
 
     def _kill_overdue(self) -> None:
         now = self._clock()
+        if now - self._looked < POLL_SECONDS:
+            return  # a thousand workers report more often than any limit has to be looked at
         asleep = now - self._looked if now - self._looked > ASLEEP_SECONDS else 0.0
         self._looked = now
         for name, running in self._running.items():

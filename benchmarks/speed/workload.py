@@ -47,7 +47,9 @@ class Job:
         """Builds the models, for all contenders alike."""
         from pipelines.imdb.task import ImdbTask
 
-        return ImdbTask(prepared=self.prepared, num_words=self.num_words, max_len=self.max_len)
+        return ImdbTask(
+            prepared=Path(self.prepared), num_words=self.num_words, max_len=self.max_len
+        )
 
 
 def read_job(description: str | None) -> Job:

@@ -1,13 +1,10 @@
 """A study against a tracking server over HTTP, whose files the server keeps."""
 
 import os
-import signal
-import socket
 import sqlite3
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +13,7 @@ import pytest
 from pipelines.imdb import synthetic
 from tests.e2e.chaos import Losses, Process, losses, make_folder
 from tests.e2e.proxy import FaultyProxy
+from tests.e2e.server import Server
 
 pytestmark = pytest.mark.slow
 
@@ -36,42 +34,6 @@ registered_model: over-http
 
 
 PASSWORD, KEY = "s3cret-passw0rd", "AKIA-very-secret-key"
-
-
-class Server:
-    """A tracking server that can be killed and comes back on the same port."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.address = f"http://127.0.0.1:{self.port}"
-        self.start()
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "mlflow", "server", "--port", str(self.port)]
-        command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{self.folder}/server.db"]
-        command += ["--artifacts-destination", str(self.folder / "files")]
-        env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        log_file = self.folder / "server.log"
-        with log_file.open("a") as log:
-            self._process = subprocess.Popen(
-                command, env=env, stdout=log, stderr=log, cwd=self.folder, start_new_session=True
-            )
-        deadline = time.monotonic() + 180
-        while True:
-            assert time.monotonic() < deadline, log_file.read_text()
-            try:
-                urllib.request.urlopen(f"{self.address}/health", timeout=2).close()
-                return
-            except OSError:
-                time.sleep(0.5)
-
-    def kill(self) -> None:
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
 
 
 @pytest.fixture

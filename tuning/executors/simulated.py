@@ -55,6 +55,12 @@ class SimulatedExecutor:
         speeds: Of the workers, in turn; a worker of speed 0.5 takes twice as long.
         loss_rate: Chance by which a trial's worker dies during an epoch.
         seed: Of these deaths.
+        driver_clock: Its seconds pass in virtual time too while nobody polls, as if the driver
+            worked beside the workers; None for a driver that takes no time.
+
+    Attributes:
+        busy_s: Virtual seconds in which workers trained, of all together.
+        delays_s: Virtual seconds that each event waited for the driver.
     """
 
     def __init__(
@@ -66,6 +72,7 @@ class SimulatedExecutor:
         speeds: Sequence[float] = (1.0,),
         loss_rate: float = 0.0,
         seed: int = 0,
+        driver_clock: Callable[[], float] | None = None,
     ) -> None:
         self._model = model
         self._objective = objective or Objective()
@@ -77,7 +84,10 @@ class SimulatedExecutor:
         self._events: list[tuple[float, int, Callable[[], list[Measured | Finished]]]] = []
         self._live: dict[str, _Simulated] = {}
         self._kept: dict[str, list[Measurement]] = {}
+        self._driver_clock = driver_clock or (lambda: 0.0)
+        self._polled = self._driver_clock()
         self.busy_s = 0.0
+        self.delays_s: list[float] = []
 
     @property
     def slots(self) -> int:
@@ -109,12 +119,17 @@ class SimulatedExecutor:
 
     def poll(self, timeout_s: float) -> Sequence[Measured | Finished]:
         """Goes on to the next event, however far away it is."""
-        while self._events:
-            time_s, _, happen = heapq.heappop(self._events)
-            self._now = max(self._now, time_s)
-            if events := happen():
-                return events
-        return []
+        self._now += self._driver_clock() - self._polled
+        try:
+            while self._events:
+                time_s, _, happen = heapq.heappop(self._events)
+                self._now = max(self._now, time_s)
+                if events := happen():
+                    self.delays_s.append(self._now - time_s)
+                    return events
+            return []
+        finally:
+            self._polled = self._driver_clock()
 
     def reply(self, name: str, decision: Decision) -> None:
         """Ends the trial now if the decision says so."""

@@ -40,8 +40,10 @@ def make_sampler(
     """
     from optuna import samplers
 
+    from tuning.search.optuna_window import WindowedTPESampler
+
     kinds: dict[str, tuple[Any, dict[str, Any]]] = {
-        "tpe": (samplers.TPESampler, {"n_startup_trials": STARTUP_TRIALS}),
+        "tpe": (WindowedTPESampler, {"n_startup_trials": STARTUP_TRIALS}),
         "gp": (
             samplers.GPSampler,
             {"n_startup_trials": STARTUP_TRIALS, "warn_independent_sampling": False},
@@ -136,8 +138,8 @@ def _checked(kind: type, options: Params) -> Params:
 def _accepted(kind: type) -> dict[str, tuple[type, ...]]:
     """Options that are numbers, texts or truth values, with their types."""
     found = {}
-    # A class without a constructor of its own has object's, which accepts anything.
-    if "__init__" not in vars(kind):
+    # object's constructor, where no other was written, accepts anything.
+    if kind.__init__ is object.__init__:  # type: ignore[misc]
         return {}
     for name, parameter in inspect.signature(kind).parameters.items():
         annotation = parameter.annotation

@@ -1,0 +1,238 @@
+"""Writes docs/tutorial.md: runs every command in it and photographs MLflow's pages.
+
+Run from the repository's root, with the packages of requirements-dev.txt and Chromium::
+
+    python -m docs.tutorial.make                     # trains first: minutes on the real reviews
+    MLFLOW_TRACKING_URI=sqlite:////abs/mlflow.db python -m docs.tutorial.make --run-id last
+
+The second form shows a study that is in the store already.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+EXPERIMENT = "imdb-lstm-sentiment"
+SIZE = {"width": 1440, "height": 860}
+START_SECONDS = 180
+WIDTH = 110
+REVIEWS = [
+    "A moving film with a clever script; I would gladly see it again.",
+    "Not bad at all.",
+    "I wanted to like it, but after an hour I looked at my watch more than at the screen.",
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run-id", help="a finished study instead of a new one, or last")
+    parser.add_argument("--dataset", default="imdb")
+    options = parser.parse_args()
+    os.chdir(ROOT)
+    scripts = str(Path(sys.executable).parent)
+    os.environ["PATH"] = f"{scripts}{os.pathsep}{os.environ['PATH']}"
+    if not options.run_id:
+        run("-e", "tune", "-P", f"dataset={options.dataset}", "--experiment-name", EXPERIMENT)
+
+    client, parent = find_study(options.run_id or "last")
+    name = client.search_model_versions(f"run_id='{parent.info.run_id}'")[0].name
+    aliases = client.get_registered_model(name).aliases
+    alias = "champion" if "champion" in aliases else "challenger"
+    with pages() as address:
+        photograph(client, parent, name, address)
+    with served(f"models:/{name}@{alias}") as port:
+        answer = ask(port)
+    shown = {
+        "tables": tables(client, parent),
+        "verdict": parent.data.tags["tuning.verdict"],
+        "promote": run("-e", "promote", may_fail=True),
+        "history": run("-e", "history"),
+        "predict": run("-e", "predict", "-P", f"text={REVIEWS[2]}", "-P", "explain=yes"),
+        "answer": answer,
+        "name": name,
+        "alias": alias,
+        "reviews": REVIEWS,
+        "seconds": round((parent.info.end_time - parent.info.start_time) / 1000),
+        "trials": int(parent.data.metrics["trials_completed"]),
+    }
+    write(shown)
+
+
+def run(*arguments: str, may_fail: bool = False) -> str:
+    """What ``mlflow run .`` prints of ours, without MLflow's own lines."""
+    command = ["mlflow", "run", ".", "--env-manager", "local", *arguments]
+    print("$", " ".join(command), file=sys.stderr)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode and not may_fail:
+        raise SystemExit(done.stdout + done.stderr)
+    lines = [*done.stdout.splitlines(), *done.stderr.splitlines()]
+    ours = [
+        line for line in lines if not re.match(r"\d{4}/\d\d/\d\d |.*(Traceback|mlflow\.)", line)
+    ]
+    return "\n".join(line[:WIDTH].rstrip() for line in ours).strip()
+
+
+def find_study(run_id: str) -> "tuple[MlflowClient, Any]":
+    from tuning.tracking.resume import find_run
+    from tuning.tracking.store import open_store, resolve_uri
+
+    uri = resolve_uri()
+    os.environ["MLFLOW_TRACKING_URI"] = uri
+    client = open_store(uri)
+    return client, client.get_run(find_run(client, run_id, EXPERIMENT))
+
+
+def tables(client: "MlflowClient", parent: Any) -> str:
+    """The verdict and the two tables, as the run's description has them."""
+    note: str = parent.data.tags["mlflow.note.content"]
+    return note.split("The whole report")[0].strip()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def started(command: list[str], port: int, path: str) -> Iterator[None]:
+    """A server while the block runs."""
+    with (HERE / "server.log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    deadline = time.monotonic() + START_SECONDS
+    try:
+        while True:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit((HERE / "server.log").read_text())
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2).close()
+                break
+            except OSError:
+                time.sleep(0.5)
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
+        (HERE / "server.log").unlink(missing_ok=True)
+
+
+@contextmanager
+def pages() -> Iterator[str]:
+    port = free_port()
+    command = [sys.executable, "-m", "pipelines.ui", "--port", str(port)]
+    with started(command, port, "/health"):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def served(model: str) -> Iterator[int]:
+    port = free_port()
+    command = ["mlflow", "models", "serve", "-m", model, "--env-manager", "local"]
+    with started([*command, "-p", str(port)], port, "/ping"):
+        yield port
+
+
+def ask(port: int) -> str:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/invocations",
+        json.dumps({"inputs": REVIEWS}).encode(),
+        {"content-type": "application/json"},
+    )
+    with urllib.request.urlopen(request) as answer:
+        return json.dumps(json.load(answer), indent=2)
+
+
+def photograph(client: "MlflowClient", parent: Any, name: str, address: str) -> None:
+    from playwright.sync_api import sync_playwright
+
+    from tuning.tracking.view import leaderboard_link
+
+    experiment = parent.info.experiment_id
+    runs = client.search_runs(
+        [experiment],
+        f"tags.`mlflow.parentRunId` = '{parent.info.run_id}' and tags.`tuning.state` = 'completed'"
+        " and tags.`tuning.phase` = 'search'",
+        order_by=["metrics.best_val_accuracy DESC"],
+        max_results=8,
+    )
+    ids = urllib.parse.quote(json.dumps([each.info.run_id for each in runs]))
+    within = urllib.parse.quote(json.dumps([experiment]))
+    version = client.get_registered_model(name).aliases["challenger"]
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport=SIZE)
+        page.set_default_timeout(60_000)
+        for picture, url, text in (
+            ("leaderboard", leaderboard_link(experiment, address), "baseline-seed1"),
+            (
+                "compare",
+                f"{address}/#/compare-runs?runs={ids}&experiments={within}",
+                "Parallel Coordinates Plot",
+            ),
+            (
+                "trial",
+                f"{address}/#/experiments/{experiment}/runs/{runs[0].info.run_id}/model-metrics",
+                "val_accuracy",
+            ),
+            (
+                "study",
+                f"{address}/#/experiments/{experiment}/runs/{parent.info.run_id}",
+                "Verdict",
+            ),
+            ("version", f"{address}/#/models/{name}/versions/{version}", "tuning.verdict"),
+        ):
+            page.goto(url)
+            page.get_by_text(text).first.wait_for()
+            page.wait_for_timeout(2_500)  # charts draw themselves
+            save(page.screenshot(), picture)
+        report = client.download_artifacts(parent.info.run_id, "report/report.html")
+        page.goto(Path(report).as_uri())
+        save(page.screenshot(), "report")
+        browser.close()
+
+
+def save(png: bytes, picture: str) -> None:
+    """Keeps a picture with as many colours as it needs to be read."""
+    import io
+
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(png)).convert("RGB")
+    image.quantize(64).save(HERE / f"{picture}.png", optimize=True)
+
+
+def write(shown: dict[str, Any]) -> None:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # Markdown of our own making
+    )
+    text = environment.get_template("tutorial.md.j2").render(shown)
+    (ROOT / "docs" / "tutorial.md").write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    main()
