@@ -1,4 +1,4 @@
-"""A worker whose trials cost nothing; a module of its own, so that other processes can import it."""
+"""A worker whose trials cost nothing; a module of its own, for other processes import it."""
 
 from multiprocessing.connection import Connection
 

@@ -36,7 +36,14 @@ def test_a_study_on_ray_is_the_same_as_on_this_machine(tmp_path: Path) -> None:
     assert values(ray.uri) == found
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.chaos),
+        pytest.param(signal.SIGKILL, marks=pytest.mark.chaos),
+    ],
+)
 def test_a_stopped_study_leaves_no_process_and_goes_on_elsewhere(
     tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -304,11 +304,16 @@ def detailed_record() -> StudyRecord:
     random = np.random.default_rng(5)
     counts = {
         name: (BehaviourCount("negated praise", "lower", "good → <not good>", 48, failures),)
-        for name, failures in (("baseline-seed1", 24), ("confirm-optuna-002-seed1", 12))
+        for name, failures in (
+            ("baseline-seed1", 24),
+            ("reference-hand-tuned-seed1", 36),
+            ("confirm-optuna-002-seed1", 12),
+        )
     }
     detailed = replace(
         predictions,
         lengths=random.integers(10, 400, EXAMPLES),
+        seen=200,
         texts={index: f"<b>review {index}</b>" for index in range(EXAMPLES)},
         behaviours=counts,
         yardsticks={"a coin": np.full(EXAMPLES, 0.5)},
@@ -331,9 +336,16 @@ def test_the_report_shows_where_the_models_differ(tmp_path: Path) -> None:
     assert "50%" in html
     assert "25%" in html
     assert "a coin" in html
+    assert "cut (above 200)" in html
     assert "the larger class" in html
     assert "within one standard error" in html
     shown = error_analysis(record, comparison)
+    thirds, parts = shown.slices[:3], shown.slices[3:]
+    for rows in (thirds, parts):
+        assert sum(int(row[1].replace(",", "")) for row in rows) == EXAMPLES
+    baseline = comparison.baseline.mean_test
+    weighted = sum(float(row[2].rstrip("%")) * int(row[1].replace(",", "")) for row in parts)
+    assert weighted / EXAMPLES == pytest.approx(100 * baseline, abs=0.01)
     assert len(shown.mended) == len(shown.broken) == 6
     for flip in shown.mended:
         assert (flip.after >= 0.5) == (flip.truth == 1) != (flip.before >= 0.5)

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from tuning.compare.comparison import Comparison
-from tuning.compare.confirmed import ConfirmedArm
+from tuning.compare.confirmed import ConfirmedArm, right
 from tuning.compare.evaluate import flips
 from tuning.tracking.record import Predictions, StudyRecord
 
@@ -37,26 +39,31 @@ class ErrorAnalysis:
         broken: The other way round.
         behaviours: A row for each behaviour: name, expectation, an example, and the failure rate
             of each model.
-        models: Whose failure rates these are.
+        models: Whose failure rates these are, and whose accuracies the slices have.
+        slices: A row for each kind of input by its length: name, examples, and the accuracy of
+            each configuration, mean over seeds.
     """
 
     mended: list[Flip]
     broken: list[Flip]
     behaviours: list[list[str]]
     models: list[str]
+    slices: list[list[str]]
 
 
 def error_analysis(record: StudyRecord, comparison: Comparison) -> ErrorAnalysis:
     """Collects what the record knows of the errors of the first seeds' models."""
     predictions, best = record.predictions, comparison.best
     if predictions is None or best is None:
-        return ErrorAnalysis([], [], [], [])
+        return ErrorAnalysis([], [], [], [], [])
     first, second = comparison.baseline.trials[0], best.trials[0]
     arms = [comparison.baseline, *comparison.references, best]
     return ErrorAnalysis(
-        _flips(predictions, first, second, right=True),
-        _flips(predictions, first, second, right=False),
-        *_behaviours(predictions, arms),
+        _flips(predictions, first, second, mended=True),
+        _flips(predictions, first, second, mended=False),
+        _behaviours(predictions, arms),
+        [arm.label for arm in arms],
+        _slices(predictions, arms),
     )
 
 
@@ -78,9 +85,9 @@ def behaviour_regression(record: StudyRecord, comparison: Comparison) -> float |
     return max(rises, default=None)
 
 
-def _flips(predictions: Predictions, first: str, second: str, *, right: bool) -> list[Flip]:
+def _flips(predictions: Predictions, first: str, second: str, *, mended: bool) -> list[Flip]:
     before, after = predictions.probabilities[first], predictions.probabilities[second]
-    found = flips(predictions.labels, before, after, right)
+    found = flips(predictions.labels, before, after, mended)
     return [
         Flip(
             _ending(predictions.texts[index]),
@@ -98,14 +105,32 @@ def _ending(text: str) -> str:
     return text if len(text) <= MAX_SHOWN else f"… {text[-MAX_SHOWN:]}"
 
 
-def _behaviours(
-    predictions: Predictions, arms: list[ConfirmedArm]
-) -> tuple[list[list[str]], list[str]]:
-    known = [arm for arm in arms if arm.trials[0] in predictions.behaviours]
-    if not known:
-        return [], []
-    counts = [predictions.behaviours[arm.trials[0]] for arm in known]
-    rows = [
+def _slices(predictions: Predictions, arms: list[ConfirmedArm]) -> list[list[str]]:
+    lengths = predictions.lengths
+    if lengths is None or not all(arm.test_accuracy for arm in arms):
+        return []
+    low, high = np.quantile(lengths, [1 / 3, 2 / 3])
+    kinds = [
+        (f"shortest third (up to {low:,.0f})", lengths <= low),
+        ("middle third", (lengths > low) & (lengths <= high)),
+        (f"longest third (above {high:,.0f})", lengths > high),
+    ]
+    if predictions.seen:
+        cut = lengths > predictions.seen
+        kinds += [(f"cut (above {predictions.seen:,})", cut), ("seen whole", ~cut)]
+    rights = [right(predictions, arm.trials).mean(axis=0) for arm in arms]
+    return [
+        [name, f"{chosen.sum():,}", *(f"{each[chosen].mean():.2%}" for each in rights)]
+        for name, chosen in kinds
+        if chosen.any()
+    ]
+
+
+def _behaviours(predictions: Predictions, arms: list[ConfirmedArm]) -> list[list[str]]:
+    counts = [predictions.behaviours.get(arm.trials[0], ()) for arm in arms]
+    if not all(counts):
+        return []
+    return [
         [
             of_all[0].name,
             of_all[0].expects,
@@ -114,4 +139,3 @@ def _behaviours(
         ]
         for of_all in zip(*counts, strict=True)
     ]
-    return rows, [arm.label for arm in known]

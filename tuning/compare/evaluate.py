@@ -51,6 +51,7 @@ def predict_test(
         labels,
         probabilities,
         lengths=described.test_lengths() if described else None,
+        seen=int(np.shape(rows)[1]) if np.ndim(rows) == 2 else 0,
         texts=_flipped_texts(described, labels, probabilities, baseline, others),
         behaviours={name: tuple(found) for name, found in counts.items() if found},
         yardsticks=described.yardsticks() if described else {},

@@ -88,6 +88,8 @@ class MlflowTracker:
         # Of the process, not of the wall: a clock that jumps must not turn curves around.
         self._clock_origin = time.time() - time.monotonic()
         self._children: dict[str, _Child] = {}
+        self._tried: set[str] = set()
+        self._resumed = False
         self._best: dict[str, float] = {}
         self._ended: dict[str, int] = {}
         self._error: Exception | None = None
@@ -97,6 +99,7 @@ class MlflowTracker:
 
     def restore(self, records: Sequence[TrialRecord]) -> None:
         """Learns what an earlier process wrote, so that "best so far" goes on from there."""
+        self._resumed = True
         ended = [r for r in records if r.result.state is not TrialState.INTERRUPTED]
         for record in sorted(ended, key=lambda record: record.ended_ms):
             self._count_best(record.trial, record.result)
@@ -168,7 +171,10 @@ class MlflowTracker:
         from mlflow.entities import Param
 
         if trial.name not in self._children:
-            self._children[trial.name] = self._find(trial.name) or _Child(self._create(trial, now))
+            # To look costs as much as to create, and a new study has nothing to be found.
+            known = self._find(trial.name) if self._resumed or trial.name in self._tried else None
+            self._tried.add(trial.name)
+            self._children[trial.name] = known or _Child(self._create(trial, now))
         run_id = self._children[trial.name].run_id
         params = {**trial.params, "seed": trial.seed, "epochs": trial.epochs}
         self._client.set_tag(run_id, names.ATTEMPT, str(trial.attempt))

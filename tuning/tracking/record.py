@@ -56,6 +56,7 @@ class Predictions:
         labels: True classes, 0 or 1, of shape (examples,).
         probabilities: Of class 1, by trial name, each of shape (examples,).
         lengths: Of the inputs, of shape (examples,); None if they have none.
+        seen: How much of an input models see, in the unit of ``lengths``; 0 if all of it.
         texts: Inputs on which models differ, by position in the test split.
         behaviours: Tests of what models can do, by trial name.
         yardsticks: What simple models say of the test split, by their names.
@@ -64,6 +65,7 @@ class Predictions:
     labels: "np.ndarray[Any, Any]"
     probabilities: Mapping[str, "np.ndarray[Any, Any]"]
     lengths: "np.ndarray[Any, Any] | None" = None
+    seen: int = 0
     texts: Mapping[int, str] = field(default_factory=dict)
     behaviours: Mapping[str, tuple[BehaviourCount, ...]] = field(default_factory=dict)
     yardsticks: Mapping[str, "np.ndarray[Any, Any]"] = field(default_factory=dict)
@@ -138,6 +140,7 @@ def write_predictions(client: "MlflowClient", run_id: str, predictions: Predicti
     if predictions.lengths is not None:
         arrays["lengths"] = predictions.lengths
     details = {
+        "seen": predictions.seen,
         "texts": {str(index): text for index, text in predictions.texts.items()},
         "behaviours": {
             name: [asdict(count) for count in counts]
@@ -245,6 +248,7 @@ def _read_predictions(file: Path) -> Predictions:
                 if name.startswith("p_")
             },
             lengths=arrays.get("lengths"),
+            seen=details.get("seen", 0),
             texts={int(index): text for index, text in details.get("texts", {}).items()},
             behaviours={
                 name: tuple(BehaviourCount(**count) for count in counts)
