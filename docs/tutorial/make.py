@@ -16,6 +16,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 import urllib.parse
 import urllib.request
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from playwright.sync_api import Page
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -86,7 +88,12 @@ def run(*arguments: str, may_fail: bool = False) -> str:
     ours = [
         line for line in lines if not re.match(r"\d{4}/\d\d/\d\d |.*(Traceback|mlflow\.)", line)
     ]
-    return "\n".join(line[:WIDTH].rstrip() for line in ours).strip()
+    fitting = [
+        part
+        for line in ours
+        for part in ([line] if len(line) <= WIDTH else textwrap.wrap(line, WIDTH))
+    ]
+    return "\n".join(line.rstrip() for line in fitting).strip()
 
 
 def find_study(run_id: str) -> "tuple[MlflowClient, Any]":
@@ -202,12 +209,23 @@ def photograph(client: "MlflowClient", parent: Any, name: str, address: str) -> 
         ):
             page.goto(url)
             page.get_by_text(text).first.wait_for()
+            page.wait_for_timeout(1_500)  # the assistant opens after the page
+            close_assistant(page)
+            if picture == "study":
+                page.get_by_text(text).first.scroll_into_view_if_needed()
             page.wait_for_timeout(2_500)  # charts draw themselves
             save(page.screenshot(), picture)
         report = client.download_artifacts(parent.info.run_id, "report/report.html")
         page.goto(Path(report).as_uri())
         save(page.screenshot(), "report")
         browser.close()
+
+
+def close_assistant(page: "Page") -> None:
+    """MLflow opens a panel beside its pages, which would take a quarter of the picture."""
+    panel = page.get_by_text("MLflow Assistant")
+    if panel.count():
+        panel.first.locator("xpath=ancestor::*[.//button][1]").locator("button").last.click()
 
 
 def save(png: bytes, picture: str) -> None:
