@@ -1,5 +1,6 @@
 """The Ray executor holds the contract, on a cluster of two nodes that lose their workers."""
 
+import importlib
 import os
 import signal
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from tests.contract.executor_contract import (
 from tests.factories import make_trial
 from tests.toy_task import ToyTask
 from tuning import worker
-from tuning.errors import BadInputError
+from tuning.errors import BadInputError, StudyFailedError
 from tuning.executors.ray_cluster import RayExecutor
 from tuning.executors.shipping import describe, pack, receive
 from tuning.study import Objective
@@ -144,6 +145,23 @@ def test_files_of_the_driver_reach_the_workers(tmp_path: Path) -> None:
         executor.submit(make_trial("a", params={"units": 4, "rate": 0.0}, epochs=1))
         result = finished(collect(executor))["a"].result
         assert result.state is TrialState.COMPLETED, result.failure
+    finally:
+        executor.close()
+
+
+@pytest.mark.usefixtures("cluster")
+def test_workers_that_cannot_start_are_given_up_with_the_cause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A module that the nodes have not got.
+    (tmp_path / "only_here.py").write_text("def main(*arguments): ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("only_here")
+    executor = RayExecutor(spec(tmp_path), 1, target=module.main)
+    try:
+        with pytest.raises(StudyFailedError, match=r"no Ray worker can start: .*only_here"):
+            for _ in range(200):
+                executor.poll(0.5)
     finally:
         executor.close()
 

@@ -41,6 +41,7 @@ class Server:
             )
         deadline = time.monotonic() + 180
         while True:
+            assert self._process.poll() is None, log_file.read_text()
             assert time.monotonic() < deadline, log_file.read_text()
             try:
                 urllib.request.urlopen(f"{self.address}/health", timeout=2).close()

@@ -86,7 +86,6 @@ def test_reviews_are_answered(address: str) -> None:
         ({"dataframe_records": [{"review": ["a", "b"]}]}, "review"),
         ({"dataframe_records": []}, ""),
         ({"inputs": []}, ""),
-        ({"inputs": [1, 2]}, ""),
         ({"nonsense": 1}, ""),
     ],
 )

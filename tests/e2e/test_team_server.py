@@ -15,6 +15,7 @@ from tests.e2e.server import Server
 pytestmark = pytest.mark.slow
 
 DRIVERS = 3
+DRIVER = "psycopg2"
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def server(database: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     database.psql("CREATE DATABASE mlflow;")
-    server = Server(tmp_path_factory.mktemp("server"), database.get_uri("mlflow"))
+    server = Server(tmp_path_factory.mktemp("server"), database.get_uri("mlflow", DRIVER))
     yield server
     server.kill()
 
@@ -102,7 +103,7 @@ def test_a_backup_brings_everything_back(
     uri = database.get_uri("restored")
     subprocess.run([tools / "pg_restore", "--no-owner", "-d", uri, dump], check=True)
     shutil.copytree(server.folder / "files", tmp_path / "again" / "files")
-    again = Server(tmp_path / "again", uri)
+    again = Server(tmp_path / "again", database.get_uri("restored", DRIVER))
     try:
         client = mlflow.MlflowClient(again.address)
         assert {run.info.run_id for run in all_runs(client)} == before

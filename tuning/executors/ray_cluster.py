@@ -385,5 +385,6 @@ def _parcels(spec: WorkerSpec, *, send: bool) -> dict[str, tuple[Parcel, list[An
 
 
 def _brief(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    # Of an error in an actor's constructor the cause comes last, below its traceback.
+    return f"{type(error).__name__}: {lines[-1 if 'creation task' in lines[0] else 0]}"[:300]
