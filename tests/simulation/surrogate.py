@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import yaml
@@ -97,11 +97,17 @@ def search(
     trials: int = 30,
     speeds: Sequence[float] = (1.0,),
     loss_rate: float = 0.0,
+    driver_clock: Callable[[], float] | None = None,
 ) -> Simulated:
     """Searches the surrogate in virtual time."""
     study = surrogate_study(seed=seed, budget={"trials": trials, "epochs": 9})
     executor = SimulatedExecutor(
-        Surrogate(), workers, speeds=speeds, loss_rate=loss_rate, seed=seed
+        Surrogate(),
+        workers,
+        speeds=speeds,
+        loss_rate=loss_rate,
+        seed=seed,
+        driver_clock=driver_clock,
     )
     driver = Driver(executor, [], study_seed=seed, fixed={}, clock=executor.clock)
     arms = [

@@ -129,3 +129,12 @@ def test_a_search_ends_at_its_deadline_within_an_epoch() -> None:
     done = search("random", seconds=300.0, trials=1_000, workers=4)
     longest = max(Surrogate().seconds(record.trial) for record in done.records)
     assert 300.0 <= done.seconds <= 300.0 + longest
+
+
+def test_a_driver_that_takes_time_keeps_its_workers_waiting() -> None:
+    """Every call of the clock takes a tenth of a second of the driver's."""
+    calls = iter(range(10**9))
+    free = search("random", trials=20, workers=4)
+    busy = search("random", trials=20, workers=4, driver_clock=lambda: next(calls) * 0.1)
+    assert busy.seconds > free.seconds
+    assert busy.idle > free.idle

@@ -567,3 +567,52 @@ def test_a_slot_that_was_given_away_does_not_cost_the_retry(slots: int) -> None:
     assert {record.result.state for record in records} == {TrialState.COMPLETED}
     assert len(listener.results) == 4
     assert [t.attempt for t in executor.submitted if t.name == "random-000"] == [0, 1]
+
+
+class LateExecutor(FakeExecutor):
+    """Has no slot until it was polled a few times, and loses its first trial with its slot."""
+
+    def __init__(self, curve: object, polls: int) -> None:
+        super().__init__(curve, slots=1)  # type: ignore[arg-type]
+        self._polls = self._left = polls
+        self._died = False
+
+    @property
+    def free_slots(self) -> int:
+        return super().free_slots if self._left <= 0 else 0
+
+    def poll(self, timeout_s: float) -> Sequence[Measured | Finished]:
+        if self._left > 0:
+            self._left -= 1
+            return []
+        if not self._died and self.submitted:
+            self._died, self._left = True, self._polls
+            trial, _ = self._live.pop(self.submitted[0].name)
+            return [Finished(name=trial.name, attempt=0, result=lost_result())]
+        return super().poll(timeout_s)
+
+
+def lost_result() -> TrialResult:
+    failure = Failure(kind=FailureKind.WORKER_LOST, message="the node is gone")
+    return TrialResult(state=TrialState.FAILED, failure=failure)
+
+
+def test_a_study_waits_for_a_cluster_that_has_no_room_now() -> None:
+    executor = LateExecutor(rising, polls=4)
+    driver, _ = drive(executor, [])
+    records = driver.run([random_arm(3)])
+    assert [record.result.state for record in records] == [TrialState.COMPLETED] * 3
+    assert [trial.attempt for trial in executor.submitted] == [0, 1, 0, 0]
+
+
+def test_a_stop_ends_the_wait_for_room() -> None:
+    stop = StopSignal()
+
+    class Stopped(LateExecutor):
+        def poll(self, timeout_s: float) -> Sequence[Measured | Finished]:
+            stop.level = 1
+            return []
+
+    driver, _ = drive(Stopped(rising, polls=9), [], stop=stop)
+    with pytest.raises(InterruptedStudyError):
+        driver.run([random_arm(3)])

@@ -170,6 +170,7 @@ class SimulatedExecutor:
         def end() -> list[Measured | Finished]:
             if live.over:
                 return []
+            self.busy_s += seconds
             if dies:
                 failure = Failure(kind=FailureKind.WORKER_LOST, message="the worker is gone")
                 self._finish(live, TrialState.FAILED, failure)
@@ -197,7 +198,6 @@ class SimulatedExecutor:
             live.over = True
             self._speeds.append(live.speed)
             del self._live[live.trial.name]
-            self.busy_s += self._now - live.began_s
             return [
                 Finished(
                     name=live.trial.name,
