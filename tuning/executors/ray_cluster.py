@@ -251,7 +251,7 @@ class RayExecutor:
         if not slot.ready:
             slot.failed_starts += 1
             if slot.failed_starts >= MAX_STARTS:
-                raise StudyFailedError(f"no Ray worker can start: {error}") from error
+                raise StudyFailedError(f"no Ray worker can start: {_brief(error)}") from error
         self._start(slot)
         if trial is None:
             return []
