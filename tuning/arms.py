@@ -219,11 +219,14 @@ def _ablation(session: Session) -> list[Proposal]:
     if best is None:
         return []
     session.progress.say("\nAblation: one change at a time set back")
-    return [
+    proposals = [
         proposal
         for name, params in set_back(study, best).items()
         for proposal in _repeats(study, f"without-{name}", name, params)
     ]
+    # How many changes there are was not known when the trials were counted.
+    session.progress.board.expect(len(proposals))
+    return proposals
 
 
 def choose_best(study: Study, confirmed: Sequence[TrialRecord]) -> Config | None:

@@ -57,6 +57,11 @@ class Board:
             self.ended = self._done_before = done
             self._began = self._clock()
 
+    def expect(self, trials: int) -> None:
+        """So many trials more are to be expected."""
+        with self.lock:
+            self.expected += trials
+
     def spare(self, trials: int) -> None:
         """So many trials less are to be expected."""
         with self.lock:
