@@ -5,6 +5,7 @@ and an empty store. Ratios within a round mean something on a noisy machine; sec
 """
 
 import argparse
+import importlib.util
 import statistics
 import subprocess
 import sys
@@ -25,6 +26,8 @@ CONTENDERS = {
     "Optuna, TensorFlow, MLflow": "plain_optuna",
     "KerasTuner, TensorFlow": "plain_keras_tuner",
 }
+# Not a dependency of ours: KerasTuner's search asks for it on TensorFlow.
+NEEDS = {"plain_keras_tuner": "tensorboard"}
 MIB = 2**20
 
 
@@ -43,14 +46,22 @@ def main() -> None:
     parser.add_argument("--dataset", default="auto")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--without", nargs="*", default=[], choices=[*CONTENDERS.values()], metavar="NAME"
+    )
     parser.add_argument("--target", type=float, default=0.86, help="validation accuracy")
     options = parser.parse_args()
     print(f"{describe()}\n{len(CONFIGS)} configurations of {options.epochs} epochs", flush=True)
-    found: dict[str, list[Measured]] = {name: [] for name in CONTENDERS}
+    contenders = {n: m for n, m in CONTENDERS.items() if m not in options.without}
+    for name, module in [*contenders.items()]:
+        if module in NEEDS and importlib.util.find_spec(NEEDS[module]) is None:
+            print(f"left out: {name}, which needs {NEEDS[module]}", file=sys.stderr)
+            del contenders[name]
+    found: dict[str, list[Measured]] = {name: [] for name in contenders}
     with tempfile.TemporaryDirectory() as name:
         job = prepare(options.dataset, options.epochs, Path(name, "cache"))
         for number in range(options.rounds):
-            for contender, module in CONTENDERS.items():
+            for contender, module in contenders.items():
                 folder = Path(name, f"{module}-{number}")
                 folder.mkdir()
                 measured = run(module, job, folder, options.target)
