@@ -94,3 +94,18 @@ def test_every_option_of_mlproject_is_one_of_the_command_line() -> None:
         for option, parameter in given:
             arguments += [option, str(point["parameters"][parameter]["default"])]
         parser.parse_args(arguments)
+
+
+def test_the_compose_file_asks_for_nothing_that_its_example_does_not_name() -> None:
+    folder = ROOT / "docs" / "how-to" / "team-server"
+    text = (folder / "compose.yaml").read_text()
+    document = yaml.safe_load(text)
+    services = document["services"]
+    assert {"mlflow", "postgres", "minio"} <= set(services)
+    for service in services.values():
+        assert set(service.get("depends_on", ())) <= set(services)
+    asked = set(re.findall(r"(?<!\$)\$\{(\w+)", text))
+    named = set(re.findall(r"^(\w+)=", (folder / ".env.example").read_text(), re.M))
+    assert asked == named
+    mlflow = next(d for d in project()["dependencies"] if d.startswith("mlflow=="))
+    assert f'mlflow[auth]=={mlflow.split("==")[1]}"' in (folder / "Dockerfile").read_text()
