@@ -37,6 +37,8 @@ chaos: setup-dev ## Run the fault tests that `make test` leaves out, half an hou
 bench: setup-dev ## Measure speed, start-up and scale, an hour or more; ARGS="--rounds 1"
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.scale
+	$(BIN)/python -m benchmarks.simulated
+	$(BIN)/python -m benchmarks.cluster
 	$(BIN)/python -m benchmarks.speed $(ARGS)
 
 lint: setup-dev ## Lint, formatting, types

@@ -18,7 +18,7 @@ from tuning.checkpoint import CHECKPOINT
 from tuning.executors.local import LocalExecutor
 from tuning.executors.shipping import Parcel, node_folder, receive
 from tuning.protocols import Finished, Measured
-from tuning.trial import Decision, Trial
+from tuning.trial import Decision, Trial, TrialState
 from tuning.worker import WorkerSpec
 
 POLL_SECONDS = 1.0
@@ -121,17 +121,23 @@ class Node:
     def _wait(self) -> Answer:
         while not (events := self._executor.poll(POLL_SECONDS)):
             pass
-        ended = any(isinstance(event, Finished) for event in events)
-        return Answer(events, self._take_files() if ended else {})
+        ended = [event.result.state for event in events if isinstance(event, Finished)]
+        return Answer(events, self._take_files(ended[0]) if ended else {})
 
-    def _take_files(self) -> Mapping[str, bytes]:
-        if self._shared or self._trial is None:
+    def _take_files(self, state: TrialState) -> Mapping[str, bytes]:
+        trial = self._trial
+        if self._shared or trial is None:
             return {}
-        folder = Path(self._spec.folder, self._trial.name)
-        files = {file.name: file.read_bytes() for file in folder.glob("*") if file.is_file()}
-        shutil.rmtree(folder, ignore_errors=True)
-        if self._trial.resume_from is not None:
-            shutil.rmtree(Path(self._spec.folder, self._trial.resume_from), ignore_errors=True)
+        folder = Path(self._spec.folder, trial.name)
+        # Nothing goes on from a trial that is done, unless it was asked to be ready for that.
+        done = state is TrialState.COMPLETED and not trial.keep_checkpoint
+        files = {
+            file.name: file.read_bytes()
+            for file in folder.glob("*")
+            if file.is_file() and not (done and file.name == CHECKPOINT)
+        }
+        for name in filter(None, (trial.name, trial.resume_from)):
+            shutil.rmtree(Path(self._spec.folder, name), ignore_errors=True)
         return files
 
     def close(self) -> None:
