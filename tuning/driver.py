@@ -366,12 +366,13 @@ class Driver:
         for running in self._waiting():
             self._abandon(running, TrialResult(state=TrialState.INTERRUPTED))
         self._cancel_all(_ENDED_EARLY)
-        for _ in range(DRAIN_POLLS):
-            if not self._running:
-                return
-            for event in self._executor.poll(POLL_SECONDS):
-                if isinstance(event, Finished) and event.name in self._running:
-                    self._abandon(self._running[event.name], event.result)
+        with contextlib.suppress(StudyFailedError):  # nothing is left that could answer
+            for _ in range(DRAIN_POLLS):
+                if not self._running:
+                    return
+                for event in self._executor.poll(POLL_SECONDS):
+                    if isinstance(event, Finished) and event.name in self._running:
+                        self._abandon(self._running[event.name], event.result)
         # Their ends were in the events that the error has swallowed.
         for running in list(self._running.values()):
             self._abandon(running, TrialResult(state=TrialState.INTERRUPTED))

@@ -140,7 +140,7 @@ def _check_executor(options: Options) -> None:
             raise BadInputError(f"ray_address: {options.ray_address!r} needs executor=ray")
         return
     if importlib.util.find_spec("ray") is None:
-        raise BadInputError("executor: ray is not installed; pip install 'tuning[ray]'")
+        raise BadInputError("executor: ray is not installed; pip install ray")
     if not 0 < options.trial_cpus <= MAX_WORKERS:
         raise BadInputError(f"trial_cpus: above 0; got {options.trial_cpus:g}")
     if not 0 <= options.trial_gpus <= MAX_WORKERS:

@@ -3,6 +3,7 @@
 import importlib
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,9 @@ from tests.contract.executor_contract import (
 )
 from tests.factories import make_trial
 from tests.toy_task import ToyTask
-from tuning import worker
 from tuning.errors import BadInputError, StudyFailedError
-from tuning.executors.ray_cluster import RayExecutor
-from tuning.executors.shipping import describe, pack, receive
+from tuning.executors.ray_cluster import LOOK_SECONDS, RayExecutor
+from tuning.executors.shipping import describe, node_folder, pack, receive, sweep
 from tuning.study import Objective
 from tuning.trial import FailureKind, Trial, TrialState
 from tuning.worker import WorkerSpec
@@ -187,6 +187,21 @@ def test_a_parcel_is_unpacked_once_and_only_where_it_is_missing(tmp_path: Path) 
     assert len(fetched) == 1
 
 
+def test_what_was_not_used_for_long_is_swept_from_a_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for name in ("trials-old", "trials-new", "received/old", "received/new", "else"):
+        path = node_folder() / name
+        path.mkdir(parents=True)
+        (path / "file").write_text("x")
+        if not name.endswith("new"):
+            os.utime(path, (0, 0))
+    sweep()
+    left = {str(p.relative_to(node_folder())) for p in node_folder().rglob("*") if p.is_dir()}
+    assert left == {"trials-new", "received", "received/new", "else"}
+
+
 def test_a_lost_node_loses_its_trial_and_the_other_goes_on(cluster: Any) -> None:
     node = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
@@ -223,7 +238,7 @@ def test_an_actor_that_is_killed_takes_its_worker_with_it() -> None:
     import psutil
     import ray
 
-    executor = RayExecutor(spec(), 1, target=worker.main)
+    executor = RayExecutor(spec(), 1, target=toy_worker.main)
     try:
         wait_for_slots(executor, 1)
         actor = next(
@@ -236,7 +251,14 @@ def test_an_actor_that_is_killed_takes_its_worker_with_it() -> None:
         os.kill(actor.pid, signal.SIGKILL)
         _, left = psutil.wait_procs(children, timeout=10)
         assert not left
+        # It is noticed, though nothing was asked of it, and the next trial gets a new one.
+        until = time.monotonic() + 3 * LOOK_SECONDS
+        while time.monotonic() < until:
+            executor.poll(0.2)
         wait_for_slots(executor, 1)
+        executor.submit(make_trial("a", epochs=1))
+        result = finished(collect(executor))["a"].result
+        assert result.state is TrialState.COMPLETED, result.failure
     finally:
         executor.close()
     assert ray.is_initialized(), "a cluster that was there before stays"

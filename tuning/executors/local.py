@@ -60,6 +60,7 @@ class LocalExecutor:
             empty to train on the CPU, each worker pinned to a core.
         cores: To pin the workers to, one each; empty to pin none; None for those that this process
             may use.
+        sharing: How many workers share the machine's memory; 0 means these alone.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class LocalExecutor:
         devices: Sequence[Mapping[str, str]] = (),
         trial_memory_mb: float | None = None,
         cores: Sequence[int] | None = None,
+        sharing: int = 0,
     ) -> None:
         self._trial_memory_mb = trial_memory_mb
         self._looked = 0.0
@@ -79,7 +81,7 @@ class LocalExecutor:
         cores = available_cores() if cores is None else cores
         count = workers or len(devices) or len(cores)
         self._memory_limit_mb = memory_limit_mb
-        self._memory_share_mb = _memory_share_mb(count)
+        self._memory_share_mb = _memory_share_mb(sharing or count)
         # More workers than cores share them, so pinning would only hinder the scheduler; and what
         # feeds a GPU uses several threads.
         pin = count <= len(cores) and not devices

@@ -6,24 +6,19 @@ is lost is an error of the one question that is open.
 """
 
 import logging
-import math
-import os
-import signal
-import socket
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tuning import worker
 from tuning.checkpoint import CHECKPOINT
-from tuning.errors import BadInputError, StudyFailedError
+from tuning.errors import StudyFailedError
 from tuning.executors.local import available_cores
+from tuning.executors.ray_connection import brief, connect, parcels, room
 from tuning.executors.ray_node import Answer, Node, NodeOptions, Target
-from tuning.executors.shipping import Parcel, describe, pack
 from tuning.protocols import Finished, Measured
 from tuning.trial import (
     CONTINUE,
@@ -39,10 +34,10 @@ from tuning.worker import WorkerSpec
 
 # Actors of one slot that end before they are ready, one after the other.
 MAX_STARTS = 3
-CONNECT_SECONDS = 10.0
+# Between two looks at whether an idle actor is still there.
+LOOK_SECONDS = 2.0
 # Between two words about a cluster that has no room.
 PATIENCE_SECONDS = 60.0
-EXCLUDED = [".git", ".venv", ".cache", "mlruns", "mlflow.db*", "__pycache__"]
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +47,7 @@ class _Slot:
     """One actor and the trial that it trains, if any.
 
     ``question`` is open while the actor works; without one, and with a trial, the actor's newest
-    epoch waits for a decision.
+    epoch waits for a decision. A slot that is not ready and has no question is given up.
     """
 
     number: int
@@ -100,23 +95,28 @@ class RayExecutor:
         shared: bool | None = None,
     ) -> None:
         self._folder = Path(spec.folder)
-        self._own = _connect(address, workers, trial_cpus, trial_gpus)
+        self._own = connect(address, workers, trial_cpus, trial_gpus)
         self._closed = False
-        self._lost: list[Finished] = []
-        self._waiting_since = time.monotonic()
+        self._given_up = ""
+        self._waiting_since = self._looked = time.monotonic()
         self._needs = {"num_cpus": trial_cpus, "num_gpus": trial_gpus}
         self._slots: list[_Slot] = []
         try:
-            count = workers or _room(trial_cpus, trial_gpus)
+            count = workers or room(trial_cpus, trial_gpus)
+            if address:
+                # The folder of this name on a node may hold another version of what was sent.
+                spec = replace(spec, path=())
             self._options = NodeOptions(
                 spec=spec,
-                parcels=_parcels(spec, send=bool(address) or shared is False),
+                parcels=parcels(spec, send=bool(address) or shared is False),
                 target=target,
                 trial_memory_mb=trial_memory_mb,
                 shared=shared,
+                trial_cpus=trial_cpus,
             )
             # Only where all of them are on this machine, and nobody else's.
-            cores = available_cores() if self._own and not trial_gpus else []
+            ours = self._own and not address and not trial_gpus
+            cores = available_cores() if ours else []
             self._cores = cores[:count] if trial_cpus == 1 and count <= len(cores) else []
             for number in range(count):
                 self._slots.append(_Slot(number, None, None))
@@ -151,6 +151,9 @@ class RayExecutor:
         for slot in self._slots:
             if slot.ready and slot.trial is not None and slot.question is None:
                 slot.question = slot.actor.go_on.remote(CONTINUE)  # nobody had an opinion
+        self._look_at_the_idle()
+        if self._given_up and not any(s.ready or s.question is not None for s in self._slots):
+            raise StudyFailedError(f"no Ray worker can start: {self._given_up}")
         self._complain()
         questions = [slot.question for slot in self._slots if slot.question is not None]
         if not questions:
@@ -183,13 +186,13 @@ class RayExecutor:
                 slot.question = slot.actor.go_on.remote(CONTINUE)  # fails, as it should
 
     def close(self) -> None:
-        """Ends every actor at once, and Ray where it was started here."""
+        """Ends every actor at once, and the connection to Ray that was made here."""
         import ray
 
         if self._closed:
             return
         self._closed = True
-        closing = [slot.actor.close.remote() for slot in self._slots if self._idle(slot)]
+        closing = [slot.actor.close.remote() for slot in self._slots if _idle(slot)]
         if closing:
             ray.wait(closing, num_returns=len(closing), timeout=2)
         for slot in self._slots:
@@ -199,8 +202,12 @@ class RayExecutor:
         if self._own:
             ray.shutdown()
 
-    def _idle(self, slot: _Slot) -> bool:
-        return slot.ready and slot.question is None
+    def _look_at_the_idle(self) -> None:
+        now = time.monotonic()
+        if now - self._looked > LOOK_SECONDS:
+            self._looked = now
+            for slot in filter(_idle, self._slots):
+                slot.question = slot.actor.ready.remote()
 
     def _start(self, slot: _Slot) -> None:
         import ray
@@ -233,6 +240,8 @@ class RayExecutor:
 
     def _finish(self, slot: _Slot, event: Finished, files: Mapping[str, bytes]) -> Finished:
         slot.trial = None
+        if slot.cancelled:
+            self._start(slot)  # it was killed just after it had answered
         result = replace(event.result, worker=f"ray-{slot.number}")
         if files:
             folder = self._folder / event.name
@@ -248,11 +257,15 @@ class RayExecutor:
     def _lose(self, slot: _Slot, error: Exception) -> list[Measured | Finished]:
         """What follows when an actor, or the node that it was on, is gone."""
         trial, slot.trial = slot.trial, None
-        if not slot.ready:
-            slot.failed_starts += 1
-            if slot.failed_starts >= MAX_STARTS:
-                raise StudyFailedError(f"no Ray worker can start: {_brief(error)}") from error
-        self._start(slot)
+        slot.failed_starts += not slot.ready
+        if slot.failed_starts < MAX_STARTS:
+            self._start(slot)
+        else:
+            self._given_up = brief(error)
+            _log.warning("Ray worker %d cannot start: %s", slot.number, self._given_up)
+        # Others may have been on the same node; they get nothing until they have answered.
+        for other in filter(_idle, self._slots):
+            other.ready, other.question = False, other.actor.ready.remote()
         if trial is None:
             return []
         lost = TrialResult(
@@ -261,7 +274,7 @@ class RayExecutor:
             duration_s=slot.measurements[-1].elapsed_s if slot.measurements else 0.0,
             failure=None
             if slot.cancelled
-            else Failure(kind=FailureKind.WORKER_LOST, message=_brief(error)),
+            else Failure(kind=FailureKind.WORKER_LOST, message=brief(error)),
             worker=f"ray-{slot.number}",
         )
         return [Finished(name=trial.name, attempt=trial.attempt, result=lost)]
@@ -292,99 +305,5 @@ class RayExecutor:
         return next((s for s in self._slots if s.trial is not None and s.trial.name == name), None)
 
 
-def _connect(address: str, workers: int, trial_cpus: float, trial_gpus: float) -> bool:
-    """Connects to Ray; whether it was started here."""
-    import ray
-
-    if ray.is_initialized():
-        return False
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if address:
-        _check_listens(address)
-        # The nodes import the task, and this package, from a copy of the current folder.
-        options["runtime_env"] = {"working_dir": os.getcwd(), "excludes": EXCLUDED}
-    else:
-        # Two names of one thing: the clusters of others on this machine are not ours to join.
-        address = "local"
-        paths = [os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH")])]
-        options["runtime_env"] = {"env_vars": {"PYTHONPATH": os.pathsep.join(paths)}}
-        options |= {"include_dashboard": False}
-        if workers:
-            options["num_cpus"] = max(1, math.ceil(workers * trial_cpus))
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        with _own_signals():
-            ray.init(address=address, **options)
-    except Exception as error:
-        raise BadInputError(
-            f"ray_address: {address!r} cannot be reached: {_brief(error)}"
-        ) from error
-    return True
-
-
-def _check_listens(address: str) -> None:
-    """Ray would try for minutes to reach a port at which nobody listens.
-
-    Raises:
-        BadInputError: Nobody does.
-    """
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not port.isdigit():
-        return  # a word that Ray knows, such as auto
-    try:
-        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
-    except OSError as error:
-        raise BadInputError(f"ray_address: {address!r} cannot be reached: {error}") from error
-
-
-@contextmanager
-def _own_signals() -> Iterator[None]:
-    """Keeps Ray from replacing what this process does when it is told to end."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in kept.items():
-            if handler is not None:
-                signal.signal(number, handler)
-
-
-def _room(trial_cpus: float, trial_gpus: float) -> int:
-    """How many trials the cluster's nodes have room for, whatever else they do now."""
-    import ray
-
-    count = 0
-    for node in ray.nodes():
-        resources = node["Resources"] if node["Alive"] else {}
-        shares = [
-            resources.get(kind, 0) / need
-            for kind, need in (("CPU", trial_cpus), ("GPU", trial_gpus))
-            if need
-        ]
-        count += int(min(shares))
-    if not count:
-        raise BadInputError(
-            f"trial_cpus: no node of the Ray cluster has {trial_cpus:g} CPUs and {trial_gpus:g} "
-            "GPUs for a trial; pass workers=N if nodes that do will join it"
-        )
-    return count
-
-
-def _parcels(spec: WorkerSpec, *, send: bool) -> dict[str, tuple[Parcel, list[Any]]]:
-    """The task options that are files; each is put where every node can get it, once."""
-    import ray
-
-    files = {name: v for name, v in spec.task_options.items() if isinstance(v, Path)}
-    return {
-        name: (describe(path), [ray.put(pack(path))] if send else [])
-        for name, path in files.items()
-    }
-
-
-def _brief(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
-    # Of an error in an actor's constructor the cause comes last, below its traceback.
-    return f"{type(error).__name__}: {lines[-1 if 'creation task' in lines[0] else 0]}"[:300]
+def _idle(slot: _Slot) -> bool:
+    return slot.ready and slot.trial is None and slot.question is None

@@ -16,7 +16,7 @@ from typing import Any
 
 from tuning.checkpoint import CHECKPOINT
 from tuning.executors.local import LocalExecutor
-from tuning.executors.shipping import Parcel, node_folder, receive
+from tuning.executors.shipping import Parcel, node_folder, receive, sweep
 from tuning.protocols import Finished, Measured
 from tuning.trial import Decision, Trial, TrialState
 from tuning.worker import WorkerSpec
@@ -51,6 +51,7 @@ class NodeOptions:
         target: The worker's main function.
         trial_memory_mb: Limit of a trial's process; None for no limit.
         shared: Whether the driver's files are seen from this node; None to find out.
+        trial_cpus: CPUs of one trial, by which a node's memory is shared.
     """
 
     spec: WorkerSpec
@@ -58,6 +59,7 @@ class NodeOptions:
     target: Target
     trial_memory_mb: float | None = None
     shared: bool | None = None
+    trial_cpus: float = 1.0
 
 
 class Node:
@@ -73,6 +75,7 @@ class Node:
         shared = options.shared
         # The folder has a random name, so one of that name here is the driver's own.
         self._shared = Path(spec.folder).is_dir() if shared is None else shared
+        sweep()
         if not self._shared:
             folder = tempfile.mkdtemp(prefix="trials-", dir=node_folder())
             spec = replace(spec, folder=folder, cache_dir=_compile_cache(spec))
@@ -87,6 +90,7 @@ class Node:
             target=options.target,
             trial_memory_mb=options.trial_memory_mb,
             cores=[] if core is None else [core],
+            sharing=max(1, int((os.cpu_count() or 1) / options.trial_cpus)),
         )
         self._trial: Trial | None = None
 
@@ -109,6 +113,7 @@ class Node:
             file.parent.mkdir(exist_ok=True)
             file.write_bytes(content)
         self._trial = trial
+        self._executor.poll(0)  # so that a worker that died meanwhile is replaced first
         self._executor.submit(trial)
         return self._wait()
 
@@ -134,7 +139,9 @@ class Node:
         files = {
             file.name: file.read_bytes()
             for file in folder.glob("*")
-            if file.is_file() and not (done and file.name == CHECKPOINT)
+            # What begins with a dot is half written.
+            if file.is_file() and not file.name.startswith(".")
+            if not (done and file.name == CHECKPOINT)
         }
         for name in filter(None, (trial.name, trial.resume_from)):
             shutil.rmtree(Path(self._spec.folder, name), ignore_errors=True)

@@ -7,9 +7,13 @@ import os
 import shutil
 import tarfile
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+KEEP_SECONDS = 7 * 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,18 @@ def receive(parcel: Parcel, fetch: Callable[[], bytes], root: Path | None = None
                     # Refuses members outside of the folder, links that leave it, and devices.
                     archive.extractall(part, filter="data")
                 shutil.move(Path(part, "content"), target)
+    os.utime(target)  # it is in use
     return target
+
+
+def sweep() -> None:
+    """Removes what no study on this machine has used for a week."""
+    oldest = time.time() - KEEP_SECONDS
+    folder = node_folder()
+    for path in [*folder.glob("trials-*"), *folder.glob("received/*")]:
+        with suppress(OSError):
+            if path.stat().st_mtime < oldest:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def node_folder() -> Path:
