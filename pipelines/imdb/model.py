@@ -34,8 +34,9 @@ def build(
     """
     import keras
 
-    # Of any length, so that whoever serves it need not pad where padding makes no difference.
-    rows = keras.layers.Input((None,), dtype="int32")
+    # Whoever serves it need not pad to the full length where padding makes no difference.
+    length = None if params.get("masking") else max_len
+    rows = keras.layers.Input((length,), dtype="int32")
     tokens, vocabulary = _shortened(rows, params, num_words, max_len)
     x = keras.layers.Embedding(
         vocabulary, params["embedding_dim"], mask_zero=params.get("masking", False)
