@@ -75,7 +75,8 @@ def draw(found: list[dict[str, Any]], seconds: float, file: Path) -> None:
     axes = figure.subplots()
     for result in found:
         curve = result["curve"]
-        x = [point[0] for point in curve] + [seconds]
+        # A trial that ran at the end of the time may have ended after it.
+        x = [point[0] for point in curve] + [max(seconds, curve[-1][0])]
         y = [point[1] for point in curve] + [curve[-1][1]]
         axes.step(x, y, where="post", label=f"{result['searcher']} ({result['trials']} trials)")
     axes.set(xlabel="seconds of search", ylabel="best validation accuracy so far")
