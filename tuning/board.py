@@ -64,8 +64,7 @@ class Board:
 
     def spare(self, trials: int) -> None:
         """So many trials less are to be expected."""
-        with self.lock:
-            self.expected -= trials
+        self.expect(-trials)
 
     def started(self, trial: Trial) -> None:
         """A trial began, or began again."""

@@ -214,6 +214,15 @@ def without_tensorflow() -> Iterator[None]:
         del sys.modules["tensorflow"]
 
 
+def load_model(file: Path) -> "keras.Model":
+    """Loads a ``.keras`` file to predict with, code in it refused."""
+    import keras
+
+    with without_tensorflow():
+        # safe_mode refuses lambda layers, which would run code from the file.
+        return keras.saving.load_model(file, compile=False, safe_mode=True)
+
+
 def _recorder(
     objective: Objective,
     report: Report,

@@ -137,11 +137,13 @@ class ImdbTask:
         vocabulary = data.load_vocabulary(self._prepared())
         if vocabulary is None:
             raise DataError(_NO_WORDS.format(source=self._dataset))
+        from tuning.training import load_model
+
         backend = _backend()
         described = {
             "backend": backend,
             "max_len": self._max_len,
-            "padding_is_free": model.padding_is_free(_load(model_file), self._max_len),
+            "padding_is_free": model.padding_is_free(load_model(model_file), self._max_len),
             "vocabulary": vocabulary,
         }
         config = folder / "text.json"
@@ -188,12 +190,6 @@ _LIMITS = (
     "Its probability was not calibrated for other texts than these.",
     "It must not decide about people.",
 )
-
-
-def _load(model_file: Path) -> "keras.Model":
-    import keras
-
-    return keras.saving.load_model(model_file, compile=False, safe_mode=True)
 
 
 def _backend() -> str:

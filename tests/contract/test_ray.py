@@ -19,6 +19,7 @@ from tests.contract.executor_contract import (
     wait_for_slots,
 )
 from tests.factories import make_trial
+from tests.ray_nodes import ROOT, two_nodes
 from tests.toy_task import ToyTask
 from tuning.errors import BadInputError, StudyFailedError
 from tuning.executors.ray_cluster import LOOK_SECONDS, RayExecutor
@@ -26,8 +27,6 @@ from tuning.executors.shipping import describe, node_folder, pack, receive, swee
 from tuning.study import Objective
 from tuning.trial import FailureKind, Trial, TrialState
 from tuning.worker import WorkerSpec
-
-ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.slow
 
@@ -44,26 +43,18 @@ def spec(folder: Path | str = "", **options: object) -> WorkerSpec:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Two nodes of one CPU each, with their own raylets, on this machine."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("RAY_AUTH_MODE", "disabled")
-    patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+def cluster() -> Iterator[Any]:
+    """Two nodes, to which this process is connected."""
     import ray
-    from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    cluster.add_node(num_cpus=1)
-    cluster.wait_for_nodes()
-    ray.init(
-        address=cluster.address,
-        log_to_driver=False,
-        runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
-    )
-    yield cluster
-    ray.shutdown()
-    cluster.shutdown()
-    patch.undo()
+    with two_nodes() as cluster:
+        ray.init(
+            address=cluster.address,
+            log_to_driver=False,
+            runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
+        )
+        yield cluster
+        ray.shutdown()
 
 
 @pytest.mark.usefixtures("cluster")

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.chaos import ROOT, Losses, Process, check_whole, losses, make_folder
+from tests.e2e.chaos import Losses, Process, check_whole, losses, make_folder
+from tests.ray_nodes import SILENT, two_nodes
 
 pytestmark = pytest.mark.slow
-
-SILENT = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
 def values(uri: str) -> dict[str, float]:
@@ -58,19 +57,9 @@ def test_a_stopped_study_leaves_no_process_and_goes_on_elsewhere(
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Two nodes of one CPU each, with their own raylets, on this machine."""
-    for name, value in SILENT.items():
-        monkeypatch.setenv(name, value)
-    # The workers of a cluster get a copy of the driver's folder, and this package is not in it.
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    cluster.second = cluster.add_node(num_cpus=1)
-    cluster.wait_for_nodes()
-    yield cluster
-    cluster.shutdown()
+def cluster() -> Iterator[Any]:
+    with two_nodes() as cluster:
+        yield cluster
 
 
 def test_a_node_that_is_lost_in_mid_study_costs_no_trial(tmp_path: Path, cluster: Any) -> None:

@@ -101,6 +101,22 @@ def test_whether_padding_is_free_is_known(params: dict[str, Any], free: bool) ->
     assert padding_is_free(make(**params), LENGTH) is free
 
 
+def test_masked_padding_changes_nothing() -> None:
+    row = np.array([[0, 0, 0, 0, 5, 9, 12]], dtype="int32")
+    padded = np.pad(row, ((0, 0), (LENGTH - row.shape[1], 0)))
+    lengthened = padded.copy()
+    for pooling in ("last", "mean"):
+        model = make(masking=True, pooling=pooling)
+        short = build(
+            {**PLAIN, "masking": True, "pooling": pooling},
+            num_words=WORDS,
+            max_len=7,
+            steps_per_epoch=1,
+        )
+        short.set_weights(model.get_weights())
+        np.testing.assert_allclose(predict(short, row), predict(model, lengthened), atol=1e-6)
+
+
 def test_the_rate_falls_after_each_epoch() -> None:
     schedule = make(learning_rate=0.01, learning_rate_decay=0.5).optimizer._learning_rate
     rates = [float(schedule(step)) for step in (0, 9, 10, 20)]

@@ -588,13 +588,9 @@ class LateExecutor(FakeExecutor):
         if not self._died and self.submitted:
             self._died, self._left = True, self._polls
             trial, _ = self._live.pop(self.submitted[0].name)
-            return [Finished(name=trial.name, attempt=0, result=lost_result())]
+            result = TrialResult(state=TrialState.FAILED, failure=lost("the node is gone"))
+            return [Finished(name=trial.name, attempt=0, result=result)]
         return super().poll(timeout_s)
-
-
-def lost_result() -> TrialResult:
-    failure = Failure(kind=FailureKind.WORKER_LOST, message="the node is gone")
-    return TrialResult(state=TrialState.FAILED, failure=failure)
 
 
 def test_a_study_waits_for_a_cluster_that_has_no_room_now() -> None:

@@ -29,9 +29,7 @@ def predict_test(
     Returns:
         Labels, probabilities, and what the task tells beside them.
     """
-    import keras
-
-    from tuning.training import without_tensorflow
+    from tuning.training import load_model
 
     rows, labels = task.load("test")["test"]
     labels = np.asarray(labels)
@@ -41,9 +39,7 @@ def predict_test(
     probabilities: dict[str, np.ndarray] = {}
     counts: dict[str, list[BehaviourCount]] = {}
     for name, file in models.items():
-        with without_tensorflow():
-            # safe_mode refuses lambda layers, which would run code from the file.
-            model = keras.saving.load_model(file, compile=False, safe_mode=True)
+        model = load_model(file)
         probabilities[name] = _probability(model, rows)
         if name in chosen:
             counts[name] = [_count(model, behaviour) for behaviour in behaviours]

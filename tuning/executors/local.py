@@ -227,7 +227,7 @@ class LocalExecutor:
         slot.dead, slot.trial = True, None
         if trial is not None:
             slot.process.join(1)
-            result = _lost_result(slot, slot.process.exitcode)
+            result = lost_result(slot.measurements, None if slot.cancelled else _why(slot))
             self._lost.append(Finished(name=trial.name, attempt=trial.attempt, result=result))
 
     def _replace(self, slot: _Slot) -> None:
@@ -264,20 +264,29 @@ def _memory_mb(pid: int | None) -> float:
         return 0.0
 
 
-def _lost_result(slot: _Slot, exitcode: int | None) -> TrialResult:
-    duration_s = slot.measurements[-1].elapsed_s if slot.measurements else 0.0
-    if slot.cancelled:
-        return TrialResult(
-            state=TrialState.INTERRUPTED, measurements=slot.measurements, duration_s=duration_s
-        )
+def _why(slot: _Slot) -> Failure:
+    if slot.over_limit:
+        return Failure(kind=FailureKind.LIMIT, message=slot.over_limit)
+    return Failure(
+        kind=FailureKind.WORKER_LOST,
+        message=f"the worker process died (exit code {slot.process.exitcode})",
+    )
+
+
+def lost_result(
+    measurements: tuple[Measurement, ...], failure: Failure | None, worker: str = ""
+) -> TrialResult:
+    """The end of an attempt of which nobody has told the end.
+
+    Args:
+        measurements: Its epochs.
+        failure: Why; None if it was cancelled.
+        worker: That trained it.
+    """
     return TrialResult(
-        state=TrialState.FAILED,
-        measurements=slot.measurements,
-        duration_s=duration_s,
-        failure=Failure(kind=FailureKind.LIMIT, message=slot.over_limit)
-        if slot.over_limit
-        else Failure(
-            kind=FailureKind.WORKER_LOST,
-            message=f"the worker process died (exit code {exitcode})",
-        ),
+        state=TrialState.INTERRUPTED if failure is None else TrialState.FAILED,
+        measurements=measurements,
+        duration_s=measurements[-1].elapsed_s if measurements else 0.0,
+        failure=failure,
+        worker=worker,
     )

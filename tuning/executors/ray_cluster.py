@@ -16,7 +16,7 @@ from typing import Any
 from tuning import worker
 from tuning.checkpoint import CHECKPOINT
 from tuning.errors import StudyFailedError
-from tuning.executors.local import available_cores
+from tuning.executors.local import available_cores, lost_result
 from tuning.executors.ray_connection import brief, connect, parcels, room
 from tuning.executors.ray_node import Answer, Node, NodeOptions, Target
 from tuning.protocols import Finished, Measured
@@ -27,8 +27,6 @@ from tuning.trial import (
     FailureKind,
     Measurement,
     Trial,
-    TrialResult,
-    TrialState,
 )
 from tuning.worker import WorkerSpec
 
@@ -69,7 +67,7 @@ class RayExecutor:
             machine: they are sent to each node that does not see them, once.
         workers: How many trials at once; 0 means as many as the cluster has room for now. More
             than that wait for room, which an autoscaling cluster makes.
-        address: Of a running cluster, such as ``auto`` or ``ray://host:10001``; empty to start
+        address: Of a running cluster, such as ``auto`` or ``host:6379``; empty to start
             Ray on this machine, and to stop it in the end.
         trial_cpus: Of Ray's CPUs, a trial.
         trial_gpus: Of Ray's GPUs, a trial; a fraction shares one.
@@ -133,11 +131,11 @@ class RayExecutor:
     @property
     def free_slots(self) -> int:
         """How many trials can be submitted now; a slot whose actor waits for room is not free."""
-        return sum(slot.ready and slot.trial is None for slot in self._slots)
+        return sum(map(_free, self._slots))
 
     def submit(self, trial: Trial) -> None:
         """Starts a trial on a free actor."""
-        slot = next((slot for slot in self._slots if slot.ready and slot.trial is None), None)
+        slot = next(filter(_free, self._slots), None)
         if slot is None:
             raise RuntimeError("no slot is free")
         slot.trial, slot.measurements, slot.cancelled = trial, (), ""
@@ -268,14 +266,9 @@ class RayExecutor:
             other.ready, other.question = False, other.actor.ready.remote()
         if trial is None:
             return []
-        lost = TrialResult(
-            state=TrialState.INTERRUPTED if slot.cancelled else TrialState.FAILED,
-            measurements=slot.measurements,
-            duration_s=slot.measurements[-1].elapsed_s if slot.measurements else 0.0,
-            failure=None
-            if slot.cancelled
-            else Failure(kind=FailureKind.WORKER_LOST, message=brief(error)),
-            worker=f"ray-{slot.number}",
+        failure = Failure(kind=FailureKind.WORKER_LOST, message=brief(error))
+        lost = lost_result(
+            slot.measurements, None if slot.cancelled else failure, f"ray-{slot.number}"
         )
         return [Finished(name=trial.name, attempt=trial.attempt, result=lost)]
 
@@ -305,5 +298,9 @@ class RayExecutor:
         return next((s for s in self._slots if s.trial is not None and s.trial.name == name), None)
 
 
+def _free(slot: _Slot) -> bool:
+    return slot.ready and slot.trial is None
+
+
 def _idle(slot: _Slot) -> bool:
-    return slot.ready and slot.trial is None and slot.question is None
+    return _free(slot) and slot.question is None

@@ -1,0 +1,28 @@
+"""A Ray cluster of two nodes on this machine, for the tests."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SILENT = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+@contextmanager
+def two_nodes() -> Iterator[Any]:
+    """Two nodes of one CPU each, with their own raylets; ``second`` is the one that may go."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in SILENT.items():
+            patch.setenv(name, value)
+        # Workers get a copy of the driver's folder, and this package need not be in it.
+        patch.setenv("PYTHONPATH", str(ROOT))
+        from ray.cluster_utils import Cluster
+
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+        cluster.second = cluster.add_node(num_cpus=1)
+        cluster.wait_for_nodes()
+        yield cluster
+        cluster.shutdown()
