@@ -7,22 +7,16 @@ seconds, from one client and from several at once: answers a second, and how lon
 import argparse
 import http.client
 import json
-import os
 import random
-import socket
 import statistics
-import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 
 from benchmarks.machine import describe
+from benchmarks.server import served
 
-START_SECONDS = 240
 WORDS = ["the", "a", "film", "was", "not", "good", "bad", "very", "acting", "plot", "dull"]
 
 
@@ -36,7 +30,9 @@ def main() -> None:
     print(describe())
     print("| reviews a request | clients | reviews a second | median (ms) | 95% (ms) | 99% (ms) |")
     print("|---|---|---|---|---|---|")
+    began = time.monotonic()
     with served(options.model) as port:
+        print(f"ready after {time.monotonic() - began:.0f} s\n", file=sys.stderr)
         for reviews in (1, 32):
             for clients in options.clients:
                 times = load(port, options.column, reviews, clients, options.seconds)
@@ -48,44 +44,6 @@ def main() -> None:
                 ]
                 cells += [f"{1000 * cuts[share - 1]:.0f}" for share in (50, 95, 99)]
                 print(f"| {' | '.join(cells)} |", flush=True)
-
-
-@contextmanager
-def served(model: str) -> Iterator[int]:
-    """Serves a model until the block ends; yields the port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model]
-    command += ["--env-manager", "local", "-p", str(port)]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(
-            command, stdout=log, stderr=log, env={**os.environ, "PATH": path}
-        )
-        try:
-            began = time.monotonic()
-            while not answers(port):
-                if process.poll() is not None or time.monotonic() > began + START_SECONDS:
-                    log.seek(0)
-                    raise SystemExit(log.read())
-                time.sleep(0.2)
-            print(f"ready after {time.monotonic() - began:.0f} s\n", file=sys.stderr)
-            yield port
-        finally:
-            process.terminate()
-            process.wait(30)
-
-
-def answers(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-    try:
-        connection.request("GET", "/ping")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()
 
 
 def load(port: int, column: str, reviews: int, clients: int, seconds: float) -> Sequence[float]:

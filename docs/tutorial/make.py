@@ -13,17 +13,15 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import textwrap
-import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from benchmarks.server import served, started
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -33,7 +31,6 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 EXPERIMENT = "imdb-lstm-sentiment"
 SIZE = {"width": 1440, "height": 860}
-START_SECONDS = 180
 WIDTH = 110
 REVIEWS = [
     "A moving film with a clever script; I would gladly see it again.",
@@ -57,8 +54,8 @@ def main() -> None:
     name = client.search_model_versions(f"run_id='{parent.info.run_id}'")[0].name
     aliases = client.get_registered_model(name).aliases
     alias = "champion" if "champion" in aliases else "challenger"
-    with pages() as address:
-        photograph(client, parent, name, address)
+    with started([sys.executable, "-m", "pipelines.ui", "--port"], "/health") as port:
+        photograph(client, parent, name, f"http://127.0.0.1:{port}")
     with served(f"models:/{name}@{alias}") as port:
         answer = ask(port)
     shown = {
@@ -110,51 +107,6 @@ def tables(client: "MlflowClient", parent: Any) -> str:
     """The verdict and the two tables, as the run's description has them."""
     note: str = parent.data.tags["mlflow.note.content"]
     return note.split("The whole report")[0].strip()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@contextmanager
-def started(command: list[str], port: int, path: str) -> Iterator[None]:
-    """A server while the block runs."""
-    with (HERE / "server.log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    deadline = time.monotonic() + START_SECONDS
-    try:
-        while True:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise SystemExit((HERE / "server.log").read_text())
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2).close()
-                break
-            except OSError:
-                time.sleep(0.5)
-        yield
-    finally:
-        process.terminate()
-        process.wait(30)
-        (HERE / "server.log").unlink(missing_ok=True)
-
-
-@contextmanager
-def pages() -> Iterator[str]:
-    port = free_port()
-    command = [sys.executable, "-m", "pipelines.ui", "--port", str(port)]
-    with started(command, port, "/health"):
-        yield f"http://127.0.0.1:{port}"
-
-
-@contextmanager
-def served(model: str) -> Iterator[int]:
-    port = free_port()
-    command = ["mlflow", "models", "serve", "-m", model, "--env-manager", "local"]
-    with started([*command, "-p", str(port)], port, "/ping"):
-        yield port
 
 
 def ask(port: int) -> str:
