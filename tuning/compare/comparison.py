@@ -15,7 +15,15 @@ from tuning.compare.confirmed import (
     grouped,
     right,
 )
-from tuning.compare.insight import Change, Effect, changes, completed, effects
+from tuning.compare.insight import (
+    Ablation,
+    Change,
+    Effect,
+    ablations,
+    changes,
+    completed,
+    effects,
+)
 from tuning.compare.stats import (
     Gain,
     McNemar,
@@ -28,12 +36,11 @@ from tuning.compare.stats import (
     mcnemar,
     points,
     probability_of_improvement,
-    welch,
 )
 from tuning.study import Study
 from tuning.tracking import names
 from tuning.tracking.record import StudyRecord
-from tuning.trial import ParamValue, Phase, TrialRecord, TrialState
+from tuning.trial import Phase, TrialRecord, TrialState
 
 
 @dataclass(frozen=True)
@@ -86,28 +93,6 @@ class Against:
     label: str
     gain: Gain
     p_value: float
-
-
-@dataclass(frozen=True)
-class Ablation:
-    """The best with one hyperparameter set back to the baseline's value.
-
-    Attributes:
-        name: The hyperparameter.
-        before: The baseline's value.
-        after: The best's.
-        loss: How much worse the objective is without the change, mean over seeds; negative if it
-            is better without it.
-        low: Lower end of the interval, between seeds alone (Welch).
-        high: Upper end.
-    """
-
-    name: str
-    before: ParamValue
-    after: ParamValue
-    loss: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -174,6 +159,8 @@ def compare(record: StudyRecord) -> Comparison:
     best = choose_winner(study, candidates)
     search = record.in_phase(Phase.SEARCH)
     effects_ = effects(study, search)
+    set_back = record.in_phase(Phase.ABLATION)
+    worth = ablations(study, best.params, best.validation, set_back) if best else []
     found = _judge(record, baseline, best) if best is not None else None
     verdict, why = _conclude(study, best, found[0] if found else None)
     return Comparison(
@@ -189,11 +176,11 @@ def compare(record: StudyRecord) -> Comparison:
         bootstrap=found[3] if found else None,
         against_baseline=_against(record, baseline, arms),
         long_runs=grouped(record, (Phase.LONG_RUN,)),
-        ablation=_ablation(record, best) if best is not None else [],
+        ablation=worth,
         detectable=detectable_gain(found[0], study.compare.confidence) if found else None,
         searches=[_account(study, name, search) for name in _searchers(search)],
         effects=effects_,
-        changes=changes(study, best.params, effects_) if best else [],
+        changes=changes(study, best.params, effects_, worth) if best else [],
     )
 
 
@@ -240,25 +227,6 @@ def _against(
         Against(arm.label, found, float(p_value))
         for arm, found, p_value in zip(others, gains, adjusted, strict=True)
     ]
-
-
-def _ablation(record: StudyRecord, best: ConfirmedArm) -> list[Ablation]:
-    study, found = record.study, []
-    whole = np.array(best.validation)
-    sign = 1 if study.objective.direction == "maximize" else -1
-    for name in study.space.names:
-        values = np.array(
-            [
-                trial.result.value
-                for trial in completed(record.in_phase(Phase.ABLATION))
-                if trial.trial.tags.get(names.CANDIDATE) == name
-            ]
-        )
-        if len(values) and name in study.baseline and name in best.params:
-            loss, low, high = welch(sign * whole, sign * values, study.compare.confidence)
-            before, after = study.baseline[name], best.params[name]
-            found.append(Ablation(name, before, after, loss, low, high))
-    return sorted(found, key=lambda ablation: -ablation.loss)
 
 
 def _conclude(study: Study, best: ConfirmedArm | None, found: Gain | None) -> tuple[Verdict, str]:

@@ -25,6 +25,7 @@ class ConfirmedArm:
         seeds: Their seeds.
         search_value: The objective in the search, for a candidate.
         validation: Best objective, by seed.
+        best_steps: The epoch that it was reached in, whose weights the model has, by seed.
         test_accuracy: By seed; empty before the test split was read.
         test_loss: By seed.
         train_seconds: Mean.
@@ -38,6 +39,7 @@ class ConfirmedArm:
     seeds: list[int]
     search_value: float | None
     validation: list[float]
+    best_steps: list[int]
     test_accuracy: list[float]
     test_loss: list[float]
     train_seconds: float
@@ -115,6 +117,7 @@ def _arm(
         seeds=[trial.trial.seed for trial in trials],
         search_value=origin.result.value if origin else None,
         validation=[t.result.value for t in trials if t.result.value is not None],
+        best_steps=[trial.result.best_step or 0 for trial in trials],
         test_accuracy=[score["test_accuracy"] for score in measured],
         test_loss=[score["test_loss"] for score in measured],
         train_seconds=float(np.mean([trial.result.duration_s for trial in trials])),

@@ -48,19 +48,31 @@ def validation_curves(record: StudyRecord, comparison: Comparison) -> Figure | N
 
 
 def long_run_curves(record: StudyRecord, comparison: Comparison) -> Figure | None:
-    """The same of baseline and references where they were trained longer."""
+    """Baseline and references trained longer: validation by epoch, and what the test split says.
+
+    Only the model of a training's best epoch is ever asked about the test split, so that each
+    training is a point there, once of as many epochs as all others and once of more.
+    """
     if not comparison.long_runs:
         return None
     metric = record.study.objective.metric
-    figure, axes = one_panel()
-    for index, arm in enumerate(comparison.long_runs):
-        _band(axes, index, arm, _curves(record, arm, metric))
-    axes.axvline(
-        record.study.budget.epochs, color="0.5", linestyle=":", label="the study's epochs"
-    )
-    _epochs(axes)
-    axes.set_ylabel(words(metric))
-    axes.legend(title="mean and range over seeds")
+    figure, (curves, tests) = panels(2, columns=2, height=4.0)
+    short = {arm.label: arm for arm in (comparison.baseline, *comparison.references)}
+    for index, long in enumerate(comparison.long_runs):
+        _band(curves, index, long, _curves(record, long, metric))
+        _tested(tests, index, [arm for arm in (short.get(long.label), long) if arm is not None])
+    for axes in (curves, tests):
+        axes.axvline(
+            record.study.budget.epochs, color="0.5", linestyle=":", label="the study's epochs"
+        )
+        _epochs(axes)
+    curves.set_ylabel(words(metric))
+    curves.set_title("mean and range over seeds")
+    curves.legend()
+    tests.set_xlim(curves.get_xlim())
+    tests.set_ylabel("test accuracy (%)")
+    tests.set_xlabel("best epoch on validation")
+    tests.set_title("every seed; lines join means")
     return figure
 
 
@@ -246,6 +258,17 @@ def _band(axes: Axes, index: int, arm: ConfirmedArm, curves: Sequence[Sequence[f
     axes.fill_between(
         steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, linewidth=0
     )
+
+
+def _tested(axes: Axes, index: int, arms: Sequence[ConfirmedArm]) -> None:
+    """The test accuracy of a configuration's trainings over the epochs that they got best in."""
+    arms = [arm for arm in arms if arm.test_accuracy]
+    colour, style = COLOURS[index % len(COLOURS)], STYLES[index % len(STYLES)]
+    for arm in arms:
+        scores = 100 * np.array(arm.test_accuracy)
+        axes.plot(arm.best_steps, scores, MARKERS[index % len(MARKERS)], color=colour, alpha=0.6)
+    means = [100 * arm.mean_test for arm in arms]
+    axes.plot([np.mean(arm.best_steps) for arm in arms], means, style, color=colour)
 
 
 def _epochs(axes: Axes) -> None:

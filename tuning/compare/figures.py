@@ -34,7 +34,7 @@ def draw_figures(record: StudyRecord, comparison: Comparison, folder: Path) -> d
             lambda: models.validation_curves(record, comparison),
         ),
         (
-            "Validation by epoch, trained longer",
+            "Trained longer, on validation and test",
             "long_run_curves",
             lambda: models.long_run_curves(record, comparison),
         ),

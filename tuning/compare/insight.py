@@ -1,9 +1,14 @@
-"""What the search shows about the hyperparameters: importance, direction, boundaries."""
+"""What a study shows about the hyperparameters: importance, direction, ablation, boundaries."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from tuning.compare.stats import welch
 from tuning.study import Study
+from tuning.tracking import names
 from tuning.trial import ParamValue, TrialRecord
 
 MIN_TRIALS = 8
@@ -27,6 +32,30 @@ class Effect:
     correlation: float | None
     p_value: float | None
     trials: int
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """The best with one hyperparameter set back to the baseline's value.
+
+    Attributes:
+        name: The hyperparameter.
+        before: The baseline's value.
+        after: The best's.
+        loss: How much worse the objective is without the change, mean over seeds; negative if it
+            is better without it.
+        low: Lower end of the interval, between seeds alone (Welch).
+        high: Upper end.
+        seeds: With how many it was trained.
+    """
+
+    name: str
+    before: ParamValue
+    after: ParamValue
+    loss: float
+    low: float
+    high: float
+    seeds: int
 
 
 @dataclass(frozen=True)
@@ -54,27 +83,78 @@ def effects(study: Study, search: Sequence[TrialRecord]) -> dict[str, Effect]:
     }
 
 
+def ablations(
+    study: Study,
+    best: Mapping[str, ParamValue],
+    validation: Sequence[float],
+    trials: Sequence[TrialRecord],
+) -> list[Ablation]:
+    """Measures what each change of the best is worth.
+
+    Args:
+        study: The study.
+        best: The winner's configuration.
+        validation: Its objective, by seed.
+        trials: Those of the ablation.
+
+    Returns:
+        One for each hyperparameter that was set back, the most valuable change first.
+    """
+    sign = 1 if study.objective.direction == "maximize" else -1
+    found = []
+    for name in study.space.names:
+        values = [
+            trial.result.value
+            for trial in completed(trials)
+            if trial.trial.tags.get(names.CANDIDATE) == name and trial.result.value is not None
+        ]
+        if values and name in study.baseline and name in best:
+            loss, low, high = welch(
+                sign * np.array(validation), sign * np.array(values), study.compare.confidence
+            )
+            before, after = study.baseline[name], best[name]
+            found.append(Ablation(name, before, after, loss, low, high, len(values)))
+    return sorted(found, key=lambda ablation: -ablation.loss)
+
+
 def changes(
-    study: Study, best: dict[str, ParamValue], effects_: dict[str, Effect]
+    study: Study,
+    best: Mapping[str, ParamValue],
+    effects_: Mapping[str, Effect],
+    ablations_: Sequence[Ablation] = (),
 ) -> list[Change]:
-    """Explains, from what was measured, why the best differs from the baseline."""
+    """Explains, from what was measured, why the best differs from the baseline.
+
+    An ablation comes first where there is one: it alone sets a single hyperparameter back.
+    """
     ends = study.space.at_boundary(best)
-    return [
-        Change(
-            name,
-            study.baseline.get(name),
-            best.get(name),
-            _reason(study.baseline.get(name), best.get(name), effects_[name], ends.get(name)),
-        )
-        for name in study.space.names
-    ]
+    worth = {ablation.name: ablation for ablation in ablations_}
+    found = []
+    for name in study.space.names:
+        before, after = study.baseline.get(name), best.get(name)
+        reason = "unchanged"
+        if before != after:
+            reason = _seen_in_search(effects_[name], ends.get(name))
+            if name in worth:
+                reason = f"{_worth(study.objective.metric, worth[name])}. In the search: {reason}"
+        found.append(Change(name, before, after, reason))
+    return found
 
 
-def _reason(
-    before: ParamValue | None, after: ParamValue | None, effect: Effect, end: str | None
-) -> str:
-    if before == after:
-        return "unchanged"
+def _worth(metric: str, ablation: Ablation) -> str:
+    """What the ablation says, in a sentence without its full stop."""
+    gain = f"worth {ablation.loss:+.4f} {metric}"
+    if not math.isfinite(ablation.low):
+        return f"{gain} (one seed: the spread is unknown)"
+    text = f"{gain} ({ablation.low:+.4f} to {ablation.high:+.4f}, {ablation.seeds} seeds)"
+    if ablation.low > 0:
+        return f"{text}: set back alone, it costs"
+    if ablation.high < 0:
+        return f"{text}: better set back"
+    return f"{text}: no effect shown"
+
+
+def _seen_in_search(effect: Effect, end: str | None) -> str:
     parts: list[str] = []
     if effect.importance is not None:
         parts.append(f"importance {effect.importance:.0%}")

@@ -222,7 +222,6 @@ def _ablation_row(ablation: Ablation) -> list[str]:
 def _long_rows(record: StudyRecord, comparison: Comparison) -> list[list[str]]:
     """Each configuration trained as long as the others, and then longer."""
     short = {arm.label: arm for arm in (comparison.baseline, *comparison.references)}
-    steps = {trial.trial.name: trial.result.best_step or 0 for trial in record.trials}
     rows = []
     for long in comparison.long_runs:
         for arm in (short.get(long.label), long):
@@ -230,12 +229,11 @@ def _long_rows(record: StudyRecord, comparison: Comparison) -> list[list[str]]:
                 epochs = (
                     record.study.confirm.long_run if arm is long else record.study.budget.epochs
                 )
-                best = sum(steps[name] for name in arm.trials) / len(arm.trials)
                 rows.append(
                     [
                         arm.label,
                         str(epochs),
-                        f"{best:.1f}",
+                        f"{sum(arm.best_steps) / len(arm.best_steps):.1f}",
                         f"{arm.mean_validation:.4f}",
                         _accuracy(arm),
                     ]
