@@ -73,7 +73,10 @@ def register(
     versions = sorted(client.search_model_versions(f"name='{name}'"), key=lambda v: int(v.version))
     own = next((version for version in versions if version.run_id == run_id), None)
     if own is not None:
-        # An earlier attempt may not have come as far as the alias; a newer version keeps it.
+        # An earlier attempt may not have come as far as the card, or the alias.
+        if not own.description:
+            client.update_model_version(name, own.version, _card_of(name, own.version))
+        # A newer version keeps it.
         if own is versions[-1]:
             client.set_registered_model_alias(name, CHALLENGER, own.version)
         return str(own.version)
@@ -87,9 +90,22 @@ def register(
     # Of two studies that set an alias for the first time at once, one would get an error.
     with registry_lock(name):
         version = mlflow.register_model(f"models:/{model_id}", name, tags=facts)
-        client.update_model_version(name, version.version, text[:MAX_DESCRIPTION])
+        client.update_model_version(name, version.version, _described(text))
         client.set_registered_model_alias(name, CHALLENGER, version.version)
     return str(version.version)
+
+
+def _described(card: str) -> str:
+    return card[:MAX_DESCRIPTION]
+
+
+def _card_of(name: str, version: str) -> str:
+    """The description of a version, from the card among its files."""
+    from mlflow.artifacts import download_artifacts
+
+    with tempfile.TemporaryDirectory() as folder:
+        files = Path(download_artifacts(artifact_uri=f"models:/{name}/{version}", dst_path=folder))
+        return _described(next(files.rglob(CARD_FILE)).read_text("utf-8"))
 
 
 @contextmanager
@@ -200,9 +216,12 @@ def _log_served(run_id: str, name: str, served: ServedModel) -> str:
     import pandas as pd
     from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, Schema
+    from mlflow.types.schema import AnyType
 
+    any_type: Any = AnyType
+    kind = any_type() if served.input_type == "any" else served.input_type
     signature = ModelSignature(
-        Schema([ColSpec("string", served.input_column)]),
+        Schema([ColSpec(kind, served.input_column)]),
         Schema([ColSpec(kind, column) for column, kind in served.outputs.items()]),
     )
     info: Any = Model.log(

@@ -51,7 +51,8 @@ class ReviewSentiment(PythonModel):
 
         Args:
             context: Unused.
-            model_input: A column ``review`` of texts.
+            model_input: A column ``review`` of texts, or of one list of them, which is what
+                MLflow makes of a bare list.
             params: Unused.
 
         Returns:
@@ -64,6 +65,8 @@ class ReviewSentiment(PythonModel):
         if "review" not in model_input:
             raise MlflowException.invalid_parameter_value("the column 'review' is missing")
         reviews = list(model_input["review"])
+        if len(reviews) == 1 and isinstance(reviews[0], list):
+            (reviews,) = reviews
         bad = [
             row
             for row, text in enumerate(reviews)

@@ -83,7 +83,15 @@ def test_reviews_are_answered(address: str) -> None:
         ({"dataframe_records": [{"review": ""}]}, "must be text that is not empty"),
         ({"dataframe_records": [{"review": 5}]}, "review"),
         ({"dataframe_records": [{"review": "fine"}, {"review": 5.5}]}, "review"),
-        ({"dataframe_records": [{"review": ["a", "b"]}]}, "review"),
+        ({"dataframe_records": [{"review": ["a", 2]}]}, "not in rows [1]"),
+        ({"dataframe_records": [{"review": "fine"}, {"review": ["a", "b"]}]}, "not in rows [1]"),
+        ({"inputs": [1]}, "not in rows [0]"),
+        ({"inputs": [None]}, "not in rows [0]"),
+        ({"inputs": ["fine", None, 2.5, True]}, "not in rows [1, 2, 3]"),
+        ({"inputs": {"review": [1]}}, "not in rows [0]"),
+        ({"instances": ["fine", 3]}, "not in rows [1]"),
+        ({"inputs": 5}, "review"),
+        ({"inputs": None}, ""),
         ({"dataframe_records": []}, ""),
         ({"inputs": []}, ""),
         ({"nonsense": 1}, ""),
@@ -219,9 +227,10 @@ def test_it_answers_where_only_its_requirements_are_installed(
 
 
 def mlflow_models(finished_study: Finished, folder: Path, *arguments: str) -> str:
+    """Runs ``mlflow models`` in a folder, whose programs come before all others."""
     env = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
     env["MLFLOW_TRACKING_URI"] = finished_study.uri
-    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
+    env["PATH"] = os.pathsep.join(map(str, (folder, Path(sys.executable).parent, env["PATH"])))
     done = subprocess.run(
         [sys.executable, "-m", "mlflow", "models", *arguments],
         cwd=folder,
@@ -247,7 +256,25 @@ def test_mlflow_makes_a_container_s_context_of_it(
 ) -> None:
     arguments = ["-m", MODEL, "-d", "context", "--env-manager", "local"]
     mlflow_models(finished_study, tmp_path, "generate-dockerfile", *arguments)
-    context = tmp_path / "context"
+    assert_complete(tmp_path / "context")
+
+
+def test_mlflow_builds_a_container_up_to_what_the_engine_does(
+    finished_study: Finished, tmp_path: Path
+) -> None:
+    # Stands for the engine's program, and keeps what it is given to build.
+    engine = tmp_path / "docker"
+    engine.write_text(
+        '#!/bin/sh\n[ "$1" = build ] || exit 1\n'
+        f'echo "$@" > {tmp_path}/asked\ncp -r . {tmp_path}/context\n'
+    )
+    engine.chmod(0o755)
+    mlflow_models(finished_study, tmp_path, "build-docker", "-m", MODEL, "-n", "sentiment")
+    assert (tmp_path / "asked").read_text().startswith("build -t sentiment -f Dockerfile")
+    assert_complete(tmp_path / "context")
+
+
+def assert_complete(context: Path) -> None:
     dockerfile = (context / "Dockerfile").read_text()
     copied = [line.split()[1] for line in dockerfile.splitlines() if line.startswith("COPY ")]
     assert copied

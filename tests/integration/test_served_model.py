@@ -68,6 +68,12 @@ def test_labels_and_probabilities(served: Any) -> None:
     assert answer["probability"].tolist() == [0.5, 1.0]
 
 
+def test_a_bare_list_is_a_batch(served: Any) -> None:
+    texts = ["a good film", "it's not good"]
+    listed = served.predict(None, pd.DataFrame({"review": [texts]}))
+    pd.testing.assert_frame_equal(listed, served.predict(None, pd.DataFrame({"review": texts})))
+
+
 @pytest.mark.parametrize("free", [False, True])
 def test_a_batch_is_answered_as_its_reviews_are_one_by_one(free: bool) -> None:
     served = make_served()
@@ -90,7 +96,9 @@ def test_few_shapes_are_ever_asked_for_so_few_programs_are_compiled() -> None:
     assert {length for _, length in served.shapes} == {2, 4, 8}
 
 
-@pytest.mark.parametrize("reviews", [[5], [None], [""], ["  "], [["a"]], [True], ["fine", 5]])
+@pytest.mark.parametrize(
+    "reviews", [[5], [None], [""], ["  "], [["a", 2]], [True], ["fine", 5], ["fine", ["a"]]]
+)
 def test_what_is_no_text_is_refused(served: Any, reviews: list[Any]) -> None:
     with pytest.raises(MlflowException, match="must be text that is not empty"):
         served.predict(None, pd.DataFrame({"review": reviews}))
@@ -99,5 +107,7 @@ def test_what_is_no_text_is_refused(served: Any, reviews: list[Any]) -> None:
 def test_no_rows_and_no_column_are_refused(served: Any) -> None:
     with pytest.raises(MlflowException, match="there are no reviews"):
         served.predict(None, pd.DataFrame({"review": []}))
+    with pytest.raises(MlflowException, match="there are no reviews"):
+        served.predict(None, pd.DataFrame({"review": [[]]}))
     with pytest.raises(MlflowException, match="column 'review' is missing"):
         served.predict(None, pd.DataFrame({"text": ["a"]}))

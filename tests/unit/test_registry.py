@@ -15,9 +15,11 @@ from tuning.gate import GateInputs, Rival, decide
 from tuning.promotion import GATE, GATE_REASONS, history, promote, rollback
 from tuning.protocols import DataInfo
 from tuning.registry import (
+    CARD_FILE,
     CHALLENGER,
     CHAMPION,
     GAIN_LOW,
+    MAX_DESCRIPTION,
     METRIC,
     PARENT_RUN,
     TRIALS,
@@ -177,12 +179,17 @@ def test_what_to_promote_can_be_named_in_four_ways(client: "MlflowClient") -> No
         assert find_version(client, target, "toy") == ("toy", "1")
 
 
-def test_a_registration_that_ended_before_its_alias_is_completed(client: "MlflowClient") -> None:
+def test_a_registration_that_ended_before_its_end_is_completed(
+    client: "MlflowClient", tmp_path: Path
+) -> None:
     experiment = client.get_experiment_by_name("test")
     assert experiment is not None
     runs = [client.create_run(experiment.experiment_id).info.run_id for _ in range(2)]
+    model = tmp_path / "model"
+    (model / "artifacts").mkdir(parents=True)
+    (model / "artifacts" / CARD_FILE).write_text("# toy\n" + "x" * MAX_DESCRIPTION)
     client.create_registered_model("toy")
-    client.create_model_version("toy", "/somewhere", run_id=runs[0])
+    client.create_model_version("toy", str(model), run_id=runs[0])
 
     def again(run_id: str) -> str:
         # What is registered is not made again, so there is no need of a task and a model.
@@ -193,7 +200,10 @@ def test_a_registration_that_ended_before_its_alias_is_completed(client: "Mlflow
         return str(client.get_model_version_by_alias("toy", CHALLENGER).version)
 
     assert again(runs[0]) == challenger() == "1"
-    client.create_model_version("toy", "/somewhere", run_id=runs[1])
+    description = client.get_model_version("toy", "1").description
+    assert description.startswith("# toy\n")
+    assert len(description) == MAX_DESCRIPTION
+    client.create_model_version("toy", "/somewhere", run_id=runs[1], description="# said")
     assert again(runs[1]) == challenger() == "2"
     assert again(runs[0]) == "1"
     assert challenger() == "2", "the newer one stays"

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from tuning.memory import keep_freed_memory
 from tuning.protocols import Behaviour, Described, Task
 from tuning.tracking.record import BehaviourCount, Predictions
 
-BATCH_SIZE = 512
+BATCH_SIZE = 500
 # Examples kept, of each kind, for every pair of models that the report may show.
 KEPT = 10
 MAX_TEXT = 2_000
@@ -29,8 +30,10 @@ def predict_test(
     Returns:
         Labels, probabilities, and what the task tells beside them.
     """
+    from tuning.fast_lstm import accelerate
     from tuning.training import load_model
 
+    keep_freed_memory()
     rows, labels = task.load("test")["test"]
     labels = np.asarray(labels)
     described = task if isinstance(task, Described) else None
@@ -40,6 +43,7 @@ def predict_test(
     counts: dict[str, list[BehaviourCount]] = {}
     for name, file in models.items():
         model = load_model(file)
+        accelerate(model)
         probabilities[name] = _probability(model, rows)
         if name in chosen:
             counts[name] = [_count(model, behaviour) for behaviour in behaviours]

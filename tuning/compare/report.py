@@ -10,16 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tuning.compare.comparison import (
-    Ablation,
-    Against,
-    Comparison,
-    SearchAccount,
-)
+from tuning.compare.comparison import Against, Comparison, SearchAccount
 from tuning.compare.confirmed import ConfirmedArm
 from tuning.compare.errors import error_analysis
 from tuning.compare.evaluate import scores
 from tuning.compare.figures import draw_figures
+from tuning.compare.insight import Ablation
 from tuning.compare.stats import points
 from tuning.compare.timeline import stages
 from tuning.study import Study
