@@ -56,23 +56,32 @@ def long_run_curves(record: StudyRecord, comparison: Comparison) -> Figure | Non
     if not comparison.long_runs:
         return None
     metric = record.study.objective.metric
+    epochs = record.study.budget.epochs, record.study.confirm.long_run
     figure, (curves, tests) = panels(2, columns=2, height=4.0)
     short = {arm.label: arm for arm in (comparison.baseline, *comparison.references)}
     for index, long in enumerate(comparison.long_runs):
         _band(curves, index, long, _curves(record, long, metric))
-        _tested(tests, index, [arm for arm in (short.get(long.label), long) if arm is not None])
+        trained = (short.get(long.label), epochs[0], "none"), (long, epochs[1], "full")
+        for arm, most, fill in trained:
+            if arm is not None and arm.test_accuracy:
+                tests.plot(
+                    arm.best_steps,
+                    100 * np.array(arm.test_accuracy),
+                    MARKERS[index % len(MARKERS)],
+                    color=COLOURS[index % len(COLOURS)],
+                    fillstyle=fill,
+                    label=f"{title(long)}, at most {most} epochs",
+                )
     for axes in (curves, tests):
-        axes.axvline(
-            record.study.budget.epochs, color="0.5", linestyle=":", label="the study's epochs"
-        )
+        axes.axvline(epochs[0], color="0.5", linestyle=":", label="the study's epochs")
         _epochs(axes)
+        axes.legend()
     curves.set_ylabel(words(metric))
-    curves.set_title("mean and range over seeds")
-    curves.legend()
+    curves.set_title("validation, mean and range over seeds")
     tests.set_xlim(curves.get_xlim())
     tests.set_ylabel("test accuracy (%)")
     tests.set_xlabel("best epoch on validation")
-    tests.set_title("every seed; lines join means")
+    tests.set_title("test split, every seed")
     return figure
 
 
@@ -258,17 +267,6 @@ def _band(axes: Axes, index: int, arm: ConfirmedArm, curves: Sequence[Sequence[f
     axes.fill_between(
         steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, linewidth=0
     )
-
-
-def _tested(axes: Axes, index: int, arms: Sequence[ConfirmedArm]) -> None:
-    """The test accuracy of a configuration's trainings over the epochs that they got best in."""
-    arms = [arm for arm in arms if arm.test_accuracy]
-    colour, style = COLOURS[index % len(COLOURS)], STYLES[index % len(STYLES)]
-    for arm in arms:
-        scores = 100 * np.array(arm.test_accuracy)
-        axes.plot(arm.best_steps, scores, MARKERS[index % len(MARKERS)], color=colour, alpha=0.6)
-    means = [100 * arm.mean_test for arm in arms]
-    axes.plot([np.mean(arm.best_steps) for arm in arms], means, style, color=colour)
 
 
 def _epochs(axes: Axes) -> None:
