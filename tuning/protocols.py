@@ -193,8 +193,6 @@ class ServedModel:
         code: A Python file in MLflow's models-from-code form that imports nothing of the project.
         artifacts: Local files by the name under which the code finds them.
         input_column: Name of the text column.
-        input_type: Its MLflow type. ``string`` lets MLflow make texts of numbers and nulls in a
-            bare list; with ``any`` the code gets what was sent, a bare list as one row.
         outputs: MLflow type by output column, in order.
         input_example: A few values of the input column.
         pip_requirements: Exact requirements of ``code``.
@@ -205,7 +203,6 @@ class ServedModel:
     code: Path
     artifacts: Mapping[str, Path]
     input_column: str
-    input_type: Literal["string", "any"] = "string"
     outputs: Mapping[str, str]
     input_example: Sequence[str]
     pip_requirements: Sequence[str]

@@ -216,12 +216,9 @@ def _log_served(run_id: str, name: str, served: ServedModel) -> str:
     import pandas as pd
     from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, Schema
-    from mlflow.types.schema import AnyType
 
-    any_type: Any = AnyType
-    kind = any_type() if served.input_type == "any" else served.input_type
     signature = ModelSignature(
-        Schema([ColSpec(kind, served.input_column)]),
+        Schema([ColSpec("string", served.input_column)]),
         Schema([ColSpec(kind, column) for column, kind in served.outputs.items()]),
     )
     info: Any = Model.log(

@@ -18,6 +18,8 @@ from mlflow.pyfunc import PythonModel, PythonModelContext  # type: ignore[attr-d
 START, UNKNOWN = 1, 2
 FILTERS = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n', " "))
 LINE_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+# What MLflow makes of values in a bare list that are no texts, besides numbers.
+NO_TEXTS = {"None", "True", "False"}
 # A compiled program belongs to one shape, so requests are filled up to one of a few.
 BATCH_SIZES = (1, 8, 64, 256)
 # Parts of the longest row, for models to which padding makes no difference.
@@ -51,8 +53,7 @@ class ReviewSentiment(PythonModel):
 
         Args:
             context: Unused.
-            model_input: A column ``review`` of texts, or of one list of them, which is what
-                MLflow makes of a bare list.
+            model_input: A column ``review`` of texts.
             params: Unused.
 
         Returns:
@@ -65,18 +66,13 @@ class ReviewSentiment(PythonModel):
         if "review" not in model_input:
             raise MlflowException.invalid_parameter_value("the column 'review' is missing")
         reviews = list(model_input["review"])
-        if len(reviews) == 1 and isinstance(reviews[0], list):
-            (reviews,) = reviews
-        bad = [
-            row
-            for row, text in enumerate(reviews)
-            if not isinstance(text, str) or not text.strip()
-        ]
+        bad = [row for row, text in enumerate(reviews) if not _is_text(text)]
         if not reviews:
             raise MlflowException.invalid_parameter_value("there are no reviews")
         if bad:
             raise MlflowException.invalid_parameter_value(
-                f"'review' must be text that is not empty; it is not in rows {bad[:10]}"
+                "'review' must be text, and neither empty nor a bare number; "
+                f"it is not in rows {bad[:10]}"
             )
         probability = self.ask([self.encode(text) for text in reviews])
         return pd.DataFrame(
@@ -114,6 +110,16 @@ class ReviewSentiment(PythonModel):
         for row, indexes in zip(rows, encoded, strict=False):
             row[length - len(indexes) :] = indexes
         return rows
+
+
+def _is_text(value: object) -> bool:
+    if not isinstance(value, str) or not value.strip() or value in NO_TEXTS:
+        return False
+    try:
+        float(value)
+    except ValueError:
+        return True
+    return False
 
 
 set_model(ReviewSentiment())

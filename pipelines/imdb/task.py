@@ -154,7 +154,6 @@ class ImdbTask:
             code=code,
             artifacts={"keras_model": model_file, "text": config},
             input_column="review",
-            input_type="any",
             outputs={"label": "string", "probability": "double"},
             input_example=_EXAMPLES,
             pip_requirements=[
