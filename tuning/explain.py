@@ -28,6 +28,9 @@ def occlusion(model: Any, column: str, text: str, count: int = 6) -> list[tuple[
         return []
     places = range(max(0, len(words) - MAX_WORDS), len(words))
     without = [" ".join([*words[:place], *words[place + 1 :]]) for place in places]
+    if len(words) == 2:
+        # What is left may be no text to the model, such as the number in "Loved 10".
+        without = [rest if _is_answered(model, column, rest) else text for rest in without]
     answers = model.predict(pd.DataFrame({column: [text, *without]}))
     numbers = answers.select_dtypes("number")
     if numbers.shape[1] == 0:
@@ -40,3 +43,14 @@ def occlusion(model: Any, column: str, text: str, count: int = 6) -> list[tuple[
         if word and abs(change) > abs(found.get(word, 0.0)):
             found[word] = change
     return sorted(found.items(), key=lambda item: -abs(item[1]))[:count]
+
+
+def _is_answered(model: Any, column: str, text: str) -> bool:
+    import pandas as pd
+    from mlflow.exceptions import MlflowException
+
+    try:
+        model.predict(pd.DataFrame({column: [text]}))
+    except MlflowException:
+        return False
+    return True

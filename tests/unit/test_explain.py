@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from mlflow.exceptions import MlflowException
 
 from tuning.explain import occlusion
 
@@ -31,3 +32,18 @@ class SaysNothing:
 
 def test_an_answer_without_a_number_is_not_explained() -> None:
     assert occlusion(SaysNothing(), "review", "a good film") == []
+
+
+class WantsText(CountsGood):
+    def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
+        if frame["review"].str.isnumeric().any():
+            raise MlflowException.invalid_parameter_value("a number is no review")
+        return super().predict(frame)
+
+
+def test_a_word_whose_absence_leaves_no_text_is_passed_over() -> None:
+    assert occlusion(WantsText(), "review", "good 10") == []
+    assert occlusion(WantsText(), "review", "10 good bad") == [
+        ("bad", pytest.approx(-0.2)),
+        ("good", pytest.approx(0.1)),
+    ]
