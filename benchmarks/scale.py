@@ -20,9 +20,10 @@ from tuning.driver import Arm, Driver
 from tuning.failures import FailurePolicy
 from tuning.protocols import DataInfo, Finished, Measured
 from tuning.search.factory import make_searcher
+from tuning.search.fixed import FixedSearcher
 from tuning.search.spec import parse_searchers
 from tuning.study import Study, parse_study
-from tuning.trial import Decision, Measurement, Phase, Trial, TrialResult, TrialState
+from tuning.trial import Decision, Measurement, Phase, Proposal, Trial, TrialResult, TrialState
 
 STUDY = """
 name: scale
@@ -125,8 +126,10 @@ def searching(study: Study, name: str, trials: int) -> list[str]:
     return costs(began, watch.times, trials)
 
 
-def tracking(study: Study, trials: int, folder: Path) -> tuple[list[str], str]:
+def tracking(study: Study, trials: int, folder: Path) -> tuple[list[str], str, str]:
     """Driver, random search and the whole of the tracker; then reading and reporting."""
+    from tuning.compare.comparison import compare
+    from tuning.compare.report import write_report
     from tuning.tracking.mlflow_tracker import MlflowTracker
     from tuning.tracking.record import read_record, write_head
     from tuning.tracking.store import get_experiment, open_store
@@ -152,12 +155,18 @@ def tracking(study: Study, trials: int, folder: Path) -> tuple[list[str], str]:
     )
     began = time.perf_counter()
     driver.run([Arm(make_searcher(spec, study), Phase.SEARCH, study.budget.epochs, trials)])
+    # The report wants one to compare with.
+    baseline = FixedSearcher("baseline", [Proposal(params=study.baseline)])
+    driver.run([Arm(baseline, Phase.BASELINE, study.budget.epochs)])
     tracker.close()
     written = costs(began, watch.times, trials)
     began = time.perf_counter()
     record = read_record(client, parent)
-    assert len(record.trials) == trials
-    return written, f"{time.perf_counter() - began:.1f}"
+    assert len(record.trials) == trials + 1
+    reading = time.perf_counter() - began
+    began = time.perf_counter()
+    write_report(record, compare(record), folder)
+    return written, f"{reading:.1f}", f"{time.perf_counter() - began:.1f}"
 
 
 def costs(began: float, times: Sequence[float], trials: int) -> list[str]:
@@ -183,9 +192,9 @@ def main() -> None:
         cells = searching(study, name, options.trials)
         print(f"| driver and `{name}` | {' | '.join(cells)} |", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        written, read = tracking(study, options.trials, Path(folder))
+        written, read, reported = tracking(study, options.trials, Path(folder))
     print(f"| driver, `random` and MLflow | {' | '.join(written)} |")
-    print(f"\nReading the record of {options.trials:,} trials: {read} s")
+    print(f"\n{options.trials:,} trials: {read} s to read the record, {reported} s to report")
 
 
 if __name__ == "__main__":
