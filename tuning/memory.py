@@ -13,7 +13,9 @@ _LARGEST = 2**31 - 1
 
 
 def keep_freed_memory() -> None:
-    """Lets large blocks be used again; to be called before the process has threads.
+    """Lets large blocks be used again; best called before the process has threads.
+
+    Threads that there are keep the arenas that they have.
 
     A training step takes some hundred megabytes and frees them. By default each block is mapped
     anew, and to have the kernel zero its pages again cost a third of an LSTM's training time.

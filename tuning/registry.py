@@ -74,8 +74,8 @@ def register(
     own = next((version for version in versions if version.run_id == run_id), None)
     if own is not None:
         # An earlier attempt may not have come as far as the card, or the alias.
-        if not own.description:
-            client.update_model_version(name, own.version, _card_of(name, own.version))
+        if not own.description and (card_text := _card_of(name, own.version)):
+            client.update_model_version(name, own.version, card_text)
         # A newer version keeps it.
         if own is versions[-1]:
             client.set_registered_model_alias(name, CHALLENGER, own.version)
@@ -100,12 +100,13 @@ def _described(card: str) -> str:
 
 
 def _card_of(name: str, version: str) -> str:
-    """The description of a version, from the card among its files."""
+    """The description of a version, from the card among its files; empty if it has none."""
     from mlflow.artifacts import download_artifacts
 
     with tempfile.TemporaryDirectory() as folder:
         files = Path(download_artifacts(artifact_uri=f"models:/{name}/{version}", dst_path=folder))
-        return _described(next(files.rglob(CARD_FILE)).read_text("utf-8"))
+        card = next(files.rglob(CARD_FILE), None)
+        return "" if card is None else _described(card.read_text("utf-8"))
 
 
 @contextmanager

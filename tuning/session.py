@@ -30,7 +30,6 @@ from tuning.protocols import DataInfo, Executor, Task
 from tuning.signals import StopSignal, listening
 from tuning.study import Study
 from tuning.tracking import names
-from tuning.tracking.delivery import Delivery
 from tuning.tracking.lease import Lease, check_abandoned
 from tuning.tracking.mlflow_tracker import MlflowTracker, dataset_inputs
 from tuning.tracking.patience import Patience, patient, without_mlflow_retries
@@ -244,7 +243,6 @@ def _start_workers(ready: _Ready, stack: ExitStack) -> Executor:
             trial_cpus=options.trial_cpus,
             trial_gpus=options.trial_gpus,
             trial_memory_mb=ready.study.limits.memory_mb,
-            deliver=_delivery(ready),
         )
     else:
         executor = LocalExecutor(
@@ -257,14 +255,6 @@ def _start_workers(ready: _Ready, stack: ExitStack) -> Executor:
         )
     stack.callback(executor.close)
     return executor
-
-
-def _delivery(ready: _Ready) -> Delivery | None:
-    """Nodes log what they have trained, where there is a server that all of them can reach."""
-    uri = ready.plan.tracking_uri
-    if not uri.startswith(("http://", "https://")):
-        return None
-    return Delivery(uri, ready.workspace.name, ready.study.keep_models)
 
 
 @contextmanager

@@ -161,8 +161,6 @@ class TrialResult:
             trained.
         inherited: Epochs at the beginning of ``measurements`` that another trial has trained, from
             whose checkpoint this one went on.
-        logged_model: None if MLflow has none of its files yet. Otherwise they were logged where it
-            was trained, and this is the id of its model, empty if that is not kept.
     """
 
     state: TrialState
@@ -177,7 +175,6 @@ class TrialResult:
     stop_reason: str = ""
     reused_from: str = ""
     inherited: int = 0
-    logged_model: str | None = None
 
     def __post_init__(self) -> None:
         if (self.failure is not None) != (self.state is TrialState.FAILED):

@@ -31,12 +31,7 @@ class Twins:
             return None
         source = self._ended[key]
         return replace(
-            source.result,
-            artifacts={},
-            duration_s=0.0,
-            worker="",
-            reused_from=source.trial.name,
-            logged_model=None,
+            source.result, artifacts={}, duration_s=0.0, worker="", reused_from=source.trial.name
         )
 
     def begin(self, trial: Trial) -> bool:

@@ -19,7 +19,7 @@ START, UNKNOWN = 1, 2
 FILTERS = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n', " "))
 LINE_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 # What MLflow makes of values in a bare list that are no texts, besides numbers.
-NO_TEXTS = {"None", "True", "False"}
+NO_TEXTS = {"", "None", "True", "False"}
 # A compiled program belongs to one shape, so requests are filled up to one of a few.
 BATCH_SIZES = (1, 8, 64, 256)
 # Parts of the longest row, for models to which padding makes no difference.
@@ -71,7 +71,7 @@ class ReviewSentiment(PythonModel):
             raise MlflowException.invalid_parameter_value("there are no reviews")
         if bad:
             raise MlflowException.invalid_parameter_value(
-                "'review' must be text, and neither empty nor a bare number; "
+                "'review' must be text, and more than a number, None, True or False; "
                 f"it is not in rows {bad[:10]}"
             )
         probability = self.ask([self.encode(text) for text in reviews])
@@ -113,7 +113,7 @@ class ReviewSentiment(PythonModel):
 
 
 def _is_text(value: object) -> bool:
-    if not isinstance(value, str) or not value.strip() or value in NO_TEXTS:
+    if not isinstance(value, str) or value.strip() in NO_TEXTS:
         return False
     try:
         float(value)

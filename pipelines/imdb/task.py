@@ -189,6 +189,7 @@ _LIMITS = (
     "It knows English only, and of that the frequent words of these reviews.",
     "Its probability was not calibrated for other texts than these.",
     "It must not decide about people.",
+    "A text that is nothing but a number (also nan and inf), None, True or False is refused.",
 )
 
 

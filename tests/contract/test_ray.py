@@ -5,7 +5,6 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from tuning.errors import BadInputError, StudyFailedError
 from tuning.executors.ray_cluster import LOOK_SECONDS, RayExecutor
 from tuning.executors.shipping import describe, node_folder, pack, receive, sweep
 from tuning.study import Objective
-from tuning.trial import FailureKind, Trial, TrialResult, TrialState
+from tuning.trial import FailureKind, Trial, TrialState
 from tuning.worker import WorkerSpec
 
 pytestmark = pytest.mark.slow
@@ -108,36 +107,6 @@ def test_models_and_checkpoints_come_back_and_a_trial_goes_on_from_them(
         assert result.state is TrialState.COMPLETED, result.failure
         assert result.inherited == 2
         assert [m.step for m in result.measurements] == [1, 2, 3, 4, 5]
-    finally:
-        executor.close()
-
-
-def deliver(trial: Trial, result: TrialResult) -> TrialResult:
-    """Takes the files away, except those of a trial called "bad"."""
-    if trial.name.startswith("bad"):
-        raise OSError("the server is away")
-    assert all(Path(path).exists() for path in result.artifacts.values())
-    return replace(result, artifacts={}, logged_model=f"m-{trial.name}")
-
-
-@pytest.mark.usefixtures("cluster")
-@pytest.mark.parametrize("shared", [None, False])
-def test_a_node_delivers_what_a_trial_left_behind_and_else_sends_it(
-    tmp_path: Path, shared: bool | None
-) -> None:
-    executor = RayExecutor(spec(tmp_path), 1, shared=shared, deliver=deliver)
-    try:
-        wait_for_slots(executor, 1)
-        logged = {}
-        for name in ("bad1", "good1", "bad2", "bad3", "bad4", "good2"):
-            executor.submit(make_trial(name, params={"units": 4, "rate": 0.0}, epochs=1))
-            result = finished(collect(executor))[name].result
-            assert result.state is TrialState.COMPLETED, result.failure
-            logged[name] = result.logged_model
-            assert all(Path(path).exists() for path in result.artifacts.values())
-            assert bool(result.artifacts) is (result.logged_model is None)
-        assert logged.pop("good1") == "m-good1"
-        assert set(logged.values()) == {None}, "it gives up after three failures"
     finally:
         executor.close()
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from tests.e2e.chaos import Losses, Process, check_whole, losses, make_folder
-from tests.e2e.server import Server
 from tests.ray_nodes import SILENT, two_nodes
 
 pytestmark = pytest.mark.slow
@@ -71,29 +70,6 @@ def test_a_node_that_is_lost_in_mid_study_costs_no_trial(tmp_path: Path, cluster
     assert process.end() == 0, process.output
     assert "trained again with the same seed" in process.output
     assert losses(process.uri) == Losses()
-
-
-def test_nodes_log_what_they_have_trained_themselves(tmp_path: Path, cluster: Any) -> None:
-    import mlflow
-
-    server = Server(tmp_path)
-    try:
-        folder = make_folder(tmp_path / "study")
-        process = Process(
-            folder, "--executor", "ray", "--ray-address", cluster.address, uri=server.address
-        )
-        check_whole(process)
-        client = mlflow.MlflowClient(server.address)
-        experiment = client.get_experiment_by_name("toy")
-        assert experiment is not None
-        runs = client.search_runs([experiment.experiment_id], "tags.`tuning.state` = 'completed'")
-        trained = [run for run in runs if "tuning.reused_from" not in run.data.tags]
-        assert len(trained) >= 8
-        by = {run.data.tags.get("tuning.logged_by", "the driver") for run in trained}
-        assert len(by) == 2, by
-        assert "the driver" not in by
-    finally:
-        server.kill()
 
 
 def test_an_address_where_no_cluster_is_is_named(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_reviews_are_answered(address: str) -> None:
     [
         ({"dataframe_records": [{"text": "a"}]}, "review"),
         ({"dataframe_records": [{"review": None}]}, "review"),
-        ({"dataframe_records": [{"review": ""}]}, "must be text, and neither empty"),
+        ({"dataframe_records": [{"review": ""}]}, "must be text, and more than a number"),
         ({"dataframe_records": [{"review": 5}]}, "review"),
         ({"dataframe_records": [{"review": "fine"}, {"review": 5.5}]}, "review"),
         ({"dataframe_records": [{"review": ["a", "b"]}]}, "review"),

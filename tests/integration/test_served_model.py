@@ -96,10 +96,23 @@ def test_few_shapes_are_ever_asked_for_so_few_programs_are_compiled() -> None:
 
 
 @pytest.mark.parametrize(
-    "reviews", [[5], [None], [""], ["  "], [["a"]], [True], ["fine", 5], ["None"], ["7.5"]]
+    "reviews",
+    [
+        [5],
+        [None],
+        [""],
+        ["  "],
+        [["a"]],
+        [True],
+        ["fine", 5],
+        ["None "],
+        ["7.5"],
+        ["nan"],
+        ["-inf"],
+    ],
 )
 def test_what_is_no_text_is_refused(served: Any, reviews: list[Any]) -> None:
-    with pytest.raises(MlflowException, match="must be text, and neither empty"):
+    with pytest.raises(MlflowException, match="must be text, and more than a number"):
         served.predict(None, pd.DataFrame({"review": reviews}))
 
 

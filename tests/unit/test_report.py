@@ -441,8 +441,9 @@ def test_longer_trainings_and_the_ablation_are_reported(tmp_path: Path) -> None:
     assert worth["units"].low < 0.03 < worth["units"].high
     assert worth["rate"].loss == pytest.approx(0.0)
     reasons = {change.name: change.reason for change in comparison.changes}
-    assert reasons["units"].startswith("worth +0.0300 ")
-    assert "3 seeds): set back alone, it costs. In the search: " in reasons["units"]
+    assert reasons["units"].startswith("set back alone, val_accuracy changes by -0.0300 (-0.0")
+    assert " to -0.0" in reasons["units"]
+    assert "3 seeds), for the worse. In the search: " in reasons["units"]
     assert "no effect shown" in reasons["rate"]
     write_report(record, comparison, tmp_path)
     for name in ("report.html", "report.md"):

@@ -136,21 +136,28 @@ def changes(
         if before != after:
             reason = _seen_in_search(effects_[name], ends.get(name))
             if name in worth:
-                reason = f"{_worth(study.objective.metric, worth[name])}. In the search: {reason}"
+                reason = f"{_of_setting_back(study, worth[name])}. In the search: {reason}"
         found.append(Change(name, before, after, reason))
     return found
 
 
-def _worth(metric: str, ablation: Ablation) -> str:
-    """What the ablation says, in a sentence without its full stop."""
-    gain = f"worth {ablation.loss:+.4f} {metric}"
-    if not math.isfinite(ablation.low):
-        return f"{gain} (one seed: the spread is unknown)"
-    text = f"{gain} ({ablation.low:+.4f} to {ablation.high:+.4f}, {ablation.seeds} seeds)"
+def change_when_set_back(study: Study, ablation: Ablation) -> tuple[float, float, float]:
+    """By how much the objective's value changes, and the ends of the interval."""
+    if study.objective.direction == "maximize":
+        return -ablation.loss, -ablation.high, -ablation.low
+    return ablation.loss, ablation.low, ablation.high
+
+
+def _of_setting_back(study: Study, ablation: Ablation) -> str:
+    change, low, high = change_when_set_back(study, ablation)
+    text = f"set back alone, {study.objective.metric} changes by {change:+.4f}"
+    if not math.isfinite(low):
+        return f"{text} (one seed: the spread is unknown)"
+    text += f" ({low:+.4f} to {high:+.4f}, {ablation.seeds} seeds)"
     if ablation.low > 0:
-        return f"{text}: set back alone, it costs"
+        return f"{text}, for the worse"
     if ablation.high < 0:
-        return f"{text}: better set back"
+        return f"{text}, for the better"
     return f"{text}: no effect shown"
 
 

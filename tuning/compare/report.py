@@ -15,7 +15,7 @@ from tuning.compare.confirmed import ConfirmedArm
 from tuning.compare.errors import error_analysis
 from tuning.compare.evaluate import scores
 from tuning.compare.figures import draw_figures
-from tuning.compare.insight import Ablation
+from tuning.compare.insight import Ablation, change_when_set_back
 from tuning.compare.stats import points
 from tuning.compare.timeline import stages
 from tuning.study import Study
@@ -150,7 +150,7 @@ def _context(record: StudyRecord, comparison: Comparison) -> dict[str, Any]:
         "against": [_against_row(against) for against in comparison.against_baseline],
         "errors": error_analysis(record, comparison),
         "long_runs": _long_rows(record, comparison),
-        "ablation": [_ablation_row(ablation) for ablation in comparison.ablation],
+        "ablation": [_ablation_row(record.study, found) for found in comparison.ablation],
         "search_heads": SEARCH_HEADS,
         "searches": [_search_row(account) for account in comparison.searches],
         "search_end": record.tags.get(names.SEARCH_END, ""),
@@ -205,13 +205,13 @@ def _against_row(against: Against) -> list[str]:
     ]
 
 
-def _ablation_row(ablation: Ablation) -> list[str]:
-    known = math.isfinite(ablation.low)
+def _ablation_row(study: Study, ablation: Ablation) -> list[str]:
+    change, low, high = change_when_set_back(study, ablation)
     return [
         ablation.name,
         f"{ablation.after} → {ablation.before}",
-        f"{-ablation.loss:+.4f}",
-        f"{-ablation.high:+.4f} to {-ablation.low:+.4f}" if known else "unknown",
+        f"{change:+.4f}",
+        f"{low:+.4f} to {high:+.4f}" if math.isfinite(low) else "unknown",
     ]
 
 

@@ -18,7 +18,7 @@ from tuning.checkpoint import CHECKPOINT
 from tuning.errors import StudyFailedError
 from tuning.executors.local import available_cores, lost_result
 from tuning.executors.ray_connection import brief, connect, parcels, room
-from tuning.executors.ray_node import Answer, Deliver, Node, NodeOptions, Target
+from tuning.executors.ray_node import Answer, Node, NodeOptions, Target
 from tuning.protocols import Finished, Measured
 from tuning.trial import (
     CONTINUE,
@@ -75,7 +75,6 @@ class RayExecutor:
         trial_memory_mb: A trial whose process holds more is killed and has failed; None for no
             limit.
         shared: Whether every node sees this machine's files; None to find out.
-        deliver: Called on its node when a trial has ended, to take its files where they are kept.
 
     Raises:
         BadInputError: There is no such cluster, or no node that could train a trial.
@@ -92,7 +91,6 @@ class RayExecutor:
         target: Target = worker.main,
         trial_memory_mb: float | None = None,
         shared: bool | None = None,
-        deliver: Deliver | None = None,
     ) -> None:
         self._folder = Path(spec.folder)
         self._own = connect(address, workers, trial_cpus, trial_gpus)
@@ -113,7 +111,6 @@ class RayExecutor:
                 trial_memory_mb=trial_memory_mb,
                 shared=shared,
                 trial_cpus=trial_cpus,
-                deliver=deliver,
             )
             # Only where all of them are on this machine, and nobody else's.
             ours = self._own and not address and not trial_gpus

@@ -4,7 +4,6 @@ The worker is the local executor's, so a trial is trained, watched and lost in t
 every machine. The actor passes on what it says, and the files that the driver cannot see.
 """
 
-import logging
 import os
 import shutil
 import tempfile
@@ -19,18 +18,12 @@ from tuning.checkpoint import CHECKPOINT
 from tuning.executors.local import LocalExecutor
 from tuning.executors.shipping import Parcel, node_folder, receive, sweep
 from tuning.protocols import Finished, Measured
-from tuning.trial import Decision, Trial, TrialResult, TrialState
+from tuning.trial import Decision, Trial, TrialState
 from tuning.worker import WorkerSpec
 
 POLL_SECONDS = 1.0
-# That fail, one after the other.
-MAX_DELIVERIES = 3
-
-_log = logging.getLogger(__name__)
 
 Target = Callable[[Connection, Any, int | None], None]
-# Takes what a trial has left behind to where it is kept, and returns what is left for the driver.
-Deliver = Callable[[Trial, TrialResult], TrialResult]
 
 
 @dataclass(frozen=True)
@@ -59,7 +52,6 @@ class NodeOptions:
         trial_memory_mb: Limit of a trial's process; None for no limit.
         shared: Whether the driver's files are seen from this node; None to find out.
         trial_cpus: CPUs of one trial, by which a node's memory is shared.
-        deliver: Called on the node when a trial has ended; None leaves its files to the driver.
     """
 
     spec: WorkerSpec
@@ -68,7 +60,6 @@ class NodeOptions:
     trial_memory_mb: float | None = None
     shared: bool | None = None
     trial_cpus: float = 1.0
-    deliver: Deliver | None = None
 
 
 class Node:
@@ -101,8 +92,6 @@ class Node:
             cores=[] if core is None else [core],
             sharing=max(1, int((os.cpu_count() or 1) / options.trial_cpus)),
         )
-        self._deliver = options.deliver
-        self._failed_deliveries = 0
         self._trial: Trial | None = None
 
     def ready(self) -> bool:
@@ -137,24 +126,8 @@ class Node:
     def _wait(self) -> Answer:
         while not (events := self._executor.poll(POLL_SECONDS)):
             pass
-        events = [self._delivered(event) for event in events]
         ended = [event.result.state for event in events if isinstance(event, Finished)]
         return Answer(events, self._take_files(ended[0]) if ended else {})
-
-    def _delivered(self, event: Measured | Finished) -> Measured | Finished:
-        if self._deliver is None or self._trial is None or isinstance(event, Measured):
-            return event
-        try:
-            result = self._deliver(self._trial, event.result)
-        except Exception as error:
-            _log.warning("%s: the driver logs its files: %s", event.name, error)
-            self._failed_deliveries += 1
-            if self._failed_deliveries == MAX_DELIVERIES:
-                _log.warning("from now on it logs all files of this node's trials")
-                self._deliver = None
-            return event
-        self._failed_deliveries = 0
-        return replace(event, result=result)
 
     def _take_files(self, state: TrialState) -> Mapping[str, bytes]:
         trial = self._trial

@@ -4,14 +4,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from tuning.trial import Measurement, TrialResult
-
-
-def write_curves(name: str, result: TrialResult, folder: Path) -> None:
-    """Writes ``history.csv`` and ``curves.png``; nothing if no epoch has ended."""
-    if result.measurements:
-        write_history(result.measurements, folder / "history.csv")
-        draw_curves(name, result.measurements, result.best_step, folder / "curves.png")
+from tuning.trial import Measurement
 
 
 def write_history(measurements: Sequence[Measurement], file: Path) -> None:

@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any
 from tuning.protocols import DataInfo
 from tuning.study import Study
 from tuning.tracking import names
-from tuning.tracking.curves import write_curves
+from tuning.tracking.curves import draw_curves, write_history
 from tuning.tracking.patience import Patience, TrackerError, brief, may_pass, refuses
-from tuning.tracking.retention import is_kept
 from tuning.trial import (
     FailureKind,
     Measurement,
@@ -254,14 +253,13 @@ class MlflowTracker:
             tags[names.FAILURE] = ""
         with _one_trials_trouble(trial):
             if child.model_id is None:
-                child.model_id = result.logged_model or self._log_model(run_id, trial, result)
+                child.model_id = self._log_model(run_id, trial, result)
         if child.model_id is not None:
             tags[names.MODEL] = child.model_id
         if result.reused_from:
             tags[names.REUSED_FROM] = result.reused_from
         with _one_trials_trouble(trial):
-            if result.logged_model is None:
-                self._log_files(run_id, trial, result)
+            self._log_files(run_id, trial, result)
         self._client.log_batch(
             run_id, tags=[RunTag(key, value[:MAX_TAG]) for key, value in tags.items()]
         )
@@ -296,7 +294,7 @@ class MlflowTracker:
 
     def _log_model(self, run_id: str, trial: Trial, result: TrialResult) -> str | None:
         model = result.artifacts.get("model")
-        keep = is_kept(self._study.keep_models, trial)
+        keep = self._study.keep_models == "all" or trial.phase is not Phase.SEARCH
         # Of a pruned trial nothing is worth keeping: its training was not even finished.
         if model is None or not keep or result.state is not TrialState.COMPLETED:
             return None
@@ -307,7 +305,11 @@ class MlflowTracker:
 
     def _log_files(self, run_id: str, trial: Trial, result: TrialResult) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            write_curves(trial.name, result, Path(folder))
+            if result.measurements:
+                write_history(result.measurements, Path(folder, "history.csv"))
+                draw_curves(
+                    trial.name, result.measurements, result.best_step, Path(folder, "curves.png")
+                )
             if result.failure is not None:
                 text = result.failure.traceback or result.failure.message
                 Path(folder, "failure.txt").write_text(text, "utf-8")

@@ -19,7 +19,6 @@ MODEL = "tuning.model"
 STOP_REASON = "tuning.stop_reason"
 FAILURE = "tuning.failure"
 WORKER = "tuning.worker"
-LOGGED_BY = "tuning.logged_by"
 REUSED_FROM = "tuning.reused_from"
 CANDIDATE = "tuning.candidate"
 

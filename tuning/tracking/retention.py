@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlparse
 
 from tuning.tracking import names
 from tuning.tracking.record import StudyRecord
-from tuning.trial import Phase, Trial, TrialRecord
+from tuning.trial import TrialRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,11 +31,6 @@ class Removable:
     model_id: str
     location: str
     bytes: int | None
-
-
-def is_kept(keep: Keep, trial: Trial) -> bool:
-    """Whether a study that keeps such models logs that of a completed trial."""
-    return keep == "all" or trial.phase is not Phase.SEARCH
 
 
 def removable(client: "MlflowClient", record: StudyRecord, keep: Keep) -> list[Removable]:
