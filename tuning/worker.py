@@ -138,7 +138,7 @@ def backend_environment(backend: str, cache_dir: str) -> dict[str, str]:
     if cache_dir:
         # Confirmation trains the shapes of the search again, and a new worker those of the last.
         variables["JAX_COMPILATION_CACHE_DIR"] = cache_dir
-        variables["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+        variables["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.02"
     return variables
 
 
