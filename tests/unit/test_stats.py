@@ -160,6 +160,14 @@ def test_the_expected_best_is_that_of_all_draws() -> None:
     np.testing.assert_allclose(expected_best(values), expected)
 
 
+def test_the_expected_best_of_thousands_of_trials_is_known() -> None:
+    total = 3_000
+    drawn = np.arange(1, total + 1)
+    # Of the numbers from 1 to N, the largest of n drawn without replacement (a textbook's result).
+    expected = drawn * (total + 1) / (drawn + 1)
+    np.testing.assert_allclose(expected_best(drawn.astype(float)), expected, rtol=1e-9)
+
+
 def test_holm_is_the_textbooks() -> None:
     np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03, 0.005])), [0.03, 0.06, 0.06, 0.02])
     np.testing.assert_allclose(holm(np.array([0.9, 0.8])), [1.0, 1.0])

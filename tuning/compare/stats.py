@@ -269,12 +269,15 @@ def expected_best(values: FloatArray) -> FloatArray:
     """
     ordered = np.sort(values)
     total = len(ordered)
-    place = np.arange(1, total + 1)
+    # Of factorials, in logarithms: those of a thousand trials are beyond floating point.
+    log = special.gammaln(np.arange(1, total + 2))
     expected = np.empty(total)
-    for n in place:
-        # The share of the draws of n in which the i-th smallest is the largest.
-        share = special.comb(place - 1, n - 1) / special.comb(total, n)
-        expected[n - 1] = float(share @ ordered)
+    for n in range(1, total + 1):
+        # The share of the draws of n in which the i-th smallest is the largest, from i = n on.
+        place = np.arange(n, total + 1)
+        ways = log[place - 1] - log[n - 1] - log[place - n]
+        share = np.exp(ways - (log[total] - log[n] - log[total - n]))
+        expected[n - 1] = float(share @ ordered[n - 1 :])
     return expected
 
 
