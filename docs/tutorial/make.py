@@ -161,7 +161,6 @@ def photograph(client: "MlflowClient", parent: Any, name: str, address: str) -> 
         ):
             page.goto(url)
             page.get_by_text(text).first.wait_for()
-            page.wait_for_timeout(1_500)  # the assistant opens after the page
             close_assistant(page)
             if picture == "study":
                 page.get_by_text(text).first.scroll_into_view_if_needed()
@@ -175,9 +174,15 @@ def photograph(client: "MlflowClient", parent: Any, name: str, address: str) -> 
 
 def close_assistant(page: "Page") -> None:
     """MLflow opens a panel beside its pages, which would take a quarter of the picture."""
+    from playwright.sync_api import TimeoutError as NotSeenError
+
     panel = page.get_by_text("MLflow Assistant")
-    if panel.count():
-        panel.first.locator("xpath=ancestor::*[.//button][1]").locator("button").last.click()
+    try:
+        panel.first.wait_for(timeout=6_000)  # it opens after the page, if it does
+    except NotSeenError:
+        return
+    panel.first.locator("xpath=ancestor::*[.//button][1]").locator("button").last.click()
+    panel.first.wait_for(state="hidden")
 
 
 def save(png: bytes, picture: str) -> None:
