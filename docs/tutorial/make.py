@@ -176,13 +176,14 @@ def close_assistant(page: "Page") -> None:
     """MLflow opens a panel beside its pages, which would take a quarter of the picture."""
     from playwright.sync_api import TimeoutError as NotSeenError
 
-    panel = page.get_by_text("MLflow Assistant")
+    inside = page.get_by_text("Ask questions about your").first
     try:
-        panel.first.wait_for(timeout=6_000)  # it opens after the page, if it does
+        inside.wait_for(timeout=6_000)  # it opens after the page, if it does
     except NotSeenError:
         return
-    panel.first.locator("xpath=ancestor::*[.//button][1]").locator("button").last.click()
-    panel.first.wait_for(state="hidden")
+    title = page.get_by_text("MLflow Assistant").first
+    title.locator("xpath=ancestor::*[.//button][1]").locator("button").last.click()
+    inside.wait_for(state="hidden")
 
 
 def save(png: bytes, picture: str) -> None:
