@@ -13,6 +13,7 @@ from tests.factories import make_result, make_study, make_trial
 from tuning.arms import choose_best, choose_candidates, set_back
 from tuning.compare.comparison import Comparison, compare
 from tuning.compare.errors import error_analysis
+from tuning.compare.insight import ablations, change_when_set_back, changes, effects
 from tuning.compare.report import change_table, headline, model_table, write_report
 from tuning.compare.stats import Verdict
 from tuning.compare.timeline import bars, stages
@@ -452,6 +453,29 @@ def test_longer_trainings_and_the_ablation_are_reported(tmp_path: Path) -> None:
         assert "What each change is worth" in text
         assert "6 → 2" in text
     assert (tmp_path / "figures/long_run_curves.svg").exists()
+
+
+def test_setting_back_a_worthwhile_change_raises_a_loss() -> None:
+    study = make_study(objective={"metric": "val_loss", "direction": "minimize"})
+    best = {**study.baseline, "units": 6}
+    trials = [
+        TrialRecord(
+            trial=make_trial(f"units-{seed}", seed=seed, tags={names.CANDIDATE: "units"}),
+            result=replace(make_result(), value=0.5 + 0.01 * seed),
+        )
+        for seed in range(3)
+    ]
+    (found,) = ablations(study, best, [0.40, 0.41, 0.42], trials)
+    change, low, high = change_when_set_back(study, found)
+    assert found.loss == change == pytest.approx(0.1)
+    assert 0 < low < change < high
+    (reason,) = (
+        change.reason
+        for change in changes(study, best, effects(study, []), [found])
+        if change.name == "units"
+    )
+    assert reason.startswith("set back alone, val_loss changes by +0.1000 (+0.0")
+    assert "3 seeds), for the worse" in reason
 
 
 def test_each_change_is_set_back_by_itself() -> None:
