@@ -90,7 +90,7 @@ def train(
         epochs=first_epoch if done else trial.epochs,
         initial_epoch=first_epoch,
         validation_data=data["validation"],
-        validation_batch_size=_evaluation_batch(len(data["validation"][0])),
+        validation_batch_size=evaluation_batch(len(data["validation"][0])),
         callbacks=[recorder],
         verbose=0,
     )
@@ -107,7 +107,7 @@ def train(
     return replace(result, artifacts=artifacts)
 
 
-def _evaluation_batch(rows: int) -> int:
+def evaluation_batch(rows: int) -> int:
     """A batch size that leaves no smaller batch over, which would be compiled by itself."""
     sizes = range(EVALUATION_BATCH, 2 * EVALUATION_BATCH)
     return next((size for size in sizes if rows % size == 0), EVALUATION_BATCH)

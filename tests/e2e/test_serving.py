@@ -3,18 +3,18 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.server import served
 from tests.conftest import Finished
 
 pytestmark = pytest.mark.slow
@@ -24,29 +24,14 @@ MODEL = "models:/imdb-lstm-sentiment-synthetic@challenger"
 
 @pytest.fixture(scope="module")
 def address(finished_study: Finished, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    folder = tmp_path_factory.mktemp("serving")
-    env = {key: value for key, value in os.environ.items() if key != "KERAS_BACKEND"}
-    env["MLFLOW_TRACKING_URI"] = finished_study.uri
-    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", MODEL]
-    command += ["--env-manager", "local", "-p", str(port)]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, env=env, cwd=folder, stdout=log, stderr=log)
-    deadline = time.monotonic() + 240
-    while True:
-        assert time.monotonic() < deadline, (folder / "log").read_text()
-        assert process.poll() is None, (folder / "log").read_text()
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=2).close()
-            break
-        except OSError:
-            time.sleep(0.5)
-    yield f"http://127.0.0.1:{port}/invocations"
-    process.terminate()
-    process.wait(30)
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delenv("KERAS_BACKEND", raising=False)
+            patch.setenv("MLFLOW_TRACKING_URI", finished_study.uri)
+            # Not in the project's folder, from which the server could import it.
+            patch.chdir(tmp_path_factory.mktemp("serving"))
+            port = stack.enter_context(served(MODEL))
+        yield f"http://127.0.0.1:{port}/invocations"
 
 
 def post(address: str, body: bytes, kind: str = "application/json") -> tuple[int, Any]:

@@ -184,6 +184,25 @@ def compare(record: StudyRecord) -> Comparison:
     )
 
 
+def lengthened(
+    study: Study, comparison: Comparison
+) -> list[list[tuple[ConfirmedArm, int | None]]]:
+    """Each long run, after the same configuration's training of the study's own length.
+
+    Both come with the most epochs that they had; what was not trained is left out.
+    """
+    own = {arm.label: arm for arm in (comparison.baseline, *comparison.references)}
+    epochs = study.budget.epochs, study.confirm.long_run
+    return [
+        [
+            (arm, most)
+            for arm, most in zip((own.get(long.label), long), epochs, strict=True)
+            if arm is not None
+        ]
+        for long in comparison.long_runs
+    ]
+
+
 def _judge(
     record: StudyRecord, baseline: ConfirmedArm, best: ConfirmedArm
 ) -> tuple[Gain, McNemar, tuple[float, float, float], tuple[float, float]] | None:

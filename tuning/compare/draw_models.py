@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from tuning.compare.comparison import Comparison
+from tuning.compare.comparison import Comparison, lengthened
 from tuning.compare.confirmed import ConfirmedArm
 from tuning.compare.draw import COLOURS, MARKERS, STYLES, one_panel, panels, shown, title, words
 from tuning.compare.stats import calibration
@@ -56,24 +56,24 @@ def long_run_curves(record: StudyRecord, comparison: Comparison) -> Figure | Non
     if not comparison.long_runs:
         return None
     metric = record.study.objective.metric
-    epochs = record.study.budget.epochs, record.study.confirm.long_run
     figure, (curves, tests) = panels(2, columns=2, height=4.0)
-    short = {arm.label: arm for arm in (comparison.baseline, *comparison.references)}
-    for index, long in enumerate(comparison.long_runs):
+    for index, arms in enumerate(lengthened(record.study, comparison)):
+        long = arms[-1][0]
         _band(curves, index, long, _curves(record, long, metric))
-        trained = (short.get(long.label), epochs[0], "none"), (long, epochs[1], "full")
-        for arm, most, fill in trained:
-            if arm is not None and arm.test_accuracy:
+        for arm, most in arms:
+            if arm.test_accuracy:
                 tests.plot(
                     arm.best_steps,
                     100 * np.array(arm.test_accuracy),
                     MARKERS[index % len(MARKERS)],
                     color=COLOURS[index % len(COLOURS)],
-                    fillstyle=fill,
-                    label=f"{title(long)}, at most {most} epochs",
+                    fillstyle="full" if arm is long else "none",
+                    label=f"{title(arm)}, at most {most} epochs",
                 )
     for axes in (curves, tests):
-        axes.axvline(epochs[0], color="0.5", linestyle=":", label="the study's epochs")
+        axes.axvline(
+            record.study.budget.epochs, color="0.5", linestyle=":", label="the study's epochs"
+        )
         _epochs(axes)
         axes.legend()
     curves.set_ylabel(words(metric))

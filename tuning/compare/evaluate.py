@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from tuning.fast_lstm import accelerate
 from tuning.memory import keep_freed_memory
 from tuning.protocols import Behaviour, Described, Task
 from tuning.tracking.record import BehaviourCount, Predictions
+from tuning.training import evaluation_batch, load_model
 
-BATCH_SIZE = 500
 # Examples kept, of each kind, for every pair of models that the report may show.
 KEPT = 10
 MAX_TEXT = 2_000
@@ -30,9 +31,6 @@ def predict_test(
     Returns:
         Labels, probabilities, and what the task tells beside them.
     """
-    from tuning.fast_lstm import accelerate
-    from tuning.training import load_model
-
     keep_freed_memory()
     rows, labels = task.load("test")["test"]
     labels = np.asarray(labels)
@@ -91,7 +89,7 @@ def flips(
 
 
 def _probability(model: Any, rows: Any) -> np.ndarray:
-    predicted = model.predict(rows, batch_size=BATCH_SIZE, verbose=0)
+    predicted = model.predict(rows, batch_size=evaluation_batch(len(rows)), verbose=0)
     return np.asarray(predicted, dtype=np.float32).reshape(len(rows))
 
 

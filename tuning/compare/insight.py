@@ -121,7 +121,7 @@ def changes(
     study: Study,
     best: Mapping[str, ParamValue],
     effects_: Mapping[str, Effect],
-    ablations_: Sequence[Ablation] = (),
+    ablations_: Sequence[Ablation],
 ) -> list[Change]:
     """Explains, from what was measured, why the best differs from the baseline.
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tuning.compare.comparison import Against, Comparison, SearchAccount
+from tuning.compare.comparison import Against, Comparison, SearchAccount, lengthened
 from tuning.compare.confirmed import ConfirmedArm
 from tuning.compare.errors import error_analysis
 from tuning.compare.evaluate import scores
@@ -217,24 +217,17 @@ def _ablation_row(study: Study, ablation: Ablation) -> list[str]:
 
 def _long_rows(record: StudyRecord, comparison: Comparison) -> list[list[str]]:
     """Each configuration trained as long as the others, and then longer."""
-    short = {arm.label: arm for arm in (comparison.baseline, *comparison.references)}
-    rows = []
-    for long in comparison.long_runs:
-        for arm in (short.get(long.label), long):
-            if arm is not None:
-                epochs = (
-                    record.study.confirm.long_run if arm is long else record.study.budget.epochs
-                )
-                rows.append(
-                    [
-                        arm.label,
-                        str(epochs),
-                        f"{sum(arm.best_steps) / len(arm.best_steps):.1f}",
-                        f"{arm.mean_validation:.4f}",
-                        _accuracy(arm),
-                    ]
-                )
-    return rows
+    return [
+        [
+            arm.label,
+            str(most),
+            f"{sum(arm.best_steps) / len(arm.best_steps):.1f}",
+            f"{arm.mean_validation:.4f}",
+            _accuracy(arm),
+        ]
+        for arms in lengthened(record.study, comparison)
+        for arm, most in arms
+    ]
 
 
 SEARCH_HEADS = ["searcher", "best", "by", "trials", "completed", "pruned", "failed", "reused"]
