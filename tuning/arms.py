@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from tuning.budget import busy_seconds, seconds_to_confirm
+from tuning.budget import busy_seconds, longest_first, seconds_to_confirm
 from tuning.driver import Arm
 from tuning.errors import StudyFailedError
 from tuning.protocols import Searcher
@@ -192,7 +192,7 @@ def _confirmation(session: Session, limit: SearchLimit) -> list[Proposal]:
     )
     return [
         proposal
-        for record in candidates
+        for record in longest_first(study, ended, candidates)
         for proposal in _repeats(
             study,
             f"confirm-{record.trial.name}",

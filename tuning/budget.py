@@ -16,6 +16,16 @@ def busy_seconds(records: Sequence[TrialRecord]) -> float:
     return total / 1000
 
 
+def longest_first(
+    study: Study, ended: Sequence[TrialRecord], candidates: Sequence[TrialRecord]
+) -> list[TrialRecord]:
+    """The candidates by their seconds: a long training that begins last leaves workers idle."""
+    seconds = _training_seconds(study, ended)
+    return sorted(
+        candidates, key=lambda record: -seconds.get(study.config_id(record.trial.params), 0.0)
+    )
+
+
 def seconds_to_confirm(
     study: Study, ended: Sequence[TrialRecord], candidates: Sequence[TrialRecord], workers: int
 ) -> float:
@@ -30,11 +40,7 @@ def seconds_to_confirm(
         candidates: Those that would be confirmed if the search ended now.
         workers: That share the work.
     """
-    durations: dict[str, float] = {}
-    for record in ended:
-        if record.completed and not record.result.reused_from:
-            config = study.config_id(record.trial.params)
-            durations[config] = max(durations.get(config, 0.0), record.result.duration_s)
+    durations = _training_seconds(study, ended)
     if not durations:
         return 0.0
     longest = max(durations.values())
@@ -84,6 +90,16 @@ def spending(ended: Sequence[TrialRecord]) -> dict[str, float]:
             len(record.result.measurements) for record in search if record.result.reused_from
         ),
     }
+
+
+def _training_seconds(study: Study, ended: Sequence[TrialRecord]) -> dict[str, float]:
+    """The longest training of each configuration that was trained to its end, by its id."""
+    seconds: dict[str, float] = {}
+    for record in ended:
+        if record.completed and not record.result.reused_from:
+            config = study.config_id(record.trial.params)
+            seconds[config] = max(seconds.get(config, 0.0), record.result.duration_s)
+    return seconds
 
 
 def _of(records: Sequence[TrialRecord], phase: Phase) -> int:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tuning.batches import evaluation_batch, training_data
 from tuning.checkpoint import CHECKPOINT, Checkpointer, CheckpointError, Course, load
 from tuning.errors import FatalTrialError
 from tuning.fast_lstm import accelerate
@@ -31,8 +32,6 @@ from tuning.trial import (
 
 if TYPE_CHECKING:
     import keras
-
-EVALUATION_BATCH = 256
 
 _log = logging.getLogger(__name__)
 
@@ -85,8 +84,7 @@ def train(
     # One that had lost its patience when it was killed has nothing left to train.
     done = first_epoch > 0 and first_epoch - (course.best_step or 0) >= patience
     model.fit(
-        *data["train"],
-        batch_size=batch_size,
+        **training_data(data["train"], batch_size),
         epochs=first_epoch if done else trial.epochs,
         initial_epoch=first_epoch,
         validation_data=data["validation"],
@@ -105,12 +103,6 @@ def train(
     artifacts = _save_model(model, folder)
     result = _result(model, course, TrialState.COMPLETED, recorder.elapsed_s())
     return replace(result, artifacts=artifacts)
-
-
-def evaluation_batch(rows: int) -> int:
-    """A batch size that leaves no smaller batch over, which would be compiled by itself."""
-    sizes = range(EVALUATION_BATCH, 2 * EVALUATION_BATCH)
-    return next((size for size in sizes if rows % size == 0), EVALUATION_BATCH)
 
 
 def _identity(trial: Trial) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.factories import make_result, make_study, make_trial
-from tuning.budget import busy_seconds, seconds_to_confirm, spending
+from tuning.budget import busy_seconds, longest_first, seconds_to_confirm, spending
 from tuning.errors import BadInputError
 from tuning.stopping import SearchLimit
 from tuning.study import Objective
@@ -107,6 +107,15 @@ def test_the_confirmations_share_is_what_its_configurations_took() -> None:
     done = [record(f"baseline-seed{i}", Phase.BASELINE) for i in (1, 2)]
     assert seconds_to_confirm(STUDY, [fast, slow, *done], [slow], 1) == 2 * (30 + 30 + 30)
     assert seconds_to_confirm(STUDY, [fast, slow, *done], [slow], 2) == 90 + 15
+
+
+def test_the_candidates_that_train_longest_are_confirmed_first() -> None:
+    fast, slow = record("optuna-000", result=took(10)), record("x", params=BETTER, result=took(30))
+    # Its result was taken over from the slow one, which says how long it takes.
+    twin = record("y", params=BETTER, result=took(0, reused_from="x"))
+    assert longest_first(STUDY, [fast, slow], [fast, slow]) == [slow, fast]
+    assert longest_first(STUDY, [fast, slow, twin], [fast, twin]) == [twin, fast]
+    assert longest_first(STUDY, [], [fast, slow]) == [fast, slow], "nothing is known yet"
 
 
 def test_what_was_trained_and_what_was_saved_is_counted() -> None:

@@ -1,16 +1,19 @@
 """Reads the test split, once: what do the confirmed models say of it, and where do they differ?"""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
 
+from tuning.batches import evaluation_batch
 from tuning.fast_lstm import accelerate
 from tuning.memory import keep_freed_memory
 from tuning.protocols import Behaviour, Described, Task
 from tuning.tracking.record import BehaviourCount, Predictions
-from tuning.training import evaluation_batch, load_model
+from tuning.training import load_model
 
 # Examples kept, of each kind, for every pair of models that the report may show.
 KEPT = 10
@@ -37,21 +40,27 @@ def predict_test(
     described = task if isinstance(task, Described) else None
     behaviours = described.behaviours() if described else []
     chosen = [*([baseline] if baseline else []), *others]
-    probabilities: dict[str, np.ndarray] = {}
-    counts: dict[str, list[BehaviourCount]] = {}
-    for name, file in models.items():
-        model = load_model(file)
-        accelerate(model)
-        probabilities[name] = _probability(model, rows)
-        if name in chosen:
-            counts[name] = [_count(model, behaviour) for behaviour in behaviours]
+    # Keras cannot load two models at once.
+    loading = Lock()
+
+    def read(name: str) -> tuple[np.ndarray, tuple[BehaviourCount, ...]]:
+        with loading:
+            model = load_model(models[name])
+            accelerate(model)
+        asked = behaviours if name in chosen else []
+        return _probability(model, rows), tuple(_count(model, behaviour) for behaviour in asked)
+
+    # Two at a time: a recurrent model by itself leaves a second core idle half of the time.
+    with ThreadPoolExecutor(2) as pool:
+        answers = dict(zip(models, pool.map(read, models), strict=True))
+    probabilities = {name: answer[0] for name, answer in answers.items()}
     return Predictions(
         labels,
         probabilities,
         lengths=described.test_lengths() if described else None,
         seen=int(np.shape(rows)[1]) if np.ndim(rows) == 2 else 0,
         texts=_flipped_texts(described, labels, probabilities, baseline, others),
-        behaviours={name: tuple(found) for name, found in counts.items() if found},
+        behaviours={name: found for name, (_, found) in answers.items() if found},
         yardsticks=described.yardsticks() if described else {},
     )
 
