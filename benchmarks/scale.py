@@ -2,11 +2,13 @@
 
 A driver, a searcher and the tracker work on trials whose epochs come at once, on an empty SQLite
 store. The cost of a trial has to stay flat as trials accumulate. Then the record is read back and
-the report made of it.
+the report made of it. With ``--server`` the same goes through an MLflow server instead, by one and
+by several writers.
 """
 
 import argparse
 import os
+import sys
 import tempfile
 import time
 from collections import deque
@@ -169,6 +171,43 @@ def tracking(study: Study, trials: int, folder: Path) -> tuple[list[str], str, s
     return written, f"{reading:.1f}", f"{time.perf_counter() - began:.1f}"
 
 
+def writing(study: Study, trials: int, address: str, writers: int) -> float:
+    """Milliseconds a trial until a server has all of them, without a wait after each."""
+    from tuning.tracking.mlflow_tracker import MlflowTracker
+    from tuning.tracking.record import write_head
+    from tuning.tracking.store import get_experiment, open_store
+
+    client = open_store(address)
+    experiment = get_experiment(client, study.name)
+    parent = client.create_run(experiment).info.run_id
+    data = DataInfo(label="none", name="none", source="none", digest="0" * 64, sizes={})
+    write_head(client, parent, study, study, data)
+    tracker = MlflowTracker(client, experiment, parent, study, data, writers=writers)
+    (spec,) = parse_searchers(["random"])
+    driver = Driver(InstantExecutor(2), [tracker], study_seed=0, fixed={}, policy=FailurePolicy())
+    began = time.perf_counter()
+    driver.run([Arm(make_searcher(spec, study), Phase.SEARCH, study.budget.epochs, trials)])
+    tracker.flush()
+    spent = time.perf_counter() - began
+    tracker.close()
+    return 1000 * spent / trials
+
+
+def through_a_server(study: Study, trials: int) -> None:
+    from benchmarks.server import started
+    from tuning.tracking.writers import SERVER_WRITERS
+
+    with tempfile.TemporaryDirectory() as folder:
+        store = f"sqlite:///{folder}/mlflow.db"
+        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store]
+        command += ["--artifacts-destination", f"{folder}/files", "--workers", "1", "--port"]
+        print("| writers | ms a trial |\n|---|---|")
+        with started(command, "/health") as port:
+            for writers in (1, SERVER_WRITERS, 1, SERVER_WRITERS):
+                spent = writing(study, trials, f"http://127.0.0.1:{port}", writers)
+                print(f"| {writers} | {spent:.0f} |", flush=True)
+
+
 def costs(began: float, times: Sequence[float], trials: int) -> list[str]:
     """Milliseconds a trial, over the fifty trials before each mark."""
     all_times = [began, *times]
@@ -183,9 +222,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=1_000)
     parser.add_argument("--searchers", default="random,optuna:tpe,keras_tuner:random")
+    parser.add_argument("--server", action="store_true")
     options = parser.parse_args()
     study = parse_study(yaml.safe_load(STUDY), "scale")
     print(describe())
+    if options.server:
+        return through_a_server(study, options.trials)
     heads = [f"ms a trial at {mark:,}" for mark in marks(options.trials)]
     print(f"| | {' | '.join(heads)} |\n|---|{'---|' * len(heads)}")
     for name in options.searchers.split(","):

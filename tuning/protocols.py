@@ -3,7 +3,8 @@
 Every implementation, the fakes of the tests included, inherits the tests in ``tests/contract``.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -85,6 +86,14 @@ class Finished:
     result: TrialResult
 
 
+class Destination(Protocol):
+    """Where the file of a trained model goes; it travels to the machine that has the file."""
+
+    def take(self, file: str) -> None:
+        """Takes a file of this machine there."""
+        ...
+
+
 class Executor(Protocol):
     """Trains trials somewhere; exactly one ``Finished`` per submitted attempt, always."""
 
@@ -120,6 +129,23 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Leaves no process behind. May be called twice."""
+        ...
+
+
+Destinations = Callable[[Trial, TrialResult], "Future[Destination | None]"]
+
+
+@runtime_checkable
+class Delivering(Protocol):
+    """What an executor has besides whose trials leave their models on other machines."""
+
+    def deliver_to(self, destinations: Destinations) -> None:
+        """Has those machines take models to the artifact store.
+
+        Args:
+            destinations: Says, in its own time, where a trained model goes; None stands for this
+                machine, which is where all of them go otherwise.
+        """
         ...
 
 

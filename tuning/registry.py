@@ -15,6 +15,7 @@ from tuning.explain import occlusion
 from tuning.protocols import DataInfo, ServedModel, Task
 from tuning.study import Study
 from tuning.tracking import names
+from tuning.tracking.store import create_model
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -85,7 +86,8 @@ def register(
         text = card(served)
         Path(folder, CARD_FILE).write_text(text, "utf-8")
         artifacts = {**served.artifacts, "model_card": Path(folder, CARD_FILE)}
-        model_id = _log_served(run_id, name, replace(served, artifacts=artifacts))
+        model_id = create_model(client, run_id, name)
+        _log_served(model_id, run_id, replace(served, artifacts=artifacts))
     facts = {**tags, **_measured(model_id)}
     # Of two studies that set an alias for the first time at once, one would get an error.
     with registry_lock(name):
@@ -212,7 +214,7 @@ def _plain(text: str) -> str:
     return text
 
 
-def _log_served(run_id: str, name: str, served: ServedModel) -> str:
+def _log_served(model_id: str, run_id: str, served: ServedModel) -> None:
     import mlflow.pyfunc
     import pandas as pd
     from mlflow.models import Model, ModelSignature
@@ -222,10 +224,10 @@ def _log_served(run_id: str, name: str, served: ServedModel) -> str:
         Schema([ColSpec("string", served.input_column)]),
         Schema([ColSpec(kind, column) for column, kind in served.outputs.items()]),
     )
-    info: Any = Model.log(
+    Model.log(
         artifact_path=None,
         flavor=mlflow.pyfunc,
-        name=name,
+        model_id=model_id,
         run_id=run_id,
         python_model=str(served.code),
         artifacts={key: str(path) for key, path in served.artifacts.items()},
@@ -233,7 +235,6 @@ def _log_served(run_id: str, name: str, served: ServedModel) -> str:
         input_example=pd.DataFrame({served.input_column: list(served.input_example)}),
         pip_requirements=list(served.pip_requirements),
     )
-    return str(info.model_id)
 
 
 def _measured(model_id: str) -> dict[str, str]:

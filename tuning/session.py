@@ -26,16 +26,18 @@ from tuning.plan import (
     use_backend,
 )
 from tuning.progress import Progress, make_progress
-from tuning.protocols import DataInfo, Executor, Task
+from tuning.protocols import DataInfo, Delivering, Executor, Task
 from tuning.signals import StopSignal, listening
 from tuning.study import Study
 from tuning.tracking import names
+from tuning.tracking.inputs import dataset_inputs
 from tuning.tracking.lease import Lease, check_abandoned
-from tuning.tracking.mlflow_tracker import MlflowTracker, dataset_inputs
+from tuning.tracking.mlflow_tracker import MlflowTracker
 from tuning.tracking.patience import Patience, patient, without_mlflow_retries
 from tuning.tracking.record import Curves, StudyRecord, read_record, write_head
 from tuning.tracking.resume import check_same, check_same_data, find_run, merge, reopen
-from tuning.tracking.store import Parent, open_parent, open_store, take_launcher
+from tuning.tracking.store import Parent, is_remote, open_parent, open_store, take_launcher
+from tuning.tracking.writers import writers_of
 from tuning.trial import Phase, TrialRecord, TrialState
 from tuning.worker import WorkerSpec
 from tuning.workspace import clear, new_token, open_workspace, place_of
@@ -127,12 +129,16 @@ def open_session(plan: Plan, kind: str = names.TUNE) -> Iterator[Session]:
             ready.workspace,
             # What is trained after that would be lost.
             on_failure=lambda: setattr(stop, "level", 2),
+            writers=writers_of(client.tracking_uri),
         )
 
         def lose() -> None:
             tracker.give_up(f"another driver goes on with run {parent.run_id}")
             stop.level = 2
 
+        experiment = patiently.get_experiment(parent.experiment_id)
+        if isinstance(executor, Delivering) and is_remote(experiment.artifact_location):
+            executor.deliver_to(tracker.destination)
         lease = Lease(client, parent.run_id, place_of(plan.options.cache_dir), ready.seen)
         # The lease outlives the tracker, whose last writes are this driver's too.
         with (

@@ -1,9 +1,11 @@
 """The tracker: every fact reaches the record once, in spite of repeats and outages."""
 
 import errno
+import json
 import sqlite3
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +27,7 @@ from tuning.tracking.record import (
     write_head,
     write_predictions,
 )
-from tuning.trial import Phase, TrialState
+from tuning.trial import Phase, Trial, TrialResult, TrialState
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -192,6 +194,119 @@ def test_curves_of_ended_trials_are_read_once(
     again = {trial.trial.name: trial for trial in read_record(client, parent, curves).trials}
     assert {*asked} == {again["random-001"].run_id}
     assert again["random-001"].result.state is TrialState.COMPLETED
+
+
+@pytest.fixture
+def completed(tmp_path: Path) -> TrialResult:
+    """A result whose model is on another machine."""
+    spec = {
+        "inputs": [{"dtype": "int32", "shape": [-1, 4]}],
+        "outputs": [{"dtype": "float32", "shape": [-1, 1]}],
+        "keras_backend": "jax",
+    }
+    spec_file = tmp_path / "model_spec.json"
+    spec_file.write_text(json.dumps(spec))
+    artifacts = {"model": "/elsewhere/model.keras", "model_spec": str(spec_file)}
+    return replace(make_result((0.5, 0.7, 0.6)), artifacts=artifacts)
+
+
+def begin(tracker: MlflowTracker, result: TrialResult, **changes: Any) -> Trial:
+    trial = make_trial("baseline-seed1", phase=Phase.BASELINE, searcher="baseline", **changes)
+    tracker.trial_started(trial)
+    for measurement in result.measurements:
+        tracker.measured(trial, measurement)
+    return trial
+
+
+def models_of(client: "MlflowClient") -> list[Any]:
+    experiment = client.get_experiment_by_name("test")
+    assert experiment is not None
+    return list(client.search_logged_models([experiment.experiment_id]))
+
+
+def model_files(client: "MlflowClient", model_id: str) -> dict[str, int]:
+    folders = ("", "data")
+    files = [f for folder in folders for f in client.list_logged_model_artifacts(model_id, folder)]
+    return {file.path: file.file_size for file in files if not file.is_dir}
+
+
+def test_a_model_that_goes_to_the_store_by_itself_is_logged_all_but_its_file(
+    client: "MlflowClient", parent: str, tracker: MlflowTracker, completed: TrialResult
+) -> None:
+    trial = begin(tracker, completed)
+    place = tracker.destination(trial, completed).result(60)
+    assert place is not None
+    assert place.tracking_uri == client.tracking_uri
+    files = model_files(client, place.model_id)
+    assert "MLmodel" in files
+    assert "data/model.keras" not in files
+    tracker.trial_finished(trial, replace(completed, artifacts={}))
+    tracker.flush()
+    (model,) = models_of(client)
+    assert model.model_id == place.model_id
+    linked = {metric.key: metric.value for metric in model.metrics}
+    assert linked["val_accuracy"] == linked["best_val_accuracy"] == 0.7
+    run_id = tracker.run_id(trial.name)
+    assert client.get_run(run_id).data.tags[names.MODEL] == model.model_id
+    assert len(client.get_metric_history(run_id, "best_val_accuracy")) == 1
+
+
+def test_a_file_that_came_to_the_driver_after_all_is_put_into_the_same_model(
+    client: "MlflowClient",
+    parent: str,
+    tracker: MlflowTracker,
+    completed: TrialResult,
+    tmp_path: Path,
+) -> None:
+    trial = begin(tracker, completed)
+    place = tracker.destination(trial, completed).result(60)
+    assert place is not None
+    file = tmp_path / "model.keras"
+    file.write_bytes(b"x" * 123)
+    tracker.trial_finished(
+        trial, replace(completed, artifacts={**completed.artifacts, "model": str(file)})
+    )
+    tracker.flush()
+    (model,) = models_of(client)
+    assert model_files(client, model.model_id)["data/model.keras"] == 123
+
+
+def test_a_study_that_goes_on_fills_the_model_that_was_waiting(
+    client: "MlflowClient", parent: str, completed: TrialResult
+) -> None:
+    before = make_tracker(client, parent)
+    trial = begin(before, completed)
+    place = before.destination(trial, completed).result(60)
+    before.close()
+    after = make_tracker(client, parent)
+    after.restore([])
+    trial = begin(after, completed)
+    assert after.destination(trial, completed).result(60) == place
+    after.close()
+
+
+def test_a_model_of_an_attempt_that_was_lost_is_removed_if_no_other_succeeds(
+    client: "MlflowClient", parent: str, tracker: MlflowTracker, completed: TrialResult
+) -> None:
+    trial = begin(tracker, completed)
+    assert tracker.destination(trial, completed).result(60) is not None
+    trial = begin(tracker, completed, attempt=1)
+    tracker.trial_finished(trial, make_result((0.5,), TrialState.FAILED))
+    tracker.flush()
+    assert not models_of(client)
+    assert names.MODEL not in client.get_run(tracker.run_id(trial.name)).data.tags
+
+
+def test_a_model_that_is_not_kept_goes_nowhere(
+    client: "MlflowClient", parent: str, completed: TrialResult
+) -> None:
+    study = make_study(keep_models="confirmed")
+    experiment_id = client.get_run(parent).info.experiment_id
+    tracker = MlflowTracker(client, experiment_id, parent, study, DATA)
+    tracker.trial_started(searched := make_trial("random-000"))
+    assert tracker.destination(searched, completed).result(60) is None
+    assert not models_of(client)
+    tracker.close()
 
 
 def test_where_a_trial_goes_on_from_is_remembered(

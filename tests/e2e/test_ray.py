@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.chaos import Losses, Process, check_whole, losses, make_folder
+from tests.e2e.server import Server
 from tests.ray_nodes import SILENT, two_nodes
 
 pytestmark = pytest.mark.slow
@@ -70,6 +71,33 @@ def test_a_node_that_is_lost_in_mid_study_costs_no_trial(tmp_path: Path, cluster
     assert process.end() == 0, process.output
     assert "trained again with the same seed" in process.output
     assert losses(process.uri) == Losses()
+
+
+def test_models_go_from_the_nodes_to_the_server(tmp_path: Path, cluster: Any) -> None:
+    import mlflow
+    import psutil
+
+    server = Server(tmp_path)
+    try:
+        folder = make_folder(tmp_path / "study")
+        options = ("--executor", "ray", "--ray-address", cluster.address)
+        process = Process(folder, *options, uri=server.address, **SILENT)
+        assert process.until(r"random-00\d .* val_accuracy"), process.output
+        names = [" ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])]
+        assert any("ray::Courier" in name for name in names)
+        check_whole(process)
+        assert "cannot write to the artifact store" not in process.output
+        client = mlflow.MlflowClient(server.address)
+        experiment = client.get_experiment_by_name("toy")
+        assert experiment is not None
+        runs = client.search_runs([experiment.experiment_id], "tags.`tuning.state` = 'completed'")
+        models = [tag for run in runs if (tag := run.data.tags.get("tuning.model"))]
+        assert len(models) > 7
+        for model_id in models:
+            files = client.list_logged_model_artifacts(model_id, "data")
+            assert {file.path: file.file_size for file in files}["data/model.keras"] > 1_000
+    finally:
+        server.kill()
 
 
 def test_an_address_where_no_cluster_is_is_named(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ import pytest
 
 from tuning.errors import BadInputError
 from tuning.tracking.store import (
+    credentials,
     get_experiment,
+    is_remote,
     open_parent,
     open_store,
     resolve_uri,
@@ -35,6 +37,30 @@ def test_addresses_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert resolve_uri(relative) == f"sqlite:///{tmp_path}/sub/x.db"
     http = {"MLFLOW_TRACKING_URI": "http://somewhere:5000"}
     assert resolve_uri(http) == "http://somewhere:5000"
+
+
+@pytest.mark.parametrize(
+    ("uri", "remote"),
+    [
+        ("mlflow-artifacts:/1/models", True),
+        ("s3://bucket/1", True),
+        ("/work/mlruns/1", False),
+        ("file:///work/mlruns/1", False),
+    ],
+)
+def test_only_a_folder_is_of_one_machine(uri: str, remote: bool) -> None:
+    assert is_remote(uri) is remote
+
+
+def test_other_machines_get_what_lets_them_in_and_nothing_else() -> None:
+    env = {
+        "MLFLOW_TRACKING_URI": "http://here",
+        "MLFLOW_TRACKING_PASSWORD": "secret",
+        "MLFLOW_S3_ENDPOINT_URL": "http://there",
+        "MLFLOW_RUN_ID": "1",
+        "AWS_SECRET_ACCESS_KEY": "mine",
+    }
+    assert sorted(credentials(env)) == ["MLFLOW_S3_ENDPOINT_URL", "MLFLOW_TRACKING_PASSWORD"]
 
 
 def test_a_parent_is_created_in_the_study_s_experiment(client: "MlflowClient") -> None:

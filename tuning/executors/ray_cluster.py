@@ -18,8 +18,9 @@ from tuning.checkpoint import CHECKPOINT
 from tuning.errors import StudyFailedError
 from tuning.executors.local import available_cores, lost_result
 from tuning.executors.ray_connection import brief, connect, parcels, room
-from tuning.executors.ray_node import Answer, Node, NodeOptions, Target
-from tuning.protocols import Finished, Measured
+from tuning.executors.ray_courier import Deliveries
+from tuning.executors.ray_node import Answer, Node, NodeOptions, Ready, Target
+from tuning.protocols import Destinations, Finished, Measured
 from tuning.trial import (
     CONTINUE,
     Decision,
@@ -53,6 +54,7 @@ class _Slot:
     question: Any
     ready: bool = False
     shared: bool = True
+    node: str = ""
     failed_starts: int = 0
     trial: Trial | None = None
     measurements: tuple[Measurement, ...] = ()
@@ -99,6 +101,7 @@ class RayExecutor:
         self._waiting_since = self._looked = time.monotonic()
         self._needs = {"num_cpus": trial_cpus, "num_gpus": trial_gpus}
         self._slots: list[_Slot] = []
+        self._deliveries = Deliveries(self._folder)
         try:
             count = workers or room(trial_cpus, trial_gpus)
             if address:
@@ -122,6 +125,10 @@ class RayExecutor:
         except BaseException:
             self.close()
             raise
+
+    def deliver_to(self, destinations: Destinations) -> None:
+        """Has nodes that do not see this machine's files take models to the artifact store."""
+        self._deliveries.destinations = destinations
 
     @property
     def slots(self) -> int:
@@ -154,9 +161,10 @@ class RayExecutor:
             raise StudyFailedError(f"no Ray worker can start: {self._given_up}")
         self._complain()
         questions = [slot.question for slot in self._slots if slot.question is not None]
+        questions += self._deliveries.begin()
         if not questions:
             time.sleep(timeout_s)
-            return []
+            return self._deliveries.read(())
         answered, _ = ray.wait(questions, timeout=timeout_s)
         if answered:
             answered, _ = ray.wait(questions, num_returns=len(questions), timeout=0)
@@ -164,7 +172,7 @@ class RayExecutor:
         for slot in self._slots:
             if slot.question in answered:
                 events += self._read(slot)
-        return events
+        return [*events, *self._deliveries.read(answered)]
 
     def reply(self, name: str, decision: Decision) -> None:
         """Sends an actor the decision on its newest epoch."""
@@ -176,6 +184,7 @@ class RayExecutor:
         """Kills the trial's actor and its worker; the slot gets a new one."""
         import ray
 
+        self._deliveries.hurry(name)
         slot = self._slot_of(name)
         if slot is not None:
             slot.cancelled = reason
@@ -193,6 +202,7 @@ class RayExecutor:
         closing = [slot.actor.close.remote() for slot in self._slots if _idle(slot)]
         if closing:
             ray.wait(closing, num_returns=len(closing), timeout=2)
+        self._deliveries.close()
         for slot in self._slots:
             if slot.actor is not None:
                 with suppress(Exception):
@@ -221,11 +231,12 @@ class RayExecutor:
 
         question, slot.question = slot.question, None
         try:
-            answer: Answer | bool = ray.get(question)
+            answer: Answer | Ready = ray.get(question)
         except Exception as error:
             return self._lose(slot, error)
-        if isinstance(answer, bool):
-            slot.ready, slot.shared, slot.failed_starts = True, answer, 0
+        if isinstance(answer, Ready):
+            slot.ready, slot.shared, slot.node = True, answer.shared, answer.node
+            slot.failed_starts = 0
             return []
         events: list[Measured | Finished] = []
         for event in answer.events:
@@ -233,24 +244,30 @@ class RayExecutor:
                 slot.measurements += (event.measurement,)
                 events.append(event)
             else:
-                events.append(self._finish(slot, event, answer.files))
+                events += self._finish(slot, event, answer)
         return events
 
-    def _finish(self, slot: _Slot, event: Finished, files: Mapping[str, bytes]) -> Finished:
-        slot.trial = None
+    def _finish(self, slot: _Slot, event: Finished, answer: Answer) -> list[Measured | Finished]:
+        trial, slot.trial = slot.trial, None
         if slot.cancelled:
             self._start(slot)  # it was killed just after it had answered
         result = replace(event.result, worker=f"ray-{slot.number}")
-        if files:
-            folder = self._folder / event.name
+        folder = self._folder / event.name
+        if answer.files or (answer.model and not slot.shared):
             folder.mkdir(parents=True, exist_ok=True)
-            for name, content in files.items():
+            for name, content in answer.files.items():
                 (folder / Path(name).name).write_bytes(content)
             artifacts = {
                 kind: str(folder / Path(path).name) for kind, path in result.artifacts.items()
             }
+            if answer.model:
+                artifacts["model"] = answer.model
             result = replace(result, artifacts=artifacts)
-        return replace(event, result=result)
+        event = replace(event, result=result)
+        if answer.model and trial is not None:
+            self._deliveries.add(trial, event, slot.node, slot.shared)
+            return [*self._deliveries.read(())]
+        return [event]
 
     def _lose(self, slot: _Slot, error: Exception) -> list[Measured | Finished]:
         """What follows when an actor, or the node that it was on, is gone."""

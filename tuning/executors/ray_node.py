@@ -1,7 +1,8 @@
 """The far side of the Ray executor: an actor on some node, with one worker process of its own.
 
 The worker is the local executor's, so a trial is trained, watched and lost in the same way on
-every machine. The actor passes on what it says, and the files that the driver cannot see.
+every machine. The actor passes on what it says, and the files that the driver cannot see; models
+wait for a courier.
 """
 
 import os
@@ -18,7 +19,7 @@ from tuning.checkpoint import CHECKPOINT
 from tuning.executors.local import LocalExecutor
 from tuning.executors.shipping import Parcel, node_folder, receive, sweep
 from tuning.protocols import Finished, Measured
-from tuning.trial import Decision, Trial, TrialState
+from tuning.trial import Decision, Trial, TrialResult, TrialState
 from tuning.worker import WorkerSpec
 
 POLL_SECONDS = 1.0
@@ -32,12 +33,27 @@ class Answer:
 
     Attributes:
         events: Of the trial, in order, never empty.
-        files: The contents of its files by their names, once it has finished, unless the driver
-            sees them itself.
+        files: The contents of its small files by their names, once it has finished, unless the
+            driver sees them itself.
+        model: The file of its model, which stays on the node; empty if there is none.
     """
 
     events: Sequence[Measured | Finished]
     files: Mapping[str, bytes]
+    model: str = ""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """An actor that is there.
+
+    Attributes:
+        shared: Whether it sees the driver's files.
+        node: The id of the node that it is on.
+    """
+
+    shared: bool
+    node: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,12 +110,11 @@ class Node:
         )
         self._trial: Trial | None = None
 
-    def ready(self) -> bool:
-        """Answers once the actor is there: whether it sees the driver's files.
+    def ready(self) -> Ready:
+        """Answers once the actor is there; its worker may still be importing Keras."""
+        import ray
 
-        Its worker may still be importing Keras.
-        """
-        return self._shared
+        return Ready(self._shared, ray.get_runtime_context().get_node_id())
 
     def train(self, trial: Trial, checkpoints: Mapping[str, bytes]) -> Answer:
         """Begins a trial, and waits for its first event.
@@ -126,26 +141,34 @@ class Node:
     def _wait(self) -> Answer:
         while not (events := self._executor.poll(POLL_SECONDS)):
             pass
-        ended = [event.result.state for event in events if isinstance(event, Finished)]
-        return Answer(events, self._take_files(ended[0]) if ended else {})
+        results = [event.result for event in events if isinstance(event, Finished)]
+        if self._trial is None or not results:
+            return Answer(events, {})
+        if self._shared:
+            return Answer(events, {}, results[0].artifacts.get("model", ""))
+        return self._take_files(self._trial, results[0], events)
 
-    def _take_files(self, state: TrialState) -> Mapping[str, bytes]:
-        trial = self._trial
-        if self._shared or trial is None:
-            return {}
+    def _take_files(
+        self, trial: Trial, result: TrialResult, events: Sequence[Measured | Finished]
+    ) -> Answer:
         folder = Path(self._spec.folder, trial.name)
+        model = result.artifacts.get("model", "")
         # Nothing goes on from a trial that is done, unless it was asked to be ready for that.
-        done = state is TrialState.COMPLETED and not trial.keep_checkpoint
+        done = result.state is TrialState.COMPLETED and not trial.keep_checkpoint
         files = {
             file.name: file.read_bytes()
             for file in folder.glob("*")
             # What begins with a dot is half written.
             if file.is_file() and not file.name.startswith(".")
-            if not (done and file.name == CHECKPOINT)
+            if file != Path(model) and not (done and file.name == CHECKPOINT)
         }
+        if model:
+            # In a folder of its own: the next attempt, or a trial that goes on, has the other.
+            outbox = tempfile.mkdtemp(prefix="model-", dir=node_folder())
+            model = os.fspath(shutil.move(model, outbox))
         for name in filter(None, (trial.name, trial.resume_from)):
             shutil.rmtree(Path(self._spec.folder, name), ignore_errors=True)
-        return files
+        return Answer(events, files, model)
 
     def close(self) -> None:
         """Ends the worker."""

@@ -73,8 +73,10 @@ def receive(parcel: Parcel, fetch: Callable[[], bytes], root: Path | None = None
 def sweep() -> None:
     """Removes what no study on this machine has used for a week."""
     oldest = time.time() - KEEP_SECONDS
-    folder = node_folder()
-    for path in [*folder.glob("trials-*"), *folder.glob("received/*")]:
+    folder, paths = node_folder(), list[Path]()
+    for pattern in ("trials-*", "model-*", "received/*"):
+        paths += folder.glob(pattern)
+    for path in paths:
         with suppress(OSError):
             if path.stat().st_mtime < oldest:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()

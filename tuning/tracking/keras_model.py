@@ -1,34 +1,40 @@
 """Logs a trained ``.keras`` file as a model of MLflow's keras flavour, without loading it."""
 
 import json
+import os
 import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+# Where the flavour has the Keras file in its model.
+MODEL_FOLDER, MODEL_FILE = "data", "model.keras"
 
-def log_keras_model(run_id: str, name: str, model_file: Path, spec_file: Path, step: int) -> str:
+
+def log_keras_model(
+    model_id: str, run_id: str, model_file: Path | None, spec_file: Path, step: int
+) -> None:
     """Logs a model under a run.
 
     Args:
+        model_id: The logged model that was created for it.
         run_id: The run that trained it.
-        name: The model's name in MLflow.
-        model_file: The ``.keras`` file.
+        model_file: The ``.keras`` file; None if it will come later.
         spec_file: Its inputs, outputs and backend, as ``tuning.training`` writes them.
         step: The epoch at which it was kept; MLflow links the run's metrics of that step to it.
-
-    Returns:
-        The id of the logged model.
     """
     import mlflow.keras
     from mlflow.models import Model
 
     spec = json.loads(spec_file.read_text("utf-8"))
     backend = spec["keras_backend"]
-    info: Any = Model.log(
+    Model.log(
         artifact_path=None,
         flavor=mlflow.keras,
-        name=name,
+        model_id=model_id,
         run_id=run_id,
         step=step,
         model=_SavedFile(model_file),
@@ -36,17 +42,42 @@ def log_keras_model(run_id: str, name: str, model_file: Path, spec_file: Path, s
         # Inferring them would load the model in a new process: 20 to 40 s a model.
         pip_requirements=[f"{package}=={version(package)}" for package in ("keras", backend)],
     )
-    return str(info.model_id)
+
+
+@dataclass(frozen=True)
+class ModelPlace:
+    """Where a logged model has its Keras file, for a machine that has it.
+
+    Attributes:
+        tracking_uri: Of the server that knows the model.
+        model_id: The logged model.
+        environment: Variables by which the server lets one in.
+    """
+
+    tracking_uri: str
+    model_id: str
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def take(self, file: str) -> None:
+        """Uploads a file of this machine."""
+        os.environ.update(self.environment)
+        from mlflow import MlflowClient
+
+        client = MlflowClient(self.tracking_uri)
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, MODEL_FILE).symlink_to(file)
+            client.log_model_artifacts(self.model_id, folder, MODEL_FOLDER)
 
 
 class _SavedFile:
     """Stands for a Keras model where only its file is needed."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path | None) -> None:
         self._file = file
 
     def save(self, path: str) -> None:
-        shutil.copyfile(self._file, path)
+        if self._file is not None:
+            shutil.copyfile(self._file, path)
 
 
 def _signature(spec: dict[str, Any]) -> Any:

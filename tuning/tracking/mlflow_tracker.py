@@ -1,25 +1,29 @@
-"""Writes the record of a study to MLflow, in a thread of its own, in order.
+"""Writes the record of a study to MLflow, in threads of its own, each trial's in order.
 
 Every call names the run by its id through ``MlflowClient``. The fluent interface is never used:
 its active run belongs to a thread, and MLFLOW_RUN_ID would redirect it.
 """
 
 import logging
-import queue
+import os
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tuning.protocols import DataInfo
+from tuning.protocols import DataInfo, Destination
 from tuning.study import Study
 from tuning.tracking import names
 from tuning.tracking.curves import draw_curves, write_history
-from tuning.tracking.patience import Patience, TrackerError, brief, may_pass, refuses
+from tuning.tracking.inputs import dataset_inputs
+from tuning.tracking.keras_model import ModelPlace, log_keras_model
+from tuning.tracking.patience import Patience, TrackerError, may_pass, refuses
+from tuning.tracking.store import create_model, credentials
+from tuning.tracking.writers import Writers
 from tuning.trial import (
     FailureKind,
     Measurement,
@@ -37,7 +41,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 MAX_TAG = 5_000
-DIGEST_LENGTH = 36
 
 
 @dataclass
@@ -47,6 +50,7 @@ class _Child:
     run_id: str
     last_step: int = 0
     model_id: str | None = None
+    summed_up: bool = False
 
 
 class MlflowTracker:
@@ -60,9 +64,10 @@ class MlflowTracker:
         data: What it is trained on.
         workspace: Where the trials have their files, each in a folder of its name that is removed
             once MLflow has them; None leaves them alone.
-        on_failure: Called once, from the tracker's thread, when it gives up: what is trained after
-            that is not recorded.
+        on_failure: Called once, from a thread of the tracker, when it gives up: what is trained
+            after that is not recorded.
         patience: With the store.
+        writers: How many threads write, each the runs of its own trials.
     """
 
     def __init__(
@@ -76,14 +81,13 @@ class MlflowTracker:
         *,
         on_failure: Callable[[], None] = lambda: None,
         patience: Patience | None = None,
+        writers: int = 1,
     ) -> None:
         self._client = client
         self._experiment_id = experiment_id
         self._parent_id = parent_id
         self._study = study
         self._data = data
-        self._on_failure = on_failure
-        self._patience = patience or Patience()
         self._workspace = workspace
         # Of the process, not of the wall: a clock that jumps must not turn curves around.
         self._clock_origin = time.time() - time.monotonic()
@@ -92,10 +96,7 @@ class MlflowTracker:
         self._resumed = False
         self._best: dict[str, float] = {}
         self._ended: dict[str, int] = {}
-        self._error: Exception | None = None
-        self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue()
-        self._thread = threading.Thread(target=self._work, name="tuning-tracker", daemon=True)
-        self._thread.start()
+        self._writers = Writers(writers, patience or Patience(), on_failure)
 
     def restore(self, records: Sequence[TrialRecord]) -> None:
         """Learns what an earlier process wrote, so that "best so far" goes on from there."""
@@ -111,19 +112,35 @@ class MlflowTracker:
     def trial_started(self, trial: Trial) -> None:
         """Opens the trial's run."""
         now = self._now_ms()
-        self._queue.put(lambda: self._open(trial, now))
+        self._writers.put(trial.name, lambda: self._open(trial, now))
 
     def measured(self, trial: Trial, measurement: Measurement) -> None:
         """Logs the metrics of an epoch."""
         now = self._now_ms()
         metrics = _objective_first(measurement.metrics, self._study.objective.metric)
-        self._queue.put(lambda: self._log_epoch(trial.name, metrics, measurement.step, now))
+        self._writers.put(
+            trial.name, lambda: self._log_epoch(trial.name, metrics, measurement.step, now)
+        )
 
     def trial_finished(self, trial: Trial, result: TrialResult) -> None:
         """Logs what a trial left behind and closes its run."""
         now = self._now_ms()
         best = self._count_best(trial, result)
-        self._queue.put(lambda: self._finish(trial, result, best, now))
+        self._writers.put(trial.name, lambda: self._finish(trial, result, best, now))
+
+    def destination(self, trial: Trial, result: TrialResult) -> "Future[Destination | None]":
+        """Where the file of a trained model goes, to be asked before the trial has finished.
+
+        The model is logged all but its file. None stands for nowhere, because it is not kept.
+        While the store is away, there is no answer.
+        """
+        future: Future[Destination | None] = Future()
+
+        def prepare() -> None:
+            future.set_result(self._prepare(trial, result))
+
+        self._writers.put(trial.name, prepare)
+        return future
 
     def flush(self) -> None:
         """Blocks until everything told so far is in the store.
@@ -131,38 +148,19 @@ class MlflowTracker:
         Raises:
             TrackerError: The store stayed away.
         """
-        self._queue.join()
-        self.raise_error()
+        self._writers.flush()
 
     def raise_error(self) -> None:
         """Raises TrackerError if the tracker has given up."""
-        if self._error is not None:
-            raise TrackerError(str(self._error)) from self._error
+        self._writers.raise_error()
 
     def give_up(self, reason: str) -> None:
         """Writes nothing any more."""
-        self._error = TrackerError(reason)
+        self._writers.give_up(TrackerError(reason))
 
     def close(self) -> None:
-        """Flushes and ends the thread."""
-        if self._thread.is_alive():
-            self._queue.put(None)
-            self._thread.join()
-
-    def _work(self) -> None:
-        while (operation := self._queue.get()) is not None:
-            if self._error is None:
-                self._try(operation)
-            self._queue.task_done()
-        self._queue.task_done()
-
-    def _try(self, operation: Callable[[], None]) -> None:
-        try:
-            self._patience(operation)
-        except Exception as error:
-            _log.error("the record cannot be written: %s", brief(error))
-            self._error = error
-            self._on_failure()
+        """Flushes and ends the threads."""
+        self._writers.close()
 
     def _now_ms(self) -> int:
         return int((self._clock_origin + time.monotonic()) * 1000)
@@ -175,6 +173,7 @@ class MlflowTracker:
             known = self._find(trial.name) if self._resumed or trial.name in self._tried else None
             self._tried.add(trial.name)
             self._children[trial.name] = known or _Child(self._create(trial, now))
+        self._children[trial.name].summed_up = False
         run_id = self._children[trial.name].run_id
         params = {**trial.params, "seed": trial.seed, "epochs": trial.epochs}
         self._client.set_tag(run_id, names.ATTEMPT, str(trial.attempt))
@@ -194,7 +193,17 @@ class MlflowTracker:
         run_id, objective = runs[0].info.run_id, self._study.objective.metric
         self._client.update_run(run_id, status="RUNNING")
         known = self._client.get_metric_history(run_id, objective)
-        return _Child(run_id, last_step=max((metric.step for metric in known), default=0))
+        last_step = max((metric.step for metric in known), default=0)
+        return _Child(run_id, last_step, self._find_model(run_id))
+
+    def _find_model(self, run_id: str) -> str | None:
+        """A model of the run that is whole, but for its file perhaps."""
+        from mlflow.entities import LoggedModelStatus
+
+        outputs = self._client.get_run(run_id).outputs
+        found = [output.model_id for output in (outputs.model_outputs if outputs else [])]
+        ready = LoggedModelStatus.READY
+        return next((m for m in found if self._client.get_logged_model(m).status == ready), None)
 
     def _create(self, trial: Trial, now: int) -> str:
         tags = {
@@ -239,7 +248,7 @@ class MlflowTracker:
 
         child = self._children[trial.name]
         run_id = child.run_id
-        self._log(trial.name, self._once(result), result.best_step or 0, now)
+        self._sum_up(trial, result, now)
         tags = {
             names.STATE: result.state.value,
             names.WORKER: result.worker,
@@ -251,11 +260,16 @@ class MlflowTracker:
             tags[names.FAILURE] = f"{result.failure.kind.value}: {result.failure.message}"
         elif trial.attempt:
             tags[names.FAILURE] = ""
-        with _one_trials_trouble(trial):
-            if child.model_id is None:
-                child.model_id = self._log_model(run_id, trial, result)
-        if child.model_id is not None:
+        kept = self._keeps_model(trial, result)
+        if kept and "model" in result.artifacts:
+            with _one_trials_trouble(trial):
+                self._log_model(child, trial, result)
+        if kept and child.model_id is not None:
             tags[names.MODEL] = child.model_id
+        elif child.model_id is not None:
+            # Of an attempt that was lost before the model was in the store.
+            self._client.delete_logged_model(child.model_id)
+            child.model_id = None
         if result.reused_from:
             tags[names.REUSED_FROM] = result.reused_from
         with _one_trials_trouble(trial):
@@ -282,6 +296,12 @@ class MlflowTracker:
         if self._workspace is not None and not again and not trial.keep_checkpoint:
             clear(self._workspace / trial.name)
 
+    def _sum_up(self, trial: Trial, result: TrialResult, now: int) -> None:
+        child = self._children[trial.name]
+        if not child.summed_up:
+            self._log(trial.name, self._once(result), result.best_step or 0, now)
+        child.summed_up = True
+
     def _once(self, result: TrialResult) -> dict[str, float]:
         metrics: dict[str, float] = {}
         if result.value is not None and result.best_step is not None:
@@ -292,16 +312,36 @@ class MlflowTracker:
             metrics[names.INHERITED] = result.inherited
         return {**metrics, **result.facts}
 
-    def _log_model(self, run_id: str, trial: Trial, result: TrialResult) -> str | None:
-        model = result.artifacts.get("model")
-        keep = self._study.keep_models == "all" or trial.phase is not Phase.SEARCH
-        # Of a pruned trial nothing is worth keeping: its training was not even finished.
-        if model is None or not keep or result.state is not TrialState.COMPLETED:
+    def _prepare(self, trial: Trial, result: TrialResult) -> Destination | None:
+        if not self._keeps_model(trial, result):
             return None
-        from tuning.tracking.keras_model import log_keras_model
+        child = self._children[trial.name]
+        # First, for MLflow links to a model what its run has of that epoch.
+        self._sum_up(trial, result, self._now_ms())
+        with _one_trials_trouble(trial):
+            if child.model_id is None:
+                child.model_id = self._new_model(child.run_id, trial, result, None)
+            return ModelPlace(self._client.tracking_uri, child.model_id, credentials())
+        return None
 
+    def _keeps_model(self, trial: Trial, result: TrialResult) -> bool:
+        wanted = self._study.keep_models == "all" or trial.phase is not Phase.SEARCH
+        # Of a pruned trial nothing is worth keeping: its training was not even finished.
+        return wanted and result.state is TrialState.COMPLETED and not result.reused_from
+
+    def _log_model(self, child: _Child, trial: Trial, result: TrialResult) -> None:
+        file = Path(result.artifacts["model"])
+        if child.model_id is None:
+            child.model_id = self._new_model(child.run_id, trial, result, file)
+        else:
+            # It was prepared for a file that came another way, or by an earlier attempt.
+            ModelPlace(self._client.tracking_uri, child.model_id).take(os.fspath(file.absolute()))
+
+    def _new_model(self, run_id: str, trial: Trial, result: TrialResult, file: Path | None) -> str:
         spec_file = Path(result.artifacts["model_spec"])
-        return log_keras_model(run_id, trial.name, Path(model), spec_file, result.best_step or 0)
+        model_id = create_model(self._client, run_id, trial.name)
+        log_keras_model(model_id, run_id, file, spec_file, result.best_step or 0)
+        return model_id
 
     def _log_files(self, run_id: str, trial: Trial, result: TrialResult) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -338,25 +378,6 @@ def _one_trials_trouble(trial: Trial) -> Iterator[None]:
         if may_pass(error) or refuses(error):
             raise
         _log.warning("%s: its files could not be logged: %s", trial.name, error)
-
-
-def dataset_inputs(data: DataInfo, context: str) -> list[Any]:
-    """Describes the data set for MLflow, by our digest of all of it.
-
-    MLflow's own digest covers the first rows only.
-    """
-    import json
-
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    dataset = Dataset(
-        name=data.name,
-        digest=data.digest[:DIGEST_LENGTH],
-        source_type="local",
-        source=json.dumps({"uri": data.source}),
-        profile=json.dumps(dict(data.sizes)),
-    )
-    return [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])]
 
 
 def _objective_first(metrics: Mapping[str, float], objective: str) -> dict[str, float]:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from tuning.errors import BadInputError
 from tuning.tracking import names
@@ -160,6 +161,33 @@ def get_experiment(client: "MlflowClient", name: str) -> str:
                 f"restore -x {experiment.experiment_id}`, or give the study another name"
             ) from None
         return str(experiment.experiment_id)
+
+
+def create_model(client: "MlflowClient", run_id: str, name: str) -> str:
+    """Creates a logged model, to be logged with its id, in the experiment of its run.
+
+    ``mlflow.models.Model.log`` by itself would put it into the Default experiment: the study's
+    own would show no models.
+    """
+    run = client.get_run(run_id)
+    model = client.create_logged_model(
+        run.info.experiment_id, name=name, source_run_id=run_id, params=run.data.params
+    )
+    return str(model.model_id)
+
+
+def is_remote(artifact_uri: str) -> bool:
+    """Whether artifacts there can be written from other machines too."""
+    return urlsplit(artifact_uri).scheme not in ("", "file")
+
+
+def credentials(env: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The variables by which MLflow's server and a store in its name let this process in."""
+    return {
+        name: value
+        for name, value in env.items()
+        if name.startswith(("MLFLOW_TRACKING_", "MLFLOW_S3_")) and name != "MLFLOW_TRACKING_URI"
+    }
 
 
 def _open_sqlite(uri: str, database: Path) -> "MlflowClient":
