@@ -143,8 +143,8 @@ class Delivering(Protocol):
         """Has those machines take models to the artifact store.
 
         Args:
-            destinations: Says, in its own time, where a trained model goes; None stands for this
-                machine, which is where all of them go otherwise.
+            destinations: Says, in its own time, where a trained model goes. None stands for
+                nowhere, an exception for this machine, where all of them go otherwise.
         """
         ...
 

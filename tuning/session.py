@@ -36,7 +36,14 @@ from tuning.tracking.mlflow_tracker import MlflowTracker
 from tuning.tracking.patience import Patience, patient, without_mlflow_retries
 from tuning.tracking.record import Curves, StudyRecord, read_record, write_head
 from tuning.tracking.resume import check_same, check_same_data, find_run, merge, reopen
-from tuning.tracking.store import Parent, is_remote, open_parent, open_store, take_launcher
+from tuning.tracking.store import (
+    Parent,
+    is_remote,
+    is_server,
+    open_parent,
+    open_store,
+    take_launcher,
+)
 from tuning.tracking.writers import writers_of
 from tuning.trial import Phase, TrialRecord, TrialState
 from tuning.worker import WorkerSpec
@@ -137,7 +144,8 @@ def open_session(plan: Plan, kind: str = names.TUNE) -> Iterator[Session]:
             stop.level = 2
 
         experiment = patiently.get_experiment(parent.experiment_id)
-        if isinstance(executor, Delivering) and is_remote(experiment.artifact_location):
+        reachable = is_server(client.tracking_uri) and is_remote(experiment.artifact_location)
+        if isinstance(executor, Delivering) and reachable:
             executor.deliver_to(tracker.destination)
         lease = Lease(client, parent.run_id, place_of(plan.options.cache_dir), ready.seen)
         # The lease outlives the tracker, whose last writes are this driver's too.

@@ -55,8 +55,19 @@ class Store:
         self.asked[trial.name] = result
         return self._answers.setdefault(trial.name, Future())
 
-    def say(self, name: str, destination: Destination | None) -> None:
-        self._answers.setdefault(name, Future()).set_result(destination)
+    def say(self, name: str, destination: Destination | Exception | None) -> None:
+        answer = self._answers.setdefault(name, Future())
+        if isinstance(destination, Exception):
+            answer.set_exception(destination)
+        else:
+            answer.set_result(destination)
+
+
+class Hangs:
+    """A store that lets nobody in and says nothing."""
+
+    def take(self, file: str) -> None:
+        time.sleep(3_600)
 
 
 @pytest.fixture
@@ -118,11 +129,19 @@ def test_a_model_goes_to_the_store_while_the_slot_trains_on(
     assert result.state is TrialState.COMPLETED
     assert "model" not in result.artifacts
     assert in_store(client, destination) > 1_000
-    store.say("b", None)
+    store.say("b", ValueError("no logged model"))
     result = finished(collect(executor))["b"].result
     assert Path(result.artifacts["model"]) == tmp_path / "files" / "b" / "model.keras"
     assert Path(result.artifacts["model"]).stat().st_size > 1_000
-    assert left_behind() == before
+    train(executor, store, "c")
+    store.say("c", None)
+    result = finished(collect(executor))["c"].result
+    assert result.state is TrialState.COMPLETED
+    assert "model" not in result.artifacts
+    deadline = time.monotonic() + 30
+    while left_behind() != before:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def test_what_a_node_cannot_write_goes_through_the_driver_and_a_word_about_it_is_said_once(
@@ -143,6 +162,7 @@ def test_what_a_node_cannot_write_goes_through_the_driver_and_a_word_about_it_is
     assert Path(result.artifacts["model"]).stat().st_size > 1_000
     assert "b" not in store.asked
     assert caplog.text.count("cannot write to the artifact store") == 1
+    assert "Logged model with ID" in caplog.text, "the cause is named"
 
 
 def test_a_trial_that_is_cancelled_while_the_store_is_away_has_its_model_here(
@@ -154,6 +174,20 @@ def test_a_trial_that_is_cancelled_while_the_store_is_away_has_its_model_here(
     assert result.state is TrialState.COMPLETED
     assert Path(result.artifacts["model"]).stat().st_size > 1_000
     assert executor.free_slots == 1
+
+
+def test_uploads_that_hang_keep_no_trial_from_its_end(executor: RayExecutor, store: Store) -> None:
+    names = ("a", "b", "c", "d")
+    for name in names:
+        train(executor, store, name)
+        store.say(name, Hangs())
+    for _ in range(10):
+        assert not executor.poll(0.2)
+    for name in names:
+        executor.cancel(name, "it takes too long")
+        result = finished(collect(executor))[name].result
+        assert result.state is TrialState.COMPLETED
+        assert Path(result.artifacts["model"]).stat().st_size > 1_000
 
 
 def test_a_courier_that_dies_is_replaced(

@@ -16,6 +16,7 @@ from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 from tests.factories import make_measurement, make_result, make_study, make_trial
 from tuning.protocols import DataInfo
 from tuning.tracking import names
+from tuning.tracking.keras_model import ModelPlace
 from tuning.tracking.mlflow_tracker import MlflowTracker
 from tuning.tracking.patience import Patience, TrackerError
 from tuning.tracking.record import (
@@ -235,7 +236,7 @@ def test_a_model_that_goes_to_the_store_by_itself_is_logged_all_but_its_file(
 ) -> None:
     trial = begin(tracker, completed)
     place = tracker.destination(trial, completed).result(60)
-    assert place is not None
+    assert isinstance(place, ModelPlace)
     assert place.tracking_uri == client.tracking_uri
     files = model_files(client, place.model_id)
     assert "MLmodel" in files
@@ -260,7 +261,7 @@ def test_a_file_that_came_to_the_driver_after_all_is_put_into_the_same_model(
 ) -> None:
     trial = begin(tracker, completed)
     place = tracker.destination(trial, completed).result(60)
-    assert place is not None
+    assert isinstance(place, ModelPlace)
     file = tmp_path / "model.keras"
     file.write_bytes(b"x" * 123)
     tracker.trial_finished(
@@ -295,6 +296,45 @@ def test_a_model_of_an_attempt_that_was_lost_is_removed_if_no_other_succeeds(
     tracker.flush()
     assert not models_of(client)
     assert names.MODEL not in client.get_run(tracker.run_id(trial.name)).data.tags
+
+
+def test_a_study_goes_on_after_a_model_was_removed(
+    client: "MlflowClient", parent: str, tracker: MlflowTracker, completed: TrialResult
+) -> None:
+    trial = begin(tracker, completed)
+    assert tracker.destination(trial, completed).result(60) is not None
+    tracker.trial_finished(trial, make_result((0.5,), TrialState.INTERRUPTED))
+    tracker.flush()
+    after = make_tracker(client, parent)
+    after.restore([])
+    trial = begin(after, completed)
+    place = after.destination(trial, completed).result(60)
+    assert isinstance(place, ModelPlace)
+    after.trial_finished(trial, replace(completed, artifacts={}))
+    after.close()
+    (model,) = models_of(client)
+    assert model.model_id == place.model_id
+
+
+def test_a_run_has_no_model_whose_file_could_not_be_had(
+    client: "MlflowClient", parent: str, tracker: MlflowTracker, completed: TrialResult
+) -> None:
+    trial = begin(tracker, completed)
+    assert tracker.destination(trial, completed).result(60) is not None
+    tracker.trial_finished(trial, completed)
+    tracker.flush()
+    assert not models_of(client)
+    run = client.get_run(tracker.run_id(trial.name))
+    assert names.MODEL not in run.data.tags
+    assert run.data.metrics["best_val_accuracy"] == 0.7
+
+
+def test_a_model_that_cannot_be_prepared_is_for_the_driver(
+    client: "MlflowClient", parent: str, tracker: MlflowTracker, completed: TrialResult
+) -> None:
+    Path(completed.artifacts["model_spec"]).write_text("{}")
+    trial = begin(tracker, completed)
+    assert isinstance(tracker.destination(trial, completed).exception(60), KeyError)
 
 
 def test_a_model_that_is_not_kept_goes_nowhere(

@@ -14,6 +14,7 @@ from tuning.tracking.store import (
     credentials,
     get_experiment,
     is_remote,
+    is_server,
     open_parent,
     open_store,
     resolve_uri,
@@ -40,6 +41,19 @@ def test_addresses_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
+    ("uri", "server"),
+    [
+        ("http://127.0.0.1:5000", True),
+        ("https://mlflow.example.org", True),
+        ("sqlite:////work/mlflow.db", False),
+        ("postgresql+psycopg2://user:pw@host/db", False),
+    ],
+)
+def test_a_database_is_no_server(uri: str, server: bool) -> None:
+    assert is_server(uri) is server
+
+
+@pytest.mark.parametrize(
     ("uri", "remote"),
     [
         ("mlflow-artifacts:/1/models", True),
@@ -57,6 +71,7 @@ def test_other_machines_get_what_lets_them_in_and_nothing_else() -> None:
         "MLFLOW_TRACKING_URI": "http://here",
         "MLFLOW_TRACKING_PASSWORD": "secret",
         "MLFLOW_S3_ENDPOINT_URL": "http://there",
+        "MLFLOW_TRACKING_SERVER_CERT_PATH": "/a/file/of/this/machine.pem",
         "MLFLOW_RUN_ID": "1",
         "AWS_SECRET_ACCESS_KEY": "mine",
     }

@@ -127,7 +127,7 @@ class RayExecutor:
             raise
 
     def deliver_to(self, destinations: Destinations) -> None:
-        """Has nodes that do not see this machine's files take models to the artifact store."""
+        """Has every node, of a Ray on this machine too, take models to the artifact store."""
         self._deliveries.destinations = destinations
 
     @property
@@ -157,14 +157,18 @@ class RayExecutor:
             if slot.ready and slot.trial is not None and slot.question is None:
                 slot.question = slot.actor.go_on.remote(CONTINUE)  # nobody had an opinion
         self._look_at_the_idle()
-        if self._given_up and not any(s.ready or s.question is not None for s in self._slots):
+        delivering = self._deliveries.begin()
+        alive = any(slot.ready or slot.question is not None for slot in self._slots)
+        if self._given_up and not alive and not self._deliveries.pending:
             raise StudyFailedError(f"no Ray worker can start: {self._given_up}")
         self._complain()
         questions = [slot.question for slot in self._slots if slot.question is not None]
-        questions += self._deliveries.begin()
+        questions += delivering
         if not questions:
-            time.sleep(timeout_s)
-            return self._deliveries.read(())
+            ended = self._deliveries.read(())
+            if not ended:
+                time.sleep(timeout_s)
+            return ended
         answered, _ = ray.wait(questions, timeout=timeout_s)
         if answered:
             answered, _ = ray.wait(questions, num_returns=len(questions), timeout=0)
@@ -266,6 +270,8 @@ class RayExecutor:
         event = replace(event, result=result)
         if answer.model and trial is not None:
             self._deliveries.add(trial, event, slot.node, slot.shared)
+            if slot.cancelled:
+                self._deliveries.hurry(event.name)
             return [*self._deliveries.read(())]
         return [event]
 

@@ -8,10 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 # Where the flavour has the Keras file in its model.
 MODEL_FOLDER, MODEL_FILE = "data", "model.keras"
+# By default MLflow tries for twenty minutes to reach what does not answer.
+IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
 
 
 def log_keras_model(
@@ -54,19 +59,23 @@ class ModelPlace:
         environment: Variables by which the server lets one in.
     """
 
-    tracking_uri: str
+    tracking_uri: str = field(repr=False)
     model_id: str
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def take(self, file: str) -> None:
-        """Uploads a file of this machine."""
-        os.environ.update(self.environment)
+        """Uploads a file of this machine; only for a process that does nothing else."""
+        os.environ.update({**IMPATIENT, **self.environment})
         from mlflow import MlflowClient
 
-        client = MlflowClient(self.tracking_uri)
-        with tempfile.TemporaryDirectory() as folder:
-            Path(folder, MODEL_FILE).symlink_to(file)
-            client.log_model_artifacts(self.model_id, folder, MODEL_FOLDER)
+        put_file(MlflowClient(self.tracking_uri), self.model_id, Path(file))
+
+
+def put_file(client: "MlflowClient", model_id: str, file: Path) -> None:
+    """Puts a Keras file into a logged model."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, MODEL_FILE).symlink_to(file.absolute())
+        client.log_model_artifacts(model_id, folder, MODEL_FOLDER)
 
 
 class _SavedFile:

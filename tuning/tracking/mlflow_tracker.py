@@ -5,12 +5,10 @@ its active run belongs to a thread, and MLFLOW_RUN_ID would redirect it.
 """
 
 import logging
-import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,9 +18,8 @@ from tuning.study import Study
 from tuning.tracking import names
 from tuning.tracking.curves import draw_curves, write_history
 from tuning.tracking.inputs import dataset_inputs
-from tuning.tracking.keras_model import ModelPlace, log_keras_model
-from tuning.tracking.patience import Patience, TrackerError, may_pass, refuses
-from tuning.tracking.store import create_model, credentials
+from tuning.tracking.models import RunModel, TrialModels, one_trials_trouble
+from tuning.tracking.patience import Patience, TrackerError
 from tuning.tracking.writers import Writers
 from tuning.trial import (
     FailureKind,
@@ -47,10 +44,12 @@ MAX_TAG = 5_000
 class _Child:
     """A trial's run, and what of it is written, so that a repeated call writes nothing twice."""
 
-    run_id: str
+    model: RunModel
     last_step: int = 0
-    model_id: str | None = None
-    summed_up: bool = False
+
+    @property
+    def run_id(self) -> str:
+        return self.model.run_id
 
 
 class MlflowTracker:
@@ -89,6 +88,7 @@ class MlflowTracker:
         self._study = study
         self._data = data
         self._workspace = workspace
+        self._models = TrialModels(client, study)
         # Of the process, not of the wall: a clock that jumps must not turn curves around.
         self._clock_origin = time.time() - time.monotonic()
         self._children: dict[str, _Child] = {}
@@ -131,15 +131,18 @@ class MlflowTracker:
     def destination(self, trial: Trial, result: TrialResult) -> "Future[Destination | None]":
         """Where the file of a trained model goes, to be asked before the trial has finished.
 
-        The model is logged all but its file. None stands for nowhere, because it is not kept.
-        While the store is away, there is no answer.
+        The model is logged all but its file. None stands for nowhere, because it is not kept; an
+        exception for this machine. While the store is away, there is no answer.
         """
         future: Future[Destination | None] = Future()
 
         def prepare() -> None:
-            future.set_result(self._prepare(trial, result))
+            self._models.prepare(self._children[trial.name].model, trial, result, future)
 
-        self._writers.put(trial.name, prepare)
+        if self._models.keeps(trial, result):
+            self._writers.put(trial.name, prepare)
+        else:
+            future.set_result(None)
         return future
 
     def flush(self) -> None:
@@ -172,8 +175,7 @@ class MlflowTracker:
             # To look costs as much as to create, and a new study has nothing to be found.
             known = self._find(trial.name) if self._resumed or trial.name in self._tried else None
             self._tried.add(trial.name)
-            self._children[trial.name] = known or _Child(self._create(trial, now))
-        self._children[trial.name].summed_up = False
+            self._children[trial.name] = known or _Child(RunModel(self._create(trial, now)))
         run_id = self._children[trial.name].run_id
         params = {**trial.params, "seed": trial.seed, "epochs": trial.epochs}
         self._client.set_tag(run_id, names.ATTEMPT, str(trial.attempt))
@@ -194,16 +196,7 @@ class MlflowTracker:
         self._client.update_run(run_id, status="RUNNING")
         known = self._client.get_metric_history(run_id, objective)
         last_step = max((metric.step for metric in known), default=0)
-        return _Child(run_id, last_step, self._find_model(run_id))
-
-    def _find_model(self, run_id: str) -> str | None:
-        """A model of the run that is whole, but for its file perhaps."""
-        from mlflow.entities import LoggedModelStatus
-
-        outputs = self._client.get_run(run_id).outputs
-        found = [output.model_id for output in (outputs.model_outputs if outputs else [])]
-        ready = LoggedModelStatus.READY
-        return next((m for m in found if self._client.get_logged_model(m).status == ready), None)
+        return _Child(self._models.find(run_id), last_step)
 
     def _create(self, trial: Trial, now: int) -> str:
         tags = {
@@ -233,12 +226,21 @@ class MlflowTracker:
             self._log(name, metrics, step, now)
             child.last_step = step
 
-    def _log(self, name: str, metrics: Mapping[str, float], step: int, now: int) -> None:
+    def _log(
+        self,
+        name: str,
+        metrics: Mapping[str, float],
+        step: int,
+        now: int,
+        model_id: str | None = None,
+    ) -> None:
         from mlflow.entities import Metric
 
         self._client.log_batch(
             self._children[name].run_id,
-            metrics=[Metric(key, value, now, step) for key, value in metrics.items()],
+            metrics=[
+                Metric(key, value, now, step, model_id=model_id) for key, value in metrics.items()
+            ],
         )
 
     def _finish(
@@ -248,7 +250,6 @@ class MlflowTracker:
 
         child = self._children[trial.name]
         run_id = child.run_id
-        self._sum_up(trial, result, now)
         tags = {
             names.STATE: result.state.value,
             names.WORKER: result.worker,
@@ -260,19 +261,14 @@ class MlflowTracker:
             tags[names.FAILURE] = f"{result.failure.kind.value}: {result.failure.message}"
         elif trial.attempt:
             tags[names.FAILURE] = ""
-        kept = self._keeps_model(trial, result)
-        if kept and "model" in result.artifacts:
-            with _one_trials_trouble(trial):
-                self._log_model(child, trial, result)
-        if kept and child.model_id is not None:
-            tags[names.MODEL] = child.model_id
-        elif child.model_id is not None:
-            # Of an attempt that was lost before the model was in the store.
-            self._client.delete_logged_model(child.model_id)
-            child.model_id = None
+        self._models.settle(child.model, trial, result)
+        model_id = child.model.model_id
+        if model_id is not None:
+            tags[names.MODEL] = model_id
+        self._log(trial.name, self._once(result), result.best_step or 0, now, model_id)
         if result.reused_from:
             tags[names.REUSED_FROM] = result.reused_from
-        with _one_trials_trouble(trial):
+        with one_trials_trouble(trial):
             self._log_files(run_id, trial, result)
         self._client.log_batch(
             run_id, tags=[RunTag(key, value[:MAX_TAG]) for key, value in tags.items()]
@@ -296,12 +292,6 @@ class MlflowTracker:
         if self._workspace is not None and not again and not trial.keep_checkpoint:
             clear(self._workspace / trial.name)
 
-    def _sum_up(self, trial: Trial, result: TrialResult, now: int) -> None:
-        child = self._children[trial.name]
-        if not child.summed_up:
-            self._log(trial.name, self._once(result), result.best_step or 0, now)
-        child.summed_up = True
-
     def _once(self, result: TrialResult) -> dict[str, float]:
         metrics: dict[str, float] = {}
         if result.value is not None and result.best_step is not None:
@@ -311,37 +301,6 @@ class MlflowTracker:
         if result.inherited:
             metrics[names.INHERITED] = result.inherited
         return {**metrics, **result.facts}
-
-    def _prepare(self, trial: Trial, result: TrialResult) -> Destination | None:
-        if not self._keeps_model(trial, result):
-            return None
-        child = self._children[trial.name]
-        # First, for MLflow links to a model what its run has of that epoch.
-        self._sum_up(trial, result, self._now_ms())
-        with _one_trials_trouble(trial):
-            if child.model_id is None:
-                child.model_id = self._new_model(child.run_id, trial, result, None)
-            return ModelPlace(self._client.tracking_uri, child.model_id, credentials())
-        return None
-
-    def _keeps_model(self, trial: Trial, result: TrialResult) -> bool:
-        wanted = self._study.keep_models == "all" or trial.phase is not Phase.SEARCH
-        # Of a pruned trial nothing is worth keeping: its training was not even finished.
-        return wanted and result.state is TrialState.COMPLETED and not result.reused_from
-
-    def _log_model(self, child: _Child, trial: Trial, result: TrialResult) -> None:
-        file = Path(result.artifacts["model"])
-        if child.model_id is None:
-            child.model_id = self._new_model(child.run_id, trial, result, file)
-        else:
-            # It was prepared for a file that came another way, or by an earlier attempt.
-            ModelPlace(self._client.tracking_uri, child.model_id).take(os.fspath(file.absolute()))
-
-    def _new_model(self, run_id: str, trial: Trial, result: TrialResult, file: Path | None) -> str:
-        spec_file = Path(result.artifacts["model_spec"])
-        model_id = create_model(self._client, run_id, trial.name)
-        log_keras_model(model_id, run_id, file, spec_file, result.best_step or 0)
-        return model_id
 
     def _log_files(self, run_id: str, trial: Trial, result: TrialResult) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -367,17 +326,6 @@ class MlflowTracker:
         if searcher not in self._best:
             return None
         return self._ended[searcher], self._best[searcher]
-
-
-@contextmanager
-def _one_trials_trouble(trial: Trial) -> Iterator[None]:
-    """Lets an outage through to be waited out; anything else costs this trial's files only."""
-    try:
-        yield
-    except Exception as error:
-        if may_pass(error) or refuses(error):
-            raise
-        _log.warning("%s: its files could not be logged: %s", trial.name, error)
 
 
 def _objective_first(metrics: Mapping[str, float], objective: str) -> dict[str, float]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 DATABASE = "mlflow.db"
 LOCK_SECONDS = 120
 _SQLITE = "sqlite:///"
+_ORIGIN = ("mlflow.user", "mlflow.source.name", "mlflow.source.type", "mlflow.source.git.commit")
 
 
 @dataclass(frozen=True)
@@ -171,9 +172,18 @@ def create_model(client: "MlflowClient", run_id: str, name: str) -> str:
     """
     run = client.get_run(run_id)
     model = client.create_logged_model(
-        run.info.experiment_id, name=name, source_run_id=run_id, params=run.data.params
+        run.info.experiment_id,
+        name=name,
+        source_run_id=run_id,
+        params=run.data.params,
+        tags={key: value for key, value in run.data.tags.items() if key in _ORIGIN},
     )
     return str(model.model_id)
+
+
+def is_server(tracking_uri: str) -> bool:
+    """Whether a store is behind an MLflow server, and no database or folder."""
+    return urlsplit(tracking_uri).scheme in ("http", "https")
 
 
 def is_remote(artifact_uri: str) -> bool:
@@ -186,7 +196,9 @@ def credentials(env: Mapping[str, str] = os.environ) -> dict[str, str]:
     return {
         name: value
         for name, value in env.items()
-        if name.startswith(("MLFLOW_TRACKING_", "MLFLOW_S3_")) and name != "MLFLOW_TRACKING_URI"
+        if name.startswith(("MLFLOW_TRACKING_", "MLFLOW_S3_"))
+        # Neither is this: a file of this machine.
+        and not name.endswith(("_URI", "_PATH"))
     }
 
 

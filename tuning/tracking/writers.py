@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable
 
 from tuning.tracking.patience import Patience, TrackerError, brief
+from tuning.tracking.store import is_server
 
 # Writers of a server: most of a write is waiting for its answer.
 SERVER_WRITERS = 4
@@ -18,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 def writers_of(tracking_uri: str) -> int:
     """How many threads write to a store; one to a file, which takes one writer at a time."""
-    return SERVER_WRITERS if tracking_uri.startswith(("http://", "https://")) else 1
+    return SERVER_WRITERS if is_server(tracking_uri) else 1
 
 
 class Writers:
@@ -87,7 +88,8 @@ class Writers:
 
     def _try(self, operation: _Operation) -> None:
         try:
-            self._patience(operation)
+            # Looked at before every attempt: another driver may own the run by then.
+            self._patience(lambda: None if self._error else operation())
         except Exception as error:
             if self.give_up(error):
                 _log.error("the record cannot be written: %s", brief(error))
