@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -26,6 +27,9 @@ from tuning.search.fixed import FixedSearcher
 from tuning.search.spec import parse_searchers
 from tuning.study import Study, parse_study
 from tuning.trial import Decision, Measurement, Phase, Proposal, Trial, TrialResult, TrialState
+
+if TYPE_CHECKING:
+    from tuning.tracking.mlflow_tracker import MlflowTracker
 
 STUDY = """
 name: scale
@@ -128,21 +132,29 @@ def searching(study: Study, name: str, trials: int) -> list[str]:
     return costs(began, watch.times, trials)
 
 
-def tracking(study: Study, trials: int, folder: Path) -> tuple[list[str], str, str]:
-    """Driver, random search and the whole of the tracker; then reading and reporting."""
-    from tuning.compare.comparison import compare
-    from tuning.compare.report import write_report
+def track(study: Study, address: str, writers: int = 1) -> "tuple[MlflowTracker, Any, str]":
+    """A tracker of a new study, its client and its parent run."""
     from tuning.tracking.mlflow_tracker import MlflowTracker
-    from tuning.tracking.record import read_record, write_head
+    from tuning.tracking.record import write_head
     from tuning.tracking.store import get_experiment, open_store
 
-    os.chdir(folder)
-    client = open_store(f"sqlite:///{folder / 'mlflow.db'}")
+    client = open_store(address)
     experiment = get_experiment(client, study.name)
     parent = client.create_run(experiment).info.run_id
     data = DataInfo(label="none", name="none", source="none", digest="0" * 64, sizes={})
     write_head(client, parent, study, study, data)
-    tracker = MlflowTracker(client, experiment, parent, study, data)
+    tracker = MlflowTracker(client, experiment, parent, study, data, writers=writers)
+    return tracker, client, parent
+
+
+def tracking(study: Study, trials: int, folder: Path) -> tuple[list[str], str, str]:
+    """Driver, random search and the whole of the tracker; then reading and reporting."""
+    from tuning.compare.comparison import compare
+    from tuning.compare.report import write_report
+    from tuning.tracking.record import read_record
+
+    os.chdir(folder)
+    tracker, client, parent = track(study, f"sqlite:///{folder / 'mlflow.db'}")
 
     class Flush(Stopwatch):
         def trial_finished(self, trial: Trial, result: TrialResult) -> None:
@@ -173,16 +185,7 @@ def tracking(study: Study, trials: int, folder: Path) -> tuple[list[str], str, s
 
 def writing(study: Study, trials: int, address: str, writers: int) -> float:
     """Milliseconds a trial until a server has all of them, without a wait after each."""
-    from tuning.tracking.mlflow_tracker import MlflowTracker
-    from tuning.tracking.record import write_head
-    from tuning.tracking.store import get_experiment, open_store
-
-    client = open_store(address)
-    experiment = get_experiment(client, study.name)
-    parent = client.create_run(experiment).info.run_id
-    data = DataInfo(label="none", name="none", source="none", digest="0" * 64, sizes={})
-    write_head(client, parent, study, study, data)
-    tracker = MlflowTracker(client, experiment, parent, study, data, writers=writers)
+    tracker, _, _ = track(study, address, writers)
     (spec,) = parse_searchers(["random"])
     driver = Driver(InstantExecutor(2), [tracker], study_seed=0, fixed={}, policy=FailurePolicy())
     began = time.perf_counter()

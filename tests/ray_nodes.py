@@ -26,3 +26,18 @@ def two_nodes() -> Iterator[Any]:
         cluster.wait_for_nodes()
         yield cluster
         cluster.shutdown()
+
+
+@contextmanager
+def joined() -> Iterator[Any]:
+    """Two nodes, to which this process is connected."""
+    import ray
+
+    with two_nodes() as cluster:
+        ray.init(
+            address=cluster.address,
+            log_to_driver=False,
+            runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
+        )
+        yield cluster
+        ray.shutdown()

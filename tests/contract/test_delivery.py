@@ -13,7 +13,7 @@ import pytest
 from tests.contract.executor_contract import collect, finished, wait_for_slots
 from tests.contract.test_ray import spec
 from tests.factories import make_trial
-from tests.ray_nodes import ROOT, two_nodes
+from tests.ray_nodes import joined
 from tuning.executors.ray_cluster import RayExecutor
 from tuning.executors.shipping import node_folder
 from tuning.protocols import Destination, Finished
@@ -30,17 +30,8 @@ PARAMS: dict[str, object] = {"units": 4, "rate": 0.0}
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """Two nodes, to which this process is connected."""
-    import ray
-
-    with two_nodes() as cluster:
-        ray.init(
-            address=cluster.address,
-            log_to_driver=False,
-            runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
-        )
+    with joined() as cluster:
         yield cluster
-        ray.shutdown()
 
 
 class Store:

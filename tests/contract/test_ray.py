@@ -19,7 +19,7 @@ from tests.contract.executor_contract import (
     wait_for_slots,
 )
 from tests.factories import make_trial
-from tests.ray_nodes import ROOT, two_nodes
+from tests.ray_nodes import ROOT, joined
 from tests.toy_task import ToyTask
 from tuning.errors import BadInputError, StudyFailedError
 from tuning.executors.ray_cluster import LOOK_SECONDS, RayExecutor
@@ -44,17 +44,8 @@ def spec(folder: Path | str = "", **options: object) -> WorkerSpec:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """Two nodes, to which this process is connected."""
-    import ray
-
-    with two_nodes() as cluster:
-        ray.init(
-            address=cluster.address,
-            log_to_driver=False,
-            runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
-        )
+    with joined() as cluster:
         yield cluster
-        ray.shutdown()
 
 
 @pytest.mark.usefixtures("cluster")
