@@ -349,6 +349,19 @@ def test_a_model_that_is_not_kept_goes_nowhere(
     tracker.close()
 
 
+def test_curves_are_found_by_their_run(
+    client: "MlflowClient", parent: str, tracker: MlflowTracker, tmp_path: Path
+) -> None:
+    for number in range(12):
+        tell(tracker, f"random-{number:03d}", TrialState.COMPLETED, number=number)
+    tracker.flush()
+    read_record(client, parent)
+    with sqlite3.connect(tmp_path / "mlflow.db") as connection:
+        query = "SELECT * FROM metrics WHERE run_uuid = 'x' AND key = 'y' ORDER BY timestamp"
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {query}").fetchall()
+    assert "run_uuid=?" in str(plan), plan
+
+
 def test_where_a_trial_goes_on_from_is_remembered(
     client: "MlflowClient", parent: str, tracker: MlflowTracker
 ) -> None:

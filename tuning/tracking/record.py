@@ -13,6 +13,7 @@ from tuning.protocols import DataInfo
 from tuning.space import Choice
 from tuning.study import Study, load_study
 from tuning.tracking import names
+from tuning.tracking.store import help_planner
 from tuning.trial import (
     Failure,
     FailureKind,
@@ -166,6 +167,7 @@ def read_record(client: "MlflowClient", run_id: str, curves: Curves | None = Non
         BadInputError: There is no such run, or it is not a study's parent.
     """
     parent = get_run(client, run_id)
+    help_planner(client.tracking_uri)
     with tempfile.TemporaryDirectory() as folder:
         study_file = _fetch(client, run_id, names.STUDY_FILE, folder)
         data_file = _fetch(client, run_id, DATA_FILE, folder)
