@@ -143,10 +143,10 @@ def open_session(plan: Plan, kind: str = names.TUNE) -> Iterator[Session]:
             tracker.give_up(f"another driver goes on with run {parent.run_id}")
             stop.level = 2
 
-        experiment = patiently.get_experiment(parent.experiment_id)
-        reachable = is_server(client.tracking_uri) and is_remote(experiment.artifact_location)
-        if isinstance(executor, Delivering) and reachable:
-            executor.deliver_to(tracker.destination)
+        if isinstance(executor, Delivering) and is_server(client.tracking_uri):
+            experiment = patiently.get_experiment(parent.experiment_id)
+            if is_remote(experiment.artifact_location):
+                executor.deliver_to(tracker.destination)
         lease = Lease(client, parent.run_id, place_of(plan.options.cache_dir), ready.seen)
         # The lease outlives the tracker, whose last writes are this driver's too.
         with (

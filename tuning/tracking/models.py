@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tuning.protocols import Destination
 from tuning.study import Study
 from tuning.tracking.keras_model import ModelPlace, log_keras_model, put_file
-from tuning.tracking.patience import may_pass, refuses
+from tuning.tracking.patience import is_the_stores
 from tuning.tracking.store import create_model, credentials
 from tuning.trial import Phase, Trial, TrialResult, TrialState
 
@@ -77,7 +77,7 @@ class TrialModels:
         try:
             self._log(model, trial, result, None)
         except Exception as error:
-            if may_pass(error) or refuses(error):
+            if is_the_stores(error):
                 raise
             future.set_exception(error)
         else:
@@ -120,6 +120,6 @@ def one_trials_trouble(trial: Trial) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if may_pass(error) or refuses(error):
+        if is_the_stores(error):
             raise
         _log.warning("%s: its files could not be logged: %s", trial.name, error)

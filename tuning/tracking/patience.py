@@ -149,6 +149,11 @@ def may_pass(error: Exception) -> bool:
     return isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
 
 
+def is_the_stores(error: Exception) -> bool:
+    """Whether an error says something about the store, and not about what was to be written."""
+    return may_pass(error) or refuses(error)
+
+
 def refuses(error: Exception) -> bool:
     """Whether the store is there and may not be written."""
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

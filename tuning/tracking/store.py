@@ -243,4 +243,4 @@ def _open_sqlite(uri: str, database: Path) -> "MlflowClient":
 def _is_writable(artifact_uri: str, tracking_uri: str) -> bool:
     # `mlflow ui`, if it created the database, gives the Default experiment an artifact root that
     # only a server can write.
-    return not artifact_uri.startswith("mlflow-artifacts:") or tracking_uri.startswith("http")
+    return not artifact_uri.startswith("mlflow-artifacts:") or is_server(tracking_uri)
