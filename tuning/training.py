@@ -5,10 +5,8 @@ import json
 import logging
 import math
 import random
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +15,7 @@ from tuning.batches import evaluation_batch, training_data
 from tuning.checkpoint import CHECKPOINT, Checkpointer, CheckpointError, Course, load
 from tuning.errors import FatalTrialError
 from tuning.fast_lstm import accelerate
+from tuning.keras_import import without_tensorflow
 from tuning.memory import give_freed_memory_back
 from tuning.protocols import Examples, Task
 from tuning.study import Objective
@@ -185,25 +184,6 @@ def free_memory() -> None:
         jax.clear_caches()
         gc.collect()
     give_freed_memory_back()
-
-
-@contextmanager
-def without_tensorflow() -> Iterator[None]:
-    """Keeps Keras on JAX from importing TensorFlow just to ask whether a value is one of its own.
-
-    It does so in every save and load, at the price of seconds and hundreds of megabytes in each
-    process. Where TensorFlow is the backend, or is imported already, nothing changes.
-    """
-    import keras
-
-    if keras.backend.backend() == "tensorflow" or "tensorflow" in sys.modules:
-        yield
-        return
-    sys.modules["tensorflow"] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        del sys.modules["tensorflow"]
 
 
 def load_model(file: Path) -> "keras.Model":

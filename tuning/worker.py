@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tuning.errors import BadInputError, FatalTrialError, InfeasibleError
+from tuning.keras_import import import_keras
 from tuning.memory import keep_freed_memory
 from tuning.protocols import Task
 from tuning.study import Objective
@@ -214,8 +215,8 @@ class Session:
         What goes wrong here goes wrong again in the first trial, which can say so.
         """
         with contextlib.suppress(Exception):
+            import_keras()
             importlib.import_module("tuning.training")
-            importlib.import_module("keras")
             self._load()
 
     def run(self, trial: Trial, report: Any) -> Done:

@@ -179,7 +179,7 @@ def losses(uri: str) -> Losses:
     import mlflow
     from mlflow.artifacts import download_artifacts
 
-    from tuning.training import without_tensorflow
+    from tuning.keras_import import without_tensorflow
 
     mlflow.set_tracking_uri(uri)
     client = mlflow.MlflowClient(uri)
