@@ -1,6 +1,7 @@
-"""TPE's window: nothing changes in studies of a usual size, and the best are never forgotten."""
+"""TPE on a large scale: nothing changes in studies of a usual size, and the best are not lost."""
 
 import random
+from typing import Any
 
 import optuna
 import pytest
@@ -8,7 +9,9 @@ from optuna.samplers import TPESampler
 from optuna.trial import TrialState
 
 from tuning.search import optuna_window
+from tuning.search.optuna_parts import make_sampler
 from tuning.search.optuna_window import WindowedTPESampler, _Window
+from tuning.space import FloatRange, SearchSpace
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -66,3 +69,85 @@ def test_it_still_finds_the_best_region(monkeypatch: pytest.MonkeyPatch) -> None
     found = proposals(study_of(500, WindowedTPESampler(seed=3)), 20)
     near = sum(abs(value - 0.3) < 0.15 for value in found)
     assert near >= 15
+
+
+def test_few_running_trials_have_a_fit_each_as_with_optuna() -> None:
+    ours, theirs = study_of(50, WindowedTPESampler(seed=1)), study_of(50, TPESampler(seed=1))
+    assert proposals(ours, 90) == proposals(theirs, 90)
+
+
+class Counting(WindowedTPESampler):
+    """Counts its fits and the ended trials in the last of them."""
+
+    fits = 0
+    known = 0
+
+    def _sample(self, study: optuna.Study, *args: Any) -> dict[str, Any]:
+        self.fits += 1
+        ended = study._get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        self.known = len(ended)
+        found: dict[str, Any] = super()._sample(study, *args)
+        return found
+
+
+def mixed_proposal(study: optuna.Study) -> dict[str, Any]:
+    trial = study.ask()
+    trial.suggest_float("x", 0, 1)
+    trial.suggest_int("n", 8, 64, step=8)
+    trial.suggest_float("rate", 1e-4, 1e-1, log=True)
+    trial.suggest_categorical("pooling", ["last", "max", "mean"])
+    return trial.params
+
+
+def mixed_study(seed: int) -> tuple[Counting, optuna.Study]:
+    sampler = Counting(seed=seed, n_startup_trials=10)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    for _ in range(60):
+        params = mixed_proposal(study)
+        study.tell(
+            len(study.trials) - 1, -((params["x"] - 0.3) ** 2) - (params["pooling"] != "max")
+        )
+    return sampler, study
+
+
+def test_many_running_trials_share_a_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optuna_window, "RUNNING", 4)
+    sampler, study = mixed_study(seed=1)
+    sampler.fits = 0
+    found = [mixed_proposal(study) for _ in range(100)]
+    # With as many running as were asked for before, the next fit serves a quarter of them.
+    assert 5 < sampler.fits < 20
+    assert len({tuple(params.items()) for params in found}) > 90
+    assert all(0 <= params["x"] <= 1 and 1e-4 <= params["rate"] <= 1e-1 for params in found)
+    assert {params["n"] for params in found} <= set(range(8, 65, 8))
+    assert {params["pooling"] for params in found} <= {"last", "max", "mean"}
+    assert sum(params["pooling"] == "max" for params in found) > 60
+    assert sum(abs(params["x"] - 0.3) < 0.2 for params in found) > 60
+    again = mixed_study(seed=1)[1]
+    assert [mixed_proposal(again) for _ in range(100)] == found
+
+
+def test_a_fit_that_is_used_up_is_followed_by_one_of_all_that_has_ended_since(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(optuna_window, "RUNNING", 10)
+    sampler, study = mixed_study(seed=2)
+    for _ in range(40):
+        mixed_proposal(study)
+    first = sampler.fits
+    for _ in range(30):
+        before = sampler.fits
+        ended = sum(trial.state == TrialState.COMPLETE for trial in study.trials)
+        mixed_proposal(study)
+        if sampler.fits > before:
+            assert sampler.known == ended
+        study.tell(len(study.trials) - 1, 0.0)
+    assert 5 <= sampler.fits - first <= 12
+
+
+def test_options_are_still_those_of_optuna() -> None:
+    space = SearchSpace({"x": FloatRange(type="float", low=0.0, high=1.0)})
+    sampler = make_sampler("tpe", space, 0, {"n_ei_candidates": 12, "multivariate": False})
+    assert isinstance(sampler, WindowedTPESampler)
+    with pytest.raises(ValueError, match="n_startup_trails"):
+        make_sampler("tpe", space, 0, {"n_startup_trails": 3})
