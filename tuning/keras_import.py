@@ -13,7 +13,8 @@ from contextlib import contextmanager
 def import_keras() -> None:
     """Imports Keras as if only its backend were installed.
 
-    Whatever else the process imports, before or after, finds all packages. A process that gives
+    Whatever else the process imports, before or after, finds all packages; but while this runs, no
+    thread does, so it is for a process whose other threads import nothing. A process that gives
     Keras data frames should import it (or pandas) itself before.
     """
     with _hidden("sklearn", "matplotlib", "pandas"):

@@ -10,7 +10,6 @@ import numpy as np
 
 from tuning.batches import evaluation_batch
 from tuning.fast_lstm import accelerate
-from tuning.keras_import import import_keras
 from tuning.memory import keep_freed_memory
 from tuning.protocols import Behaviour, Described, Task
 from tuning.tracking.record import BehaviourCount, Predictions
@@ -36,7 +35,6 @@ def predict_test(
         Labels, probabilities, and what the task tells beside them.
     """
     keep_freed_memory()
-    import_keras()
     rows, labels = task.load("test")["test"]
     labels = np.asarray(labels)
     described = task if isinstance(task, Described) else None

@@ -10,8 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuning.keras_import import import_keras
-
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
@@ -33,7 +31,6 @@ def log_keras_model(
         spec_file: Its inputs, outputs and backend, as ``tuning.training`` writes them.
         step: The epoch at which it was kept; MLflow links the run's metrics of that step to it.
     """
-    import_keras()
     import mlflow.keras
     from mlflow.models import Model
 
