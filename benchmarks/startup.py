@@ -10,13 +10,18 @@ from benchmarks.machine import describe
 
 ROOT = Path(__file__).parents[1]
 ROUNDS = 7
+JAX = "import os; os.environ['KERAS_BACKEND'] = 'jax'"
 COMMANDS = {
     "python -c pass": ["-c", "pass"],
     "--help": ["-m", "pipelines.tune", "--help"],
     "a wrong parameter": ["-m", "pipelines.tune", "--trials", "-3"],
     "a wrong searcher": ["-m", "pipelines.tune", "--searchers", "nothing"],
     "import mlflow": ["-c", "import mlflow"],
-    "import keras (JAX)": ["-c", "import os; os.environ['KERAS_BACKEND']='jax'; import keras"],
+    "import keras (JAX)": ["-c", f"{JAX}; import keras"],
+    "import keras in a worker": [
+        "-c",
+        f"{JAX}; from tuning.keras_import import *; import_keras()",
+    ],
 }
 
 

@@ -2,7 +2,8 @@
 
 Keras takes whatever is installed: scikit-learn for its wrappers, Matplotlib for galleries of
 images, pandas for data frames, TensorFlow to ask whether a value is one of its own. A process that
-trains on arrays needs none of them, and they are half of its start and a third of its memory.
+trains on arrays needs none of them; the first three are two fifths of its start and a third of its
+memory.
 """
 
 import sys
@@ -13,9 +14,9 @@ from contextlib import contextmanager
 def import_keras() -> None:
     """Imports Keras as if only its backend were installed.
 
-    Whatever else the process imports, before or after, finds all packages; but while this runs, no
-    thread does, so it is for a process whose other threads import nothing. A process that gives
-    Keras data frames should import it (or pandas) itself before.
+    While this runs, imports of the others fail in every thread, so it is for a process whose other
+    threads import nothing. Before and after it, everything is found; but what Keras itself does
+    with them (``keras.wrappers``, image galleries, data frames as input) is missing afterwards.
     """
     with _hidden("sklearn", "matplotlib", "pandas"):
         import keras  # noqa: F401
@@ -43,4 +44,5 @@ def _hidden(*packages: str) -> Iterator[None]:
         yield
     finally:
         for package in missing:
-            del sys.modules[package]
+            if sys.modules.get(package) is None:
+                sys.modules.pop(package, None)

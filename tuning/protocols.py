@@ -282,7 +282,8 @@ class Task(Protocol):
     """What is tuned: the data and the model. A user of another model writes one of these.
 
     Constructed as ``TaskClass(dataset=…, cache_dir=…, **study.task_options)``, in the driver and
-    again in every worker; the constructor must be cheap.
+    again in every worker; the constructor must be cheap. In a worker Keras itself does without
+    scikit-learn, Matplotlib and pandas (``tuning.keras_import``): data are arrays.
     """
 
     def prepare(self) -> DataInfo:

@@ -19,6 +19,7 @@ from tests.contract.searcher_contract import (
 from tests.factories import make_measurement, make_result, make_study, make_trial
 from tuning.errors import BadInputError
 from tuning.protocols import NoProposal, Searcher
+from tuning.search import optuna_window
 from tuning.search.factory import check_installed, check_options, make_searcher
 from tuning.search.fixed import FixedSearcher
 from tuning.search.keras_tuner_search import KerasTunerSearcher
@@ -64,6 +65,15 @@ class TestRandom(SearcherContract):
 class TestOptunaTpeMedian(SearcherContract):
     @pytest.fixture
     def make(self) -> MakeSearcher:
+        return optuna(sampler="tpe", pruner="median")
+
+
+class TestOptunaTpeInBatches(SearcherContract):
+    """As with hundreds of running trials."""
+
+    @pytest.fixture
+    def make(self, monkeypatch: pytest.MonkeyPatch) -> MakeSearcher:
+        monkeypatch.setattr(optuna_window, "RUNNING_PER_PROPOSAL", 1)
         return optuna(sampler="tpe", pruner="median")
 
 

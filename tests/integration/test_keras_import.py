@@ -3,40 +3,50 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
+ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import json, os, sys
-from tuning.worker import thread_environment
+import tests.toy_task
+from tuning.study import Objective
+from tuning.trial import CONTINUE, Phase, Trial
+from tuning.worker import Session, WorkerSpec, thread_environment
+
 os.environ.update(thread_environment("jax", ""))
-from tuning.keras_import import import_keras, without_tensorflow
-BEFORE
-import_keras()
-import numpy as np, keras
-model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
-model.compile("adam", "mse")
-model.fit(np.ones((8, 3)), np.ones(8), verbose=0)
-with without_tensorflow():
-    model.save(sys.argv[1])
+FIRST
+spec = WorkerSpec(task="tests.toy_task:ToyTask", task_options={}, objective=Objective(),
+    backend="jax", folder=sys.argv[1])
+session = Session(spec)
+session.warm_up()
+trial = Trial(name="t", number=0, params={"units": 4, "rate": 0.1}, phase=Phase.SEARCH,
+    searcher="s", seed=1, epochs=1)
+result = session.run(trial, lambda measurement: CONTINUE).result
 found = [name for name in ("sklearn", "matplotlib", "pandas", "tensorflow") if name in sys.modules]
 import pandas, sklearn, matplotlib.pyplot
-print(json.dumps({"found": found, "frame": pandas.DataFrame({"a": [1]}).shape, "keras_has_pandas":
-    sys.modules["keras.src.trainers.data_adapters.array_slicing"].pandas is not None}))
+print(json.dumps({
+    "state": result.state.value,
+    "model": "model" in result.artifacts,
+    "found": found,
+    "frame": pandas.DataFrame({"a": [1]}).shape,
+}))
 """
 
 
-def run(tmp_path, before=""):
-    command = [sys.executable, "-c", SCRIPT.replace("BEFORE", before), str(tmp_path / "m.keras")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+def run(tmp_path: Path, first: str = "") -> Any:
+    command = [sys.executable, "-c", SCRIPT.replace("FIRST", first), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_keras_trains_and_saves_without_packages_for_others_and_the_task_still_finds_them(
-    tmp_path,
-):
-    assert run(tmp_path) == {"found": [], "frame": [1, 1], "keras_has_pandas": False}
+def test_a_worker_trains_without_packages_for_others_and_the_task_still_finds_them(
+    tmp_path: Path,
+) -> None:
+    told = run(tmp_path)
+    assert told == {"state": "completed", "model": True, "found": [], "frame": [1, 1]}
 
 
-def test_what_a_process_had_imported_before_stays_keras_too(tmp_path):
-    told = run(tmp_path, before="import pandas")
-    assert told["found"] == ["pandas"]
-    assert told["keras_has_pandas"]
+def test_what_was_imported_before_is_left_alone(tmp_path: Path) -> None:
+    assert run(tmp_path, first="import pandas")["found"] == ["pandas"]

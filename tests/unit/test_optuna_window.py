@@ -51,14 +51,16 @@ def test_the_window_keeps_the_best_the_newest_and_what_runs(
     monkeypatch.setattr(optuna_window, "BEST", 10)
     monkeypatch.setattr(optuna_window, "NEWEST", 40)
     study = study_of(500, WindowedTPESampler(seed=1), direction)
-    running = study.ask()
+    running = {study.ask().number for _ in range(45)}
     for _ in range(60):
         study.tell(study.ask(), -1.0)
+    running |= {study.ask().number for _ in range(45)}
     kept = {trial.number for trial in _Window(study)._get_trials(deepcopy=False)}
-    assert len(kept) == 10 + 40 + 1
-    assert running.number in kept
-    assert {trial.number for trial in study.trials[-40:]} <= kept
-    done = [t for t in study.trials[:-40] if t.state == TrialState.COMPLETE]
+    assert len(kept) == 10 + 40 + 90
+    assert running <= kept
+    ended = [trial for trial in study.trials if trial.number not in running]
+    assert {trial.number for trial in ended[-40:]} <= kept
+    done = [t for t in ended[:-40] if t.state == TrialState.COMPLETE]
     ranked = sorted(done, key=lambda t: t.value or 0.0, reverse=direction == "maximize")
     assert {trial.number for trial in ranked[:10]} <= kept
 
@@ -71,22 +73,21 @@ def test_it_still_finds_the_best_region(monkeypatch: pytest.MonkeyPatch) -> None
     assert near >= 15
 
 
-def test_few_running_trials_have_a_fit_each_as_with_optuna() -> None:
+def test_fewer_than_a_hundred_running_trials_have_a_fit_each_as_with_optuna() -> None:
     ours, theirs = study_of(50, WindowedTPESampler(seed=1)), study_of(50, TPESampler(seed=1))
-    assert proposals(ours, 90) == proposals(theirs, 90)
+    # A hundred run when the hundredth is asked for; the next is the first of its batch.
+    assert proposals(ours, 100) == proposals(theirs, 100)
+    assert proposals(ours, 2) != proposals(theirs, 2)
 
 
 class Counting(WindowedTPESampler):
-    """Counts its fits and the ended trials in the last of them."""
+    """Counts its fits."""
 
     fits = 0
-    known = 0
 
-    def _sample(self, study: optuna.Study, *args: Any) -> dict[str, Any]:
+    def _sample(self, *args: Any) -> dict[str, Any]:
         self.fits += 1
-        ended = study._get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-        self.known = len(ended)
-        found: dict[str, Any] = super()._sample(study, *args)
+        found: dict[str, Any] = super()._sample(*args)
         return found
 
 
@@ -111,15 +112,16 @@ def mixed_study(seed: int) -> tuple[Counting, optuna.Study]:
 
 
 def test_many_running_trials_share_a_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(optuna_window, "RUNNING", 4)
+    monkeypatch.setattr(optuna_window, "RUNNING_PER_PROPOSAL", 4)
     sampler, study = mixed_study(seed=1)
     sampler.fits = 0
     found = [mixed_proposal(study) for _ in range(100)]
-    # With as many running as were asked for before, the next fit serves a quarter of them.
-    assert 5 < sampler.fits < 20
+    # The first batches are short; from forty running on there are eleven proposals a fit.
+    assert 10 < sampler.fits < 20
     assert len({tuple(params.items()) for params in found}) > 90
     assert all(0 <= params["x"] <= 1 and 1e-4 <= params["rate"] <= 1e-1 for params in found)
     assert {params["n"] for params in found} <= set(range(8, 65, 8))
+    assert {type(params["n"]) for params in found} == {int}
     assert {params["pooling"] for params in found} <= {"last", "max", "mean"}
     assert sum(params["pooling"] == "max" for params in found) > 60
     assert sum(abs(params["x"] - 0.3) < 0.2 for params in found) > 60
@@ -127,22 +129,54 @@ def test_many_running_trials_share_a_fit(monkeypatch: pytest.MonkeyPatch) -> Non
     assert [mixed_proposal(again) for _ in range(100)] == found
 
 
-def test_a_fit_that_is_used_up_is_followed_by_one_of_all_that_has_ended_since(
+def with_forty_running(monkeypatch: pytest.MonkeyPatch) -> tuple[Counting, optuna.Study]:
+    """A study whose next fit serves eleven proposals."""
+    monkeypatch.setattr(optuna_window, "RUNNING_PER_PROPOSAL", 4)
+    sampler, study = mixed_study(seed=2)
+    for _ in range(48):
+        mixed_proposal(study)
+    while sampler._batch:
+        mixed_proposal(study)
+    sampler.fits = 0
+    return sampler, study
+
+
+def end(study: optuna.Study, state: TrialState, count: int) -> None:
+    running = [trial.number for trial in study.trials if trial.state == TrialState.RUNNING]
+    for number in running[:count]:
+        study.tell(number, 0.0 if state == TrialState.COMPLETE else None, state)
+
+
+def test_no_proposal_misses_more_ends_than_its_batch_is_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(optuna_window, "RUNNING", 10)
-    sampler, study = mixed_study(seed=2)
-    for _ in range(40):
+    sampler, study = with_forty_running(monkeypatch)
+    mixed_proposal(study)
+    assert sampler.fits == 1
+    end(study, TrialState.COMPLETE, 10)
+    mixed_proposal(study)
+    assert sampler.fits == 1
+    end(study, TrialState.COMPLETE, 1)
+    mixed_proposal(study)
+    assert sampler.fits == 2
+
+
+def test_failures_which_no_fit_knows_leave_a_batch_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    sampler, study = with_forty_running(monkeypatch)
+    for _ in range(11):
         mixed_proposal(study)
-    first = sampler.fits
-    for _ in range(30):
-        before = sampler.fits
-        ended = sum(trial.state == TrialState.COMPLETE for trial in study.trials)
+        end(study, TrialState.FAIL, 2)
+    assert sampler.fits == 1
+    mixed_proposal(study)
+    assert sampler.fits == 2
+
+
+def test_a_batch_stays_short_however_much_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optuna_window, "RUNNING_PER_PROPOSAL", 1)
+    sampler, study = mixed_study(seed=3)
+    for _ in range(220):
         mixed_proposal(study)
-        if sampler.fits > before:
-            assert sampler.known == ended
-        study.tell(len(study.trials) - 1, 0.0)
-    assert 5 <= sampler.fits - first <= 12
+        assert len(sampler._batch) <= 10
 
 
 def test_options_are_still_those_of_optuna() -> None:
