@@ -1,5 +1,6 @@
 """How long a user waits before anything happens: ``python -m benchmarks.startup``."""
 
+import os
 import statistics
 import subprocess
 import sys
@@ -20,24 +21,36 @@ COMMANDS = {
     "import keras (JAX)": ["-c", f"{JAX}; import keras"],
     "import keras in a worker": [
         "-c",
-        f"{JAX}; from tuning.keras_import import *; import_keras()",
+        f"{JAX}; from tuning.keras_import import import_keras; import_keras()",
     ],
 }
 
 
-def seconds(arguments: list[str]) -> float:
+def measure(arguments: list[str]) -> tuple[float, float, float]:
+    """Wall and processor time of a process, in seconds, and its most memory, in MiB."""
     began = time.perf_counter()
-    subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, check=False)
-    return time.perf_counter() - began
+    process = subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    _, process.returncode, used = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - began
+    return wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
 def main() -> None:
     print(describe())
-    print("| command | median (s) | range (s) |\n|---|---|---|")
+    print("| command | median (s) | range (s) | processor time (s) | memory (MiB) |")
+    print("|---|---|---|---|---|")
     for name, arguments in COMMANDS.items():
-        times = [seconds(arguments) for _ in range(ROUNDS)]
-        median = statistics.median(times)
-        print(f"| {name} | {median:.2f} | {min(times):.2f} to {max(times):.2f} |")
+        runs = [measure(arguments) for _ in range(ROUNDS)]
+        wall, processor, memory = (sorted(values) for values in zip(*runs, strict=True))
+        print(
+            f"| {name} | {statistics.median(wall):.2f} | {wall[0]:.2f} to {wall[-1]:.2f} "
+            f"| {statistics.median(processor):.2f} | {statistics.median(memory):.0f} |"
+        )
 
 
 if __name__ == "__main__":
