@@ -38,6 +38,7 @@ bench: setup-dev ## Measure speed, start-up and scale, an hour or more; ARGS="--
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.scale
 	$(BIN)/python -m benchmarks.simulated
+	$(BIN)/python -m benchmarks.batches
 	$(BIN)/python -m benchmarks.cluster
 	$(BIN)/python -m benchmarks.speed $(ARGS)
 

@@ -187,10 +187,10 @@ def _confirmation(session: Session, limit: SearchLimit) -> list[Proposal]:
     )
     if ended_by := limit.over():
         session.progress.say(f"\nThe search has ended: {ended_by}")
-    trained = "candidate" if len(candidates) == 1 else "candidates"
+    models = "candidate" if len(candidates) == 1 else "candidates"
     seeds = "seed" if study.confirm.seeds == 1 else "seeds each"
     session.progress.say(
-        f"\nConfirmation: {len(candidates)} {trained}, {study.confirm.seeds} fresh {seeds}"
+        f"\nConfirmation: {len(candidates)} {models}, {study.confirm.seeds} fresh {seeds}"
     )
     return [
         proposal
