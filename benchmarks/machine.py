@@ -2,22 +2,38 @@
 
 import os
 import platform
-from importlib.metadata import version
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 
 def describe() -> str:
-    """Processor, cores, memory and the versions that matter, in one line."""
+    """Processor, cores, memory, GPUs and the versions that matter, in one line."""
     import psutil
 
     packages = ("keras", "jax", "tensorflow", "mlflow", "optuna", "keras-tuner")
-    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    versions = ", ".join(f"{name} {_version(name)}" for name in packages)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = psutil.virtual_memory().total / 2**30
-    return (
-        f"{_processor()}, {cores} cores, {memory:.0f} GiB, "
-        f"Python {platform.python_version()}; {versions}"
-    )
+    parts = [_processor(), f"{cores} cores", f"{memory:.0f} GiB", *_gpus()]
+    return f"{', '.join(parts)}, Python {platform.python_version()}; {versions}"
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "missing"
+
+
+def _gpus() -> list[str]:
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split(
+            "\n"
+        )[:-1]
+    except (OSError, subprocess.CalledProcessError):
+        return []
 
 
 def _processor() -> str:

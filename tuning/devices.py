@@ -11,6 +11,8 @@ from tuning.errors import BadInputError
 DEVICES = Path("/dev")
 # Of a GPU's memory; the rest is for what frameworks hold beside their pools.
 SHARE = 0.9
+# Tells a process that it was given a GPU.
+_GIVEN = "TUNING_GPU_SHARE"
 
 
 def choose_gpus(option: str, backend: str, env: Mapping[str, str] = os.environ) -> tuple[str, ...]:
@@ -89,11 +91,45 @@ def gpu_share_environment(share: float) -> dict[str, str]:
     """
     if not share:
         return {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
+    memory = f"{SHARE * min(share, 1):.3f}"
     return {
+        _GIVEN: memory,
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-        "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{SHARE * min(share, 1):.3f}",
+        "XLA_PYTHON_CLIENT_MEM_FRACTION": memory,
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        # Else a GPU that fails would be a warning, and the training ten times as long.
+        "JAX_PLATFORMS": "cuda,cpu",
     }
+
+
+def has_gpu(environment: Mapping[str, str]) -> bool:
+    """Whether a process with these environment variables was given a GPU, or a share of one."""
+    return _GIVEN in environment
+
+
+def check_gpu(backend: str) -> None:
+    """Makes sure that this process can use the GPU that it was given.
+
+    Args:
+        backend: The Keras backend, which is imported.
+
+    Raises:
+        RuntimeError: It cannot.
+    """
+    if backend == "jax":
+        import jax
+
+        found = jax.default_backend() == "gpu"
+    elif backend == "torch":
+        import torch
+
+        found = torch.cuda.is_available()
+    else:
+        import tensorflow
+
+        found = bool(tensorflow.config.list_physical_devices("GPU"))
+    if not found:
+        raise RuntimeError(f"{backend} finds none")
 
 
 def _installed(name: str) -> bool:

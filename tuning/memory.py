@@ -1,9 +1,12 @@
 """Tells the C library what to do with freed memory; nothing happens where it is not glibc."""
 
 import ctypes
+import os
 import sys
 from contextlib import suppress
 from typing import Any
+
+from tuning.devices import has_gpu
 
 # From glibc's malloc.h; see mallopt(3).
 _M_TRIM_THRESHOLD = -1
@@ -19,7 +22,12 @@ def keep_freed_memory() -> None:
 
     A training step takes some hundred megabytes and frees them. By default each block is mapped
     anew, and to have the kernel zero its pages again cost a third of an LSTM's training time.
+
+    A process with a GPU is left as it is: its blocks are on the GPU, and to compile for one XLA
+    starts a thread a core, which would all wait for the one arena.
     """
+    if has_gpu(os.environ):
+        return
     with suppress(OSError, AttributeError):
         mallopt = _libc().mallopt
         mallopt(_M_ARENA_MAX, 1)

@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from tuning.devices import check_gpu, has_gpu
 from tuning.errors import BadInputError, FatalTrialError, InfeasibleError
 from tuning.keras_import import import_keras
 from tuning.memory import keep_freed_memory
@@ -254,6 +255,7 @@ class Session:
 
     def _load(self) -> tuple[Task, Any]:
         if self._task is None:
+            self._check_gpu()
             try:
                 task = import_task(self._spec.task)(**self._spec.task_options)
                 self._data = task.load("search")
@@ -261,6 +263,16 @@ class Session:
             except Exception as error:
                 raise FatalTrialError(f"the task cannot be loaded: {error}") from error
         return self._task, self._data
+
+    def _check_gpu(self) -> None:
+        if not has_gpu(self._spec.environment):
+            return
+        try:
+            check_gpu(self._spec.backend)
+        except RuntimeError as error:
+            raise FatalTrialError(
+                f"the GPU cannot be used: {error}; --gpus none trains on the CPU"
+            ) from error
 
 
 def _kind(error: BaseException) -> FailureKind:

@@ -7,6 +7,7 @@ time to a quality is shown twice: to a fixed one, and to the best that the Optun
 
 import argparse
 import importlib.util
+import os
 import statistics
 import subprocess
 import sys
@@ -22,11 +23,13 @@ from benchmarks.machine import describe
 from benchmarks.speed.workload import CONFIGS, Job, dumps, prepare
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = "Optuna, TensorFlow, MLflow"
+# What the scripts train with; KERAS_BACKEND=jax is for machines whose GPU is JAX's only.
+BACKEND = os.environ.get("KERAS_BACKEND", "tensorflow")
+SCRIPT = f"Optuna, Keras on {BACKEND}, MLflow"
 CONTENDERS = {
     "ours": "ours",
     SCRIPT: "plain_optuna",
-    "KerasTuner, TensorFlow": "plain_keras_tuner",
+    f"KerasTuner, Keras on {BACKEND}": "plain_keras_tuner",
 }
 # Not a dependency of ours: KerasTuner's search asks for it on TensorFlow.
 NEEDS = {"plain_keras_tuner": "tensorboard"}
@@ -67,6 +70,7 @@ def main() -> None:
     parser.add_argument(
         "--without", nargs="*", default=[], choices=[*CONTENDERS.values()], metavar="NAME"
     )
+    parser.add_argument("--workers-per-gpu", type=int, default=1, help="of ours, on a GPU")
     parser.add_argument("--target", type=float, default=0.86, help="validation accuracy")
     options = parser.parse_args()
     print(f"{describe()}\n{len(CONFIGS)} configurations of {options.epochs} epochs", flush=True)
@@ -78,6 +82,7 @@ def main() -> None:
     found: dict[str, list[Measured]] = {name: [] for name in contenders}
     with tempfile.TemporaryDirectory() as name:
         job = prepare(options.dataset, options.epochs, Path(name, "cache"))
+        job = replace(job, workers_per_gpu=options.workers_per_gpu)
         for number in range(options.rounds):
             for contender, module in contenders.items():
                 folder = Path(name, f"{module}-{number}")

@@ -28,6 +28,7 @@ def main() -> None:
             dataset=job.dataset,
             # The prepared arrays are there.
             cache_dir=Path(job.prepared).parent,
+            workers_per_gpu=job.workers_per_gpu,
         )
     )
     searcher = FixedSearcher("fixed", [Proposal(params=params) for params in CONFIGS])

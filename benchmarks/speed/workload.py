@@ -34,6 +34,7 @@ class Job:
         num_words: Upper bound of the word indexes.
         max_len: Length of the rows.
         uri: An empty MLflow store of the contender's own.
+        workers_per_gpu: Of ours, where there is a GPU.
     """
 
     dataset: str
@@ -42,6 +43,7 @@ class Job:
     num_words: int
     max_len: int
     uri: str
+    workers_per_gpu: int = 1
 
     def task(self) -> Any:
         """Builds the models, for all contenders alike."""

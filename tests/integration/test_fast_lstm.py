@@ -1,5 +1,6 @@
 """The faster LSTM is Keras's LSTM: outputs, gradients, random numbers, saved models."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,15 @@ import pytest
 pytestmark = pytest.mark.slow
 
 STEPS, FEATURES, BATCH = 9, 5, 4
+
+
+@pytest.fixture(autouse=True)
+def full_precision() -> Iterator[None]:
+    """Without it a GPU multiplies with the ten bits of TensorFloat-32."""
+    import jax
+
+    with jax.default_matmul_precision("highest"):
+        yield
 
 
 def make(wrap: str = "", masking: bool = False, **options: Any) -> Any:
@@ -43,6 +53,8 @@ def same(one: Any, other: Any) -> None:
         np.testing.assert_allclose(a, b, atol=2e-6)
 
 
+# Whose loop; either computes the same everywhere.
+@pytest.mark.parametrize("platform", ["cpu", "gpu"])
 @pytest.mark.parametrize(
     ("options", "dropout", "recurrent_dropout"),
     [
@@ -57,14 +69,22 @@ def same(one: Any, other: Any) -> None:
     ],
 )
 def test_a_training_gives_the_same_numbers(
-    options: dict[str, Any], dropout: float, recurrent_dropout: float
+    options: dict[str, Any],
+    dropout: float,
+    recurrent_dropout: float,
+    platform: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    import jax
+
     from tuning.fast_lstm import accelerate
 
     options = {**options, "dropout": dropout, "recurrent_dropout": recurrent_dropout}
     plain = trained(make(**options))
     model = make(**options)
-    assert accelerate(model) == (2 if "wrap" in options else 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(jax, "default_backend", lambda: platform)
+        assert accelerate(model) == (2 if "wrap" in options else 1)
     fast = trained(model)
     same(plain[0], fast[0])
     same(plain[1], fast[1])
