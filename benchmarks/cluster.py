@@ -16,7 +16,8 @@ from typing import Any
 from benchmarks.empty_worker import costs_nothing
 from benchmarks.machine import describe
 from benchmarks.speed.workload import BATCH_SIZE, CONFIGS, Job, prepare
-from tuning.driver import Arm, Driver
+from tuning.arm import Arm
+from tuning.driver import Driver
 from tuning.executors.local import LocalExecutor
 from tuning.executors.ray_cluster import RayExecutor
 from tuning.protocols import Executor

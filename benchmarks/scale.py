@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from benchmarks.machine import describe
-from tuning.driver import Arm, Driver
+from tuning.arm import Arm
+from tuning.driver import Driver
 from tuning.failures import FailurePolicy
 from tuning.protocols import DataInfo, Finished, Measured
 from tuning.search.factory import make_searcher

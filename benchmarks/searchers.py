@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe
+from tuning.arm import Arm
 from tuning.budget import spending
-from tuning.driver import Arm
 from tuning.plan import Options, make_plan
 from tuning.search.factory import make_searcher
 from tuning.session import open_session

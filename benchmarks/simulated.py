@@ -17,7 +17,8 @@ import yaml
 
 from benchmarks.curves import load
 from benchmarks.machine import describe
-from tuning.driver import Arm, Driver
+from tuning.arm import Arm
+from tuning.driver import Driver
 from tuning.executors.simulated import SimulatedExecutor
 from tuning.search.factory import make_searcher
 from tuning.search.spec import parse_searchers

@@ -3,13 +3,14 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
+from tuning.arm import Arm
 from tuning.budget import busy_seconds, longest_first, seconds_to_confirm
-from tuning.driver import Arm
 from tuning.errors import StudyFailedError
 from tuning.protocols import Searcher
+from tuning.search.deferred import DeferredSearcher
 from tuning.search.factory import make_searcher
 from tuning.search.fixed import FixedSearcher
 from tuning.search.spec import SearcherSpec
@@ -120,10 +121,11 @@ def _rank(study: Study, record: TrialRecord) -> tuple[float, str, int]:
 def _search_arm(session: Session, spec: SearcherSpec) -> Arm:
     study = session.study
     earlier = session.earlier(Phase.SEARCH, searcher=spec.name)
-    searcher = make_searcher(spec, study)
+    searcher = DeferredSearcher(spec.name, partial(make_searcher, spec, study))
     searcher.restore(earlier)
     arm = _arm(searcher, Phase.SEARCH, study, earlier, priority=1)
     arm.budget = study.budget.trials
+    arm.prepare = searcher.prepare
     return arm
 
 

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from tuning.arm import Arm
 from tuning.errors import InterruptedStudyError, StudyFailedError
 from tuning.failures import FailurePolicy
-from tuning.protocols import Executor, Finished, Measured, NoProposal, Searcher, TrialListener
+from tuning.protocols import Executor, Finished, Measured, NoProposal, TrialListener
 from tuning.seeds import derive_seed
 from tuning.signals import StopSignal
 from tuning.stopping import SearchLimit
@@ -17,7 +18,6 @@ from tuning.trial import (
     Decision,
     Failure,
     Params,
-    Phase,
     Proposal,
     Trial,
     TrialRecord,
@@ -36,41 +36,6 @@ _STOPPED = Decision(stop=True, reason="stopped by the user")
 _ENDED_EARLY = Decision(stop=True, reason="the study ended early")
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(eq=False)
-class Arm:
-    """A searcher and what it may spend.
-
-    Attributes:
-        searcher: Proposes the trials.
-        phase: Of its trials.
-        epochs: Total epochs of a trial, unless the proposal says otherwise.
-        budget: Trials; None for as many as it proposes.
-        priority: Arms of a lower number are served first.
-        after: Arms that must have ended before this one begins.
-        asked: Trials proposed so far, those of an earlier run included.
-        pending: Trials of an earlier run that did not end; they go first, under their old names
-            and seeds.
-    """
-
-    searcher: Searcher
-    phase: Phase
-    epochs: int
-    budget: int | None = None
-    priority: int = 0
-    after: Sequence["Arm"] = ()
-    asked: int = 0
-    pending: list[Trial] = field(default_factory=list)
-    waiting: bool = False
-    exhausted: bool = False
-
-    def open(self) -> bool:
-        """Whether it has a trial to train, or may be asked for one."""
-        if self.pending:
-            return True
-        spent = self.budget is not None and self.asked >= self.budget
-        return not (spent or self.exhausted or self.waiting)
 
 
 @dataclass(eq=False)
@@ -162,6 +127,7 @@ class Driver:
                 left = self._fill()
                 if not (self._running or left):
                     break
+                self._prepare_one()
                 for event in self._executor.poll(POLL_SECONDS):
                     if isinstance(event, Measured):
                         self._on_measured(event)
@@ -210,14 +176,21 @@ class Driver:
                 self._submit(arm, proposal)
         return False
 
+    def _prepare_one(self) -> None:
+        # One a turn, for workers wait for a reply after each epoch.
+        arm = next((arm for arm in self._arms if arm.prepare and arm.open()), None)
+        if arm is not None and arm.prepare is not None:
+            arm.prepare()
+            arm.prepare = None
+
     def _ready(self) -> list[Arm]:
         """The arms that may be asked now."""
         late = self._limit is not None and bool(self._limit.over())
-        return [arm for arm in self._arms if _open(arm, late) and self._may_begin(arm, late)]
+        return [arm for arm in self._arms if arm.open(late) and self._may_begin(arm, late)]
 
     def _may_begin(self, arm: Arm, late: bool) -> bool:
         running = [each.arm for each in self._running.values()]
-        return not any(first in running or _open(first, late) for first in arm.after)
+        return not any(first in running or first.open(late) for first in arm.after)
 
     def _submit(self, arm: Arm, proposal: Proposal) -> None:
         number = arm.asked
@@ -277,7 +250,7 @@ class Driver:
         if step > running.told_step:
             running.told_step = step
             decision = running.arm.searcher.report(running.trial.number, event.measurement)
-        late = self._limit.out_of_time() if self._limit and _is_search(running.arm) else ""
+        late = self._limit.out_of_time() if self._limit and running.arm.searches else ""
         if self._stop.level:
             running.interrupted = True
             decision = _STOPPED
@@ -338,7 +311,7 @@ class Driver:
         running.arm.searcher.tell(trial.number, result)
         running.arm.waiting = False
         self._records.append(TrialRecord(trial=trial, result=result))
-        if self._limit is not None and _is_search(running.arm):
+        if self._limit is not None and running.arm.searches:
             self._limit.learn(result)
         for listener in self._listeners:
             listener.trial_finished(trial, result)
@@ -390,11 +363,3 @@ class Driver:
             # What brought the driver down may be a listener; the others still want to know.
             with contextlib.suppress(Exception):
                 listener.trial_finished(running.trial, result)
-
-
-def _open(arm: Arm, late: bool) -> bool:
-    return arm.open() and not (late and _is_search(arm))
-
-
-def _is_search(arm: Arm) -> bool:
-    return arm.phase is Phase.SEARCH

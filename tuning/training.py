@@ -4,9 +4,11 @@ import gc
 import json
 import logging
 import math
+import os
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 Report = Callable[[Measurement], Decision]
+
+# JAX's option; who has set the variable of that name wants it for everything.
+_HASTE = "jax_disable_most_optimizations"
 
 
 def train(
@@ -71,7 +76,8 @@ def train(
         Exception: Whatever else the task or Keras raises.
     """
     set_seed(trial.seed)
-    model = task.build(trial.params)
+    with _quick_to_compile():
+        model = task.build(trial.params)
     accelerate(model)
     course, first_epoch = _where_to_begin(model, trial, folder, data["train"][0])
     if any(report(m).stop and m.step < trial.epochs for m in course.measurements):
@@ -184,6 +190,27 @@ def free_memory() -> None:
         jax.clear_caches()
         gc.collect()
     give_freed_memory_back()
+
+
+@contextmanager
+def _quick_to_compile() -> Iterator[None]:
+    """Has JAX compile without optimisations what runs but once: the programs that draw weights.
+
+    It halves what building a model of new shapes takes, and moves weights by a rounding error. The
+    option is the whole process's, so this is not for one whose other threads compile.
+    """
+    import keras
+
+    if keras.backend.backend() != "jax" or os.environ.get(_HASTE.upper()):
+        yield
+        return
+    import jax
+
+    jax.config.update(_HASTE, True)
+    try:
+        yield
+    finally:
+        jax.config.update(_HASTE, False)
 
 
 def load_model(file: Path) -> "keras.Model":

@@ -13,14 +13,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from benchmarks.machine import describe
-from benchmarks.speed.workload import CONFIGS, Job, dumps, prepare
+from benchmarks.speed.workload import CONFIGS, FIT_SECONDS, Job, dumps, prepare
 
 ROOT = Path(__file__).parents[2]
 # What the scripts train with; KERAS_BACKEND=jax is for machines whose GPU is JAX's only.
@@ -43,12 +44,21 @@ class Measured:
     Attributes:
         total_s: Seconds.
         peak_mib: Memory, in MiB.
+        fit_s: Seconds in `fit`, of all workers together.
+        workers: How many train at once.
         curve: Seconds from the start and validation accuracy of every epoch, in order.
     """
 
     total_s: float
     peak_mib: float
+    fit_s: float
+    workers: int
     curve: Sequence[tuple[float, float]] = field(repr=False)
+
+    @property
+    def outside_fit(self) -> float | None:
+        """The share of the workers' time that was not spent in `fit`."""
+        return 1 - self.fit_s / (self.workers * self.total_s) if self.fit_s else None
 
     @property
     def best(self) -> float | None:
@@ -106,8 +116,12 @@ def run(module: str, job: Job, folder: Path) -> Measured:
     total = time.time() - began
     if process.wait():
         raise SystemExit(log.read_text())
-    points = curve(uri) if Path(folder, "mlflow.db").exists() else []
-    return Measured(total, peak, [(when - began, value) for when, value in points])
+    points: list[tuple[float, float]] = []
+    fit, workers = 0.0, 1
+    if Path(folder, "mlflow.db").exists():
+        points = curve(uri)
+        fit, workers = fit_seconds(uri)
+    return Measured(total, peak, fit, workers, [(when - began, value) for when, value in points])
 
 
 def watch(process: psutil.Process) -> float:
@@ -127,23 +141,39 @@ def watch(process: psutil.Process) -> float:
 
 def curve(uri: str) -> list[tuple[float, float]]:
     """When each epoch in a store ended, and its validation accuracy."""
+    return sorted((m.timestamp / 1000, m.value) for m in _metrics(uri, "val_accuracy"))
+
+
+def fit_seconds(uri: str) -> tuple[float, int]:
+    """Seconds in `fit` of all trials in a store, and how many workers trained them."""
+    import mlflow
+
+    seconds = sum(m.value for name in (FIT_SECONDS, "epoch_seconds") for m in _metrics(uri, name))
+    runs = mlflow.MlflowClient(uri).search_runs(_experiments(uri))
+    workers = {run.data.tags.get("tuning.worker") for run in runs} - {None}
+    return seconds, max(1, len(workers))
+
+
+def _metrics(uri: str, name: str) -> Iterator[Any]:
     import mlflow
 
     client = mlflow.MlflowClient(uri)
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    return sorted(
-        (metric.timestamp / 1000, metric.value)
-        for run in client.search_runs(experiments)
-        for metric in client.get_metric_history(run.info.run_id, "val_accuracy")
-    )
+    for run in client.search_runs(_experiments(uri)):
+        yield from client.get_metric_history(run.info.run_id, name)
+
+
+def _experiments(uri: str) -> list[str]:
+    import mlflow
+
+    return [each.experiment_id for each in mlflow.MlflowClient(uri).search_experiments()]
 
 
 def table(found: dict[str, list[Measured]], target: float) -> str:
     ours, script = found["ours"], found.get(SCRIPT, [])
     lines = [
-        f"| | total (s) | ours is faster by | to {target:.0%} (s) | to the script's best (s) "
-        "| peak memory (MiB) | best |",
-        "|---|---|---|---|---|---|---|",
+        f"| | total (s) | ours is faster by | outside fit | to {target:.0%} (s) "
+        "| to the script's best (s) | peak memory (MiB) | best |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for contender, runs in found.items():
         ratios = [run.total_s / our.total_s for run, our in zip(runs, ours, strict=True)]
@@ -155,10 +185,12 @@ def table(found: dict[str, list[Measured]], target: float) -> str:
             if (s := run.reached(other.best)) is not None
         ]
         best = [run.best for run in runs if run.best is not None]
+        outside = [share for run in runs if (share := run.outside_fit) is not None]
         cells = [
             contender,
             spread([run.total_s for run in runs], "{:.0f}"),
             spread(ratios, "{:.2f}×"),
+            spread(outside, "{:.1%}"),
             spread(reached, "{:.0f}"),
             spread(equal, "{:.0f}"),
             f"{max(run.peak_mib for run in runs):.0f}",

@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from benchmarks.speed.workload import BATCH_SIZE, CONFIGS, read_job, scratch
-from tuning.driver import Arm
+from tuning.arm import Arm
 from tuning.plan import Options, make_plan
 from tuning.search.fixed import FixedSearcher
 from tuning.session import open_session

@@ -1,6 +1,7 @@
 """The script that people write: Optuna, Keras on TensorFlow, MLflow, one process."""
 
 import os
+import time
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -9,7 +10,7 @@ import keras
 import mlflow
 import optuna
 
-from benchmarks.speed.workload import BATCH_SIZE, CONFIGS, read_job
+from benchmarks.speed.workload import BATCH_SIZE, CONFIGS, FIT_SECONDS, read_job
 
 job = read_job(__doc__)
 task = job.task()
@@ -31,6 +32,7 @@ def objective(trial):
         keras.utils.set_random_seed(trial.number)
         keras.backend.clear_session()
         model = task.build(params)
+        began = time.monotonic()
         history = model.fit(
             *data["train"],
             batch_size=BATCH_SIZE,
@@ -40,6 +42,7 @@ def objective(trial):
             callbacks=[LogEpochs()],
             verbose=0,
         )
+        mlflow.log_metric(FIT_SECONDS, time.monotonic() - began)
         mlflow.keras.log_model(model, name="model")
         return max(history.history["val_accuracy"])
 

@@ -10,7 +10,8 @@ import pytest
 from tests.contract.executor_contract import alive, collect, finished
 from tests.factories import make_study, make_trial
 from tests.fakes import RecordingListener
-from tuning.driver import Arm, Driver
+from tuning.arm import Arm
+from tuning.driver import Driver
 from tuning.executors.local import LocalExecutor
 from tuning.failures import FailurePolicy
 from tuning.protocols import Finished, Measured

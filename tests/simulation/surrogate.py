@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import yaml
 
-from tuning.driver import Arm, Driver
+from tuning.arm import Arm
+from tuning.driver import Driver
 from tuning.executors.simulated import SimulatedExecutor
 from tuning.search.factory import make_searcher
 from tuning.search.spec import parse_searchers

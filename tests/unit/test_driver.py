@@ -6,7 +6,8 @@ import pytest
 
 from tests.factories import make_study
 from tests.fakes import FakeExecutor, RecordingListener, lost
-from tuning.driver import Arm, Driver
+from tuning.arm import Arm
+from tuning.driver import Driver
 from tuning.errors import InterruptedStudyError, StudyFailedError
 from tuning.failures import FailurePolicy
 from tuning.protocols import Finished, Measured, NoProposal

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from tests.factories import make_study
 from tests.fakes import FakeExecutor, RecordingListener
-from tuning.driver import Arm, Driver
+from tuning.arm import Arm
+from tuning.driver import Driver
 from tuning.search.factory import make_searcher
 from tuning.search.spec import parse_searchers
 from tuning.seeds import derive_seed

@@ -7,7 +7,8 @@ import pytest
 from tests.factories import make_result, make_study, make_trial
 from tests.fakes import FakeExecutor, RecordingListener
 from tests.unit.test_report import make_record
-from tuning.driver import Arm, Driver
+from tuning.arm import Arm
+from tuning.driver import Driver
 from tuning.errors import BadInputError
 from tuning.protocols import DataInfo
 from tuning.search.random_search import RandomSearcher
