@@ -32,7 +32,8 @@ mlflow.models.set_model(ToyModel())
 class ToyTask:
     """Is the sum of two numbers positive?
 
-    ``units`` above 100 cannot be built, 99 need more memory than there is, and 98 wait for ever.
+    ``units`` above 100 cannot be built, 99 need more memory than there is, 98 wait for ever, and
+    97 break the GPU.
     """
 
     def __init__(
@@ -76,6 +77,8 @@ class ToyTask:
             np.ones(2**46)
         if params["units"] == 98:
             threading.Event().wait()
+        if params["units"] == 97:
+            raise RuntimeError("INTERNAL: CUDA_ERROR_ILLEGAL_ADDRESS: an illegal memory access")
         model = keras.Sequential(
             [
                 keras.layers.Input((2,)),

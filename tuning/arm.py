@@ -21,7 +21,8 @@ class Arm:
         asked: Trials proposed so far, those of an earlier run included.
         pending: Trials of an earlier run that did not end; they go first, under their old names
             and seeds.
-        prepare: Called once while every worker has something to do, or there is no time for it.
+        prepare: Called once, after the first trials have been given to the workers and perhaps
+            before the searcher is asked; may take seconds.
     """
 
     searcher: Searcher

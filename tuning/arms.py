@@ -123,6 +123,9 @@ def _search_arm(session: Session, spec: SearcherSpec) -> Arm:
     earlier = session.earlier(Phase.SEARCH, searcher=spec.name)
     searcher = DeferredSearcher(spec.name, partial(make_searcher, spec, study))
     searcher.restore(earlier)
+    if earlier:
+        # It may refuse them, which is to be known before any work starts.
+        searcher.prepare()
     arm = _arm(searcher, Phase.SEARCH, study, earlier, priority=1)
     arm.budget = study.budget.trials
     arm.prepare = searcher.prepare

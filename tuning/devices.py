@@ -11,7 +11,7 @@ from tuning.errors import BadInputError
 DEVICES = Path("/dev")
 # Of a GPU's memory; the rest is for what frameworks hold beside their pools.
 SHARE = 0.9
-# Tells a process that it was given a GPU.
+# Tells a process that it was given a GPU; empty where it was given none.
 _GIVEN = "TUNING_GPU_SHARE"
 
 
@@ -25,14 +25,16 @@ def choose_gpus(option: str, backend: str, env: Mapping[str, str] = os.environ) 
 
     Returns:
         Ids; empty to train on the CPU. ``auto`` takes every GPU that this process may see, if the
-        backend can use it.
+        backend can use it and ``JAX_PLATFORMS`` does not keep JAX from it.
 
     Raises:
         BadInputError: A GPU was asked for that is not there, or that the backend cannot use.
     """
     visible = visible_gpus(env)
     if option == "auto":
-        return visible if can_use_gpus(backend) else ()
+        platforms = env.get("JAX_PLATFORMS", "") if backend == "jax" else ""
+        kept_from = platforms and not {"cuda", "gpu"} & {*platforms.split(",")}
+        return visible if can_use_gpus(backend) and not kept_from else ()
     if option == "none":
         return ()
     wanted = tuple(part.strip() for part in option.split(","))
@@ -90,25 +92,25 @@ def gpu_share_environment(share: float) -> dict[str, str]:
         share: Above 0; 0 keeps the process on the CPU.
     """
     if not share:
-        return {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
+        return {_GIVEN: "", "CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
     memory = f"{SHARE * min(share, 1):.3f}"
     return {
         _GIVEN: memory,
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
         "XLA_PYTHON_CLIENT_MEM_FRACTION": memory,
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-        # Else a GPU that fails would be a warning, and the training ten times as long.
-        "JAX_PLATFORMS": "cuda,cpu",
     }
 
 
 def has_gpu(environment: Mapping[str, str]) -> bool:
     """Whether a process with these environment variables was given a GPU, or a share of one."""
-    return _GIVEN in environment
+    return bool(environment.get(_GIVEN))
 
 
 def check_gpu(backend: str) -> None:
     """Makes sure that this process can use the GPU that it was given.
+
+    A framework that cannot only warns, and trains on the CPU, ten times as long.
 
     Args:
         backend: The Keras backend, which is imported.
@@ -120,6 +122,8 @@ def check_gpu(backend: str) -> None:
         import jax
 
         found = jax.default_backend() == "gpu"
+        if not found:
+            jax.devices("cuda")  # raises, and says why it failed
     elif backend == "torch":
         import torch
 

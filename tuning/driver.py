@@ -178,15 +178,19 @@ class Driver:
 
     def _prepare_one(self) -> None:
         # One a turn, for workers wait for a reply after each epoch.
-        arm = next((arm for arm in self._arms if arm.prepare and arm.open()), None)
-        if arm is not None and arm.prepare is not None:
-            arm.prepare()
-            arm.prepare = None
+        for arm in self._arms:
+            if arm.prepare is not None and self._stop.level == 0 and arm.open(self._late()):
+                prepare, arm.prepare = arm.prepare, None
+                prepare()
+                return
 
     def _ready(self) -> list[Arm]:
         """The arms that may be asked now."""
-        late = self._limit is not None and bool(self._limit.over())
+        late = self._late()
         return [arm for arm in self._arms if arm.open(late) and self._may_begin(arm, late)]
+
+    def _late(self) -> bool:
+        return self._limit is not None and bool(self._limit.over())
 
     def _may_begin(self, arm: Arm, late: bool) -> bool:
         running = [each.arm for each in self._running.values()]

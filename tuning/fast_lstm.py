@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     import keras
 
 _Array = Any
+# Units up to which it was compared with cuDNN's, and still faster.
+LARGEST = 512
 
 
 def accelerate(model: "keras.Model") -> int:
     """Gives a model's LSTM layers the faster loop, wherever it computes what theirs does.
 
     Layers with other activations, with masked time steps, without bias, of a low precision or on
-    neither a CPU nor a GPU keep Keras's.
+    neither a CPU nor a GPU keep Keras's, and so do the large ones for which Keras has cuDNN's.
 
     Args:
         model: A Keras model; how it is saved and loaded does not change.
@@ -42,7 +44,7 @@ def accelerate(model: "keras.Model") -> int:
         from tuning.lstm_on_gpu import lstm
     else:
         return 0
-    found = [layer for layer in _layers(model) if _suits(layer)]
+    found = [layer for layer in _layers(model) if _suits(layer) and _gains(layer, platform)]
     for layer in found:
         layer.inner_loop = partial(_inner_loop, layer, layer.inner_loop, lstm)
     return len(found)
@@ -70,6 +72,12 @@ def _suits(layer: Any) -> bool:
         and not layer.unroll
         and layer.compute_dtype == "float32"
     )
+
+
+def _gains(layer: Any, platform: str) -> bool:
+    """Whether the loop was measured to be faster than cuDNN's, where that is what Keras takes."""
+    cudnn = platform == "gpu" and not layer.cell.recurrent_dropout
+    return not cudnn or (layer.units <= LARGEST and layer.use_cudnn is not True)
 
 
 def _inner_loop(

@@ -36,7 +36,8 @@ def tune(plan: Plan) -> Outcome:
     """Runs every phase: baseline, search, confirm, compare, report, register, promote.
 
     Raises:
-        BadInputError: The data or the store cannot be had; nothing was started.
+        BadInputError: The data or the store cannot be had, and nothing was started; or a searcher
+            cannot be made after all.
         StudyFailedError: No trial can succeed.
         InterruptedStudyError: The user stopped it.
     """

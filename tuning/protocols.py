@@ -31,7 +31,7 @@ class Searcher(Protocol):
     """Proposes configurations and learns from their results.
 
     The driver calls it from one thread only. A searcher does no I/O, owns no files, knows no
-    clock, and never blocks for longer than its algorithm computes::
+    clock, and never blocks for longer than its algorithm computes; the first call may import it::
 
         searcher.restore(records)                 # once, before the first ask
         proposal = searcher.ask(0)                # numbers 0, 1, 2, … in order
@@ -311,6 +311,9 @@ class Task(Protocol):
 
     def build(self, params: Mapping[str, object]) -> "keras.Model":
         """Builds a compiled model.
+
+        On JAX, programs that are compiled meanwhile are not optimised, since they run once, to
+        draw weights. What is to run often belongs into ``load`` or the training.
 
         Raises:
             InfeasibleError: If these params cannot make one.

@@ -4,7 +4,6 @@ import gc
 import json
 import logging
 import math
-import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -38,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 Report = Callable[[Measurement], Decision]
 
-# JAX's option; who has set the variable of that name wants it for everything.
+# JAX's option.
 _HASTE = "jax_disable_most_optimizations"
 
 
@@ -196,21 +195,22 @@ def free_memory() -> None:
 def _quick_to_compile() -> Iterator[None]:
     """Has JAX compile without optimisations what runs but once: the programs that draw weights.
 
-    It halves what building a model of new shapes takes, and moves weights by a rounding error. The
-    option is the whole process's, so this is not for one whose other threads compile.
+    Building a model of new shapes takes half as long, and its weights move by a rounding error.
+    The option is the whole process's, so this is not for one whose other threads compile.
     """
     import keras
 
-    if keras.backend.backend() != "jax" or os.environ.get(_HASTE.upper()):
+    if keras.backend.backend() != "jax":
         yield
         return
     import jax
 
+    before = jax.config.values.get(_HASTE, False)
     jax.config.update(_HASTE, True)
     try:
         yield
     finally:
-        jax.config.update(_HASTE, False)
+        jax.config.update(_HASTE, before)
 
 
 def load_model(file: Path) -> "keras.Model":

@@ -221,6 +221,7 @@ class Session:
             importlib.import_module("tuning.training")
             self._load()
         # What is here now stays: no search for garbage need look at it, a tenth of a second each.
+        gc.collect()
         gc.freeze()
 
     def run(self, trial: Trial, report: Any) -> Done:
@@ -274,13 +275,16 @@ class Session:
             check_gpu(self._spec.backend)
         except RuntimeError as error:
             raise FatalTrialError(
-                f"the GPU cannot be used: {error}; --gpus none trains on the CPU"
+                f"the GPU cannot be used: {error}; "
+                "--gpus none (on Ray --trial-gpus 0) trains on the CPU"
             ) from error
 
 
 def _kind(error: BaseException) -> FailureKind:
-    # JAX and TensorFlow have no class of their own for it.
-    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+    # JAX and TensorFlow have no class of their own for these. After an error of CUDA a process can
+    # compute no more; the one that takes its place finds out whether the GPU can.
+    text = str(error)
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "CUDA_ERROR" in text:
         return FailureKind.WORKER_LOST
     if isinstance(error, InfeasibleError):
         return FailureKind.INFEASIBLE

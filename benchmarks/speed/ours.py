@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.speed.workload import BATCH_SIZE, CONFIGS, read_job, scratch
+from benchmarks.speed.workload import BATCH_SIZE, CONFIGS, WORKERS, read_job, scratch
 from tuning.arm import Arm
 from tuning.plan import Options, make_plan
 from tuning.search.fixed import FixedSearcher
@@ -35,6 +35,7 @@ def main() -> None:
     with open_session(plan) as session:
         session.driver.run([Arm(searcher, Phase.SEARCH, job.epochs)])
         session.tracker.flush()
+        session.client.set_tag(session.parent.run_id, WORKERS, str(session.workers))
 
 
 if __name__ == "__main__":

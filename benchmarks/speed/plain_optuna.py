@@ -1,4 +1,4 @@
-"""The script that people write: Optuna, Keras on TensorFlow, MLflow, one process."""
+"""The script that people write: Optuna, Keras (on TensorFlow by default), MLflow, one process."""
 
 import os
 import time

@@ -23,6 +23,8 @@ CONFIGS: list[dict[str, Any]] = [
 BATCH_SIZE = 64
 # A metric of a run: seconds in `model.fit`; of ours, all its epochs, which is a little less.
 FIT_SECONDS = "fit_seconds"
+# A tag of our parent run: how many train at once.
+WORKERS = "workers"
 
 
 @dataclass(frozen=True)

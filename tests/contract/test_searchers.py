@@ -9,6 +9,7 @@ import pytest
 from tests.contract.searcher_contract import (
     EPOCHS,
     FIRST,
+    SMALL,
     SPACE,
     MakeSearcher,
     SearcherContract,
@@ -20,6 +21,7 @@ from tests.factories import make_measurement, make_result, make_study, make_tria
 from tuning.errors import BadInputError
 from tuning.protocols import NoProposal, Searcher
 from tuning.search import optuna_window
+from tuning.search.deferred import DeferredSearcher
 from tuning.search.factory import check_installed, check_options, make_searcher
 from tuning.search.fixed import FixedSearcher
 from tuning.search.keras_tuner_search import KerasTunerSearcher
@@ -60,6 +62,14 @@ class TestRandom(SearcherContract):
     @pytest.fixture
     def make(self) -> MakeSearcher:
         return lambda space=SPACE, first=FIRST, seed=11: RandomSearcher("r", space, seed, first)
+
+
+class TestDeferred(SearcherContract):
+    @pytest.fixture
+    def make(self) -> MakeSearcher:
+        return lambda space=SPACE, first=FIRST, seed=11: DeferredSearcher(
+            "r", lambda: RandomSearcher("r", space, seed, first)
+        )
 
 
 class TestOptunaTpeMedian(SearcherContract):
@@ -414,3 +424,32 @@ def test_the_factory_makes_what_is_named() -> None:
         assert isinstance(proposal, Proposal)
         assert proposal.params == study.baseline
         searcher.tell(0, make_result((), TrialState.FAILED))
+
+
+def test_a_deferred_searcher_is_made_once_and_late_and_restored() -> None:
+    made: list[Searcher] = []
+
+    def make() -> Searcher:
+        made.append(RandomSearcher("r", SMALL, 11, {"units": 1}))
+        return made[-1]
+
+    trials = [make_trial(f"r-{n:03d}", number=n, params={"units": n + 1}) for n in range(5)]
+    searcher = DeferredSearcher("r", make)
+    searcher.restore([TrialRecord(trial=trial, result=make_result()) for trial in trials])
+    assert not made
+    searcher.prepare()
+    searcher.prepare()
+    assert len(made) == 1
+    proposal = searcher.ask(5)
+    assert isinstance(proposal, Proposal) and proposal.params == {"units": 6}, "the only one left"
+
+
+def test_a_deferred_searcher_that_refuses_its_trials_refuses_them_again() -> None:
+    class Refuses(RandomSearcher):
+        def restore(self, records: object) -> None:
+            raise BadInputError("others")
+
+    searcher = DeferredSearcher("r", lambda: Refuses("r", SMALL, 11, {"units": 1}))
+    for _ in range(2):
+        with pytest.raises(BadInputError, match="others"):
+            searcher.prepare()

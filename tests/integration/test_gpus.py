@@ -1,5 +1,6 @@
 """Training on a GPU: for real where there is one, and no training on the CPU instead."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -38,12 +39,13 @@ def train(folder: Path, gpu: str, backend: str, trials: int = 1) -> list[TrialRe
 
 @pytest.mark.parametrize("backend", ["jax", "tensorflow"])
 def test_a_gpu_that_fails_is_not_replaced_by_the_cpu(tmp_path: Path, backend: str) -> None:
-    pytest.importorskip(backend)
+    if find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
     (result,) = train(tmp_path, "99", backend)
     assert result.state is TrialState.FAILED
     assert result.failure is not None and result.failure.kind is FailureKind.FATAL
     assert "the GPU cannot be used" in result.failure.message
-    assert "--gpus none trains on the CPU" in result.failure.message
+    assert "--gpus none" in result.failure.message
 
 
 @pytest.mark.skipif(

@@ -62,6 +62,7 @@ def test_failures_of_every_kind_are_data(tmp_path: Path) -> None:
             ({"units": 1000, "rate": 0.0}, FailureKind.INFEASIBLE),
             ({"units": -1, "rate": 0.0}, FailureKind.ERROR),
             ({"units": 2}, FailureKind.ERROR),
+            ({"units": 97, "rate": 0.0}, FailureKind.WORKER_LOST),
         ):
             executor.submit(make_trial("a", params=params))
             failure = finished(collect(executor))["a"].result.failure

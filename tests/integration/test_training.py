@@ -1,5 +1,6 @@
 """Training one trial with real Keras: seeds, the best epoch, continuation, divergence."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -67,6 +68,46 @@ def test_seeding_is_that_of_keras(fit: Any) -> None:
     keras.utils.set_random_seed(11)
     for a, b in zip(ours, weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("units", [5, 101], ids=["built", "refused"])
+def test_only_the_building_is_compiled_without_optimisations(
+    fit: Any, units: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import jax
+    import keras
+
+    seen: list[tuple[str, Any]] = []
+    update, build = jax.config.update, ToyTask.build
+
+    def spy(name: str, value: Any) -> None:
+        if name == "jax_disable_most_optimizations":
+            seen.append((name, value))
+        update(name, value)
+
+    def watched(task: ToyTask, params: Any) -> Any:
+        seen.append(("build", None))
+        model = build(task, params)
+        keep.extend(model.get_weights())
+        return model
+
+    keep: list[np.ndarray] = []
+    monkeypatch.setattr(jax.config, "update", spy)
+    monkeypatch.setattr(ToyTask, "build", watched)
+    # Programs that were compiled before would be taken as they are.
+    jax.clear_caches()
+    with contextlib.suppress(InfeasibleError):
+        fit(seed=7, params={**PARAMS, "units": units})
+    option = "jax_disable_most_optimizations"
+    assert seen == [(option, True), ("build", None), (option, False)]
+    jax.clear_caches()
+    if units == 5:
+        keras.utils.clear_session()
+        keras.utils.set_random_seed(7)
+        for hasty, plain in zip(
+            keep, build(ToyTask(), {**PARAMS, "units": 5}).get_weights(), strict=True
+        ):
+            np.testing.assert_allclose(hasty, plain, atol=1e-6)
 
 
 def test_every_epoch_is_reported_and_the_best_is_kept(fit: Any) -> None:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from tuning import devices, plan
-from tuning.devices import choose_gpus, gpu_environment, visible_gpus
+from tuning.devices import choose_gpus, gpu_environment, has_gpu, visible_gpus
 from tuning.errors import BadInputError
 from tuning.executors.local import LocalExecutor
 from tuning.plan import Options, make_plan
@@ -93,7 +93,16 @@ def test_each_process_sees_its_own_gpu_and_its_share_of_the_memory() -> None:
     assert told["CUDA_VISIBLE_DEVICES"] == "1"
     assert float(told["XLA_PYTHON_CLIENT_MEM_FRACTION"]) * 3 <= 0.9
     assert told["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+    assert has_gpu(told)
     assert gpu_environment([])["CUDA_VISIBLE_DEVICES"] == "-1"
+    assert not has_gpu({**told, **gpu_environment([])}), "also not if its parent has one"
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_who_keeps_jax_on_the_cpu_has_it_there() -> None:
+    assert choose_gpus("auto", "jax", {"JAX_PLATFORMS": "cpu"}) == ()
+    assert choose_gpus("auto", "jax", {"JAX_PLATFORMS": "cuda,cpu"}) == ("0", "1")
+    assert choose_gpus("1", "jax", {"JAX_PLATFORMS": "cpu"}) == ("1",), "that is asked for"
 
 
 def sleeps(connection: object, spec: WorkerSpec, core: int | None) -> None:

@@ -99,6 +99,48 @@ def test_an_arm_of_lower_priority_number_goes_first() -> None:
     assert [trial.searcher for trial in executor.submitted] == ["first", "first"] + ["later"] * 2
 
 
+def test_searchers_are_prepared_while_the_workers_train() -> None:
+    executor = FakeExecutor(rising, slots=2)
+    prepared: list[tuple[str, list[str]]] = []
+    first = random_arm(2, "first", Phase.BASELINE)
+    later = [random_arm(1, name, priority=1) for name in "ab"]
+    for arm in later:
+        name = arm.searcher.name
+        arm.prepare = lambda name=name: prepared.append(  # type: ignore[misc]
+            (name, [trial.name for trial in executor.submitted])
+        )
+    driver, _ = drive(executor, arms := [first, *later])
+    driver.run(arms)
+    both = ["first-000", "first-001"]
+    assert prepared == [("a", both), ("b", both)]
+
+
+def test_what_fails_while_it_is_prepared_ends_the_study() -> None:
+    executor = FakeExecutor(rising)
+    arm = random_arm(1, "later", priority=1)
+
+    def prepare() -> None:
+        raise ValueError("no such library")
+
+    arm.prepare = prepare
+    driver, listener = drive(executor, arms := [random_arm(2, "first", Phase.BASELINE), arm])
+    with pytest.raises(ValueError, match="no such library"):
+        driver.run(arms)
+    started = {name for what, name in listener.events if what == "started"}
+    assert started
+    assert started == {name for what, name in listener.events if what == "finished"}
+
+
+def test_nothing_is_prepared_for_a_search_whose_time_is_over() -> None:
+    executor = FakeExecutor(rising)
+    search = random_arm(1, "search", priority=1)
+    search.prepare = lambda: pytest.fail("it will not be asked")
+    arms = [random_arm(2, "first", Phase.BASELINE), search]
+    driver, _ = drive(executor, arms)
+    driver.run(arms, out_of_time([6.0]))
+    assert [trial.searcher for trial in executor.submitted] == ["first", "first"]
+
+
 def test_a_lost_worker_is_tried_again_with_the_same_seed() -> None:
     def curve(trial: Trial) -> list[float] | Failure:
         return lost() if trial.attempt < 2 else [0.5, 0.6]

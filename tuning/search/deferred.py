@@ -37,11 +37,14 @@ class DeferredSearcher:
         self._get().tell(number, result)
 
     def restore(self, records: Iterable[TrialRecord]) -> None:
-        """Keeps the records for the searcher."""
+        """Keeps the records for the searcher, unless it is there."""
         self._earlier = [*records]
+        if self._made is not None:
+            self._made.restore(self._earlier)
 
     def _get(self) -> Searcher:
         if self._made is None:
-            self._made = self._make()
-            self._made.restore(self._earlier)
+            made = self._make()
+            made.restore(self._earlier)
+            self._made = made
         return self._made
