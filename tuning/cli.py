@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    # Else Python looks through all of Keras and MLflow for garbage before it ends: a second.
+    # Else Python looks through all of Keras and MLflow for garbage before it ends: two seconds.
     atexit.register(gc.freeze)
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = build_parser()

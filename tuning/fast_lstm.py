@@ -1,7 +1,8 @@
 """A faster inner loop for Keras's LSTM on JAX: the same function, up to rounding.
 
-Keras leaves the gradient to JAX; here it is written down, for CPUs in ``tuning.lstm_on_cpu`` and
-for GPUs in ``tuning.lstm_on_gpu``. Weights, masks and the saved model are Keras's own.
+Keras leaves the gradient to JAX; here it is written down, a step in ``tuning.lstm_cell`` and the
+loop over all of them in ``tuning.lstm_on_cpu`` and ``tuning.lstm_on_gpu``. Weights, masks and the
+saved model are Keras's own.
 
 The equations are those of Hochreiter and Schmidhuber (1997), "Long Short-Term Memory", with the
 forget gate of Gers et al. (2000), in the order i, f, c, o of ``keras.layers.LSTM``.
@@ -97,6 +98,8 @@ def _inner_loop(
     import jax.numpy as jnp
     import keras
 
+    from tuning.lstm_cell import Given
+
     cell = layer.cell
     input_masks = recurrent_masks = None
     if training and cell.dropout:
@@ -110,14 +113,17 @@ def _inner_loop(
         recurrent_masks = list(cell.get_recurrent_dropout_mask(initial_state[0]))
     if layer.go_backwards:
         sequences = jnp.flip(sequences, axis=1)
-    weights = [cell.kernel, cell.recurrent_kernel, cell.bias]
-    outputs, last, carry = lstm(
-        layer.return_sequences,
-        sequences,
-        *map(keras.ops.convert_to_tensor, weights),
-        *initial_state,
-        input_masks,
-        recurrent_masks,
+    output, carry = initial_state
+    given = Given(
+        inputs=sequences,
+        kernel=keras.ops.convert_to_tensor(cell.kernel),
+        recurrent=keras.ops.convert_to_tensor(cell.recurrent_kernel),
+        bias=keras.ops.convert_to_tensor(cell.bias),
+        output=output,
+        carry=carry,
+        input_masks=input_masks,
+        recurrent_masks=recurrent_masks,
     )
+    outputs, last, carry = lstm(layer.return_sequences, given)
     # Nobody reads the outputs then, but the layer casts them.
     return last, last if outputs is None else outputs, [last, carry]

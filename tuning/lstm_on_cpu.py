@@ -12,31 +12,29 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-_Array = Any
-# The gates' own masks, or none; each of shape (batch, features).
-_Masks = Sequence[_Array] | None
+from tuning.lstm_cell import Array, Given, Masks, back, forth
 
 
-def _split(array: _Array, axis: int = 1) -> list[_Array]:
+def _split(array: Array, axis: int = 1) -> list[Array]:
     return list(jnp.split(array, 4, axis))
 
 
-def _at(array: _Array, step: _Array) -> _Array:
+def _at(array: Array, step: Array) -> Array:
     return lax.dynamic_index_in_dim(array, step, 1, keepdims=False)
 
 
-def _put(array: _Array, value: _Array, step: _Array) -> _Array:
+def _put(array: Array, value: Array, step: Array) -> Array:
     return lax.dynamic_update_index_in_dim(array, value, step, 1)
 
 
-def _projected(value: _Array, weight: _Array, masks: _Masks) -> list[_Array]:
+def _projected(value: Array, weight: Array, masks: Masks) -> list[Array]:
     """The value's share of the four gates."""
     if masks is None:
         return _split(value @ weight)
     return [(value * m) @ w for m, w in zip(masks, _split(weight), strict=True)]
 
 
-def _returned(gates: Sequence[_Array], weight: _Array, masks: _Masks) -> _Array:
+def _returned(gates: Sequence[Array], weight: Array, masks: Masks) -> Array:
     """The gradient of ``_projected`` with respect to the value."""
     if masks is None:
         return jnp.concatenate(gates, 1) @ weight.T
@@ -44,7 +42,7 @@ def _returned(gates: Sequence[_Array], weight: _Array, masks: _Masks) -> _Array:
     return sum((gate @ w.T) * m for gate, w, m in parts)
 
 
-def _collected(values: _Array, gates: _Array, masks: _Masks) -> _Array:
+def _collected(values: Array, gates: Array, masks: Masks) -> Array:
     """The gradient of ``_projected``, over all steps, with respect to the weight."""
     features, width = values.shape[-1], gates.shape[-1]
     if masks is None:
@@ -52,7 +50,7 @@ def _collected(values: _Array, gates: _Array, masks: _Masks) -> _Array:
 
     # A mask is an example's own and the same in every step, so it can be applied to the
     # example's product instead of its inputs.
-    def add(total: _Array, example: tuple[_Array, _Array, _Array]) -> tuple[_Array, None]:
+    def add(total: Array, example: tuple[Array, Array, Array]) -> tuple[Array, None]:
         value, gate, mask = example
         product = (value.T @ gate).reshape(features, 4, width // 4)
         return total + product * mask.T[:, :, None], None
@@ -62,81 +60,71 @@ def _collected(values: _Array, gates: _Array, masks: _Masks) -> _Array:
     return total.reshape(features, width)
 
 
-def _run(
-    keep: Sequence[bool],
-    inputs: _Array,
-    kernel: _Array,
-    recurrent: _Array,
-    bias: _Array,
-    output: _Array,
-    carry: _Array,
-    input_masks: _Masks,
-    recurrent_masks: _Masks,
-) -> tuple[_Array, _Array, list[_Array]]:
+def _run(keep: Sequence[bool], given: Given) -> tuple[Array, Array, list[Array]]:
     """Goes through all steps; keeps, where told to, each step's h, c, i, f, g and o."""
+    inputs, kernel, recurrent, bias, output, carry, input_masks, recurrent_masks = given
     biases = _split(bias, 0)
     shape = (inputs.shape[0], inputs.shape[1], output.shape[1])
 
-    def step(index: _Array, state: Any) -> Any:
+    def step(index: Array, state: Any) -> Any:
         h, c, kept = state
         ours = _projected(_at(inputs, index), kernel, input_masks)
         theirs = _projected(h, recurrent, recurrent_masks)
         z = [x + y + b for x, y, b in zip(ours, theirs, biases, strict=True)]
-        i, f, o = jax.nn.sigmoid(z[0]), jax.nn.sigmoid(z[1]), jax.nn.sigmoid(z[3])
-        g = jnp.tanh(z[2])
-        c = f * c + i * g
-        h = o * jnp.tanh(c)
-        news = [value for value, wanted in zip((h, c, i, f, g, o), keep, strict=True) if wanted]
+        gates, c, h = forth(z, c)
+        news = [value for value, wanted in zip((h, c, *gates), keep, strict=True) if wanted]
         return h, c, [_put(old, new, index) for old, new in zip(kept, news, strict=True)]
 
     empty = [jnp.zeros(shape, inputs.dtype) for wanted in keep if wanted]
-    result: tuple[_Array, _Array, list[_Array]]
+    result: tuple[Array, Array, list[Array]]
     result = lax.fori_loop(0, inputs.shape[1], step, (output, carry, empty))
     return result
 
 
-def _plain(sequences: bool, *arguments: Any) -> Any:
-    h, c, kept = _run([sequences] + [False] * 5, *arguments)
+def _plain(sequences: bool, given: Given) -> tuple[Array | None, Array, Array]:
+    """Computes an LSTM.
+
+    Args:
+        sequences: Whether to return the output of every step.
+        given: All else.
+
+    Returns:
+        Outputs of shape (batch, steps, units), or None, and the last output and carry.
+    """
+    h, c, kept = _run([sequences] + [False] * 5, given)
     return kept[0] if sequences else None, h, c
 
 
-def _forward(sequences: bool, *arguments: Any) -> Any:
-    h, c, kept = _run([True] * 6, *arguments)
-    return (kept[0] if sequences else None, h, c), (arguments, kept)
+def _forward(sequences: bool, given: Given) -> Any:
+    h, c, kept = _run([True] * 6, given)
+    return (kept[0] if sequences else None, h, c), (given, kept)
 
 
-def _backward(sequences: bool, residuals: Any, gradients: Any) -> Any:
-    (inputs, kernel, recurrent, _, output, carry, *masks), kept = residuals
+def _backward(sequences: bool, residuals: Any, gradients: Any) -> tuple[Given]:
+    given, kept = residuals
+    inputs, kernel, recurrent, _, output, carry, input_masks, recurrent_masks = given
     d_outputs, d_last, d_carry = gradients
-    input_masks, recurrent_masks = masks
     before = [
         jnp.concatenate([first[:, None], all_[:, :-1]], 1)
         for first, all_ in ((output, kept[0]), (carry, kept[1]))
     ]
     steps = inputs.shape[1]
 
-    def step(back: _Array, state: Any) -> Any:
-        index = steps - 1 - back
+    def step(turn: Array, state: Any) -> Any:
+        index = steps - 1 - turn
         dh, dc, d_gates, d_inputs = state
-        c, i, f, g, o = (_at(array, index) for array in kept[1:])
+        c, *gates = (_at(array, index) for array in kept[1:])
         if sequences:
             dh = dh + _at(d_outputs, index)
-        tanh_c = jnp.tanh(c)
-        dc = dc + dh * o * (1 - tanh_c * tanh_c)
-        dz = [
-            dc * g * i * (1 - i),
-            dc * _at(before[1], index) * f * (1 - f),
-            dc * i * (1 - g * g),
-            dh * tanh_c * o * (1 - o),
-        ]
+        dz, dc = back(gates, c, _at(before[1], index), dh, dc)
         d_inputs = _put(d_inputs, _returned(dz, kernel, input_masks), index)
         d_gates = _put(d_gates, jnp.concatenate(dz, 1), index)
-        return _returned(dz, recurrent, recurrent_masks), dc * f, d_gates, d_inputs
+        return _returned(dz, recurrent, recurrent_masks), dc, d_gates, d_inputs
 
     gates_shape = (*inputs.shape[:2], kernel.shape[1])
     start = (d_last, d_carry, jnp.zeros(gates_shape, inputs.dtype), jnp.zeros_like(inputs))
     dh, dc, d_gates, d_inputs = lax.fori_loop(0, steps, step, start)
-    return (
+    gradient = Given(
         d_inputs,
         _collected(inputs, d_gates, input_masks),
         _collected(before[0], d_gates, recurrent_masks),
@@ -144,14 +132,10 @@ def _backward(sequences: bool, residuals: Any, gradients: Any) -> Any:
         dh,
         dc,
         # Nobody asks for a gradient of random numbers.
-        None if input_masks is None else [jnp.zeros_like(mask) for mask in input_masks],
-        None if recurrent_masks is None else [jnp.zeros_like(mask) for mask in recurrent_masks],
+        *jax.tree.map(jnp.zeros_like, (input_masks, recurrent_masks)),
     )
+    return (gradient,)
 
 
-# Its arguments: whether to return the output of every step, inputs of shape (batch, steps,
-# features), kernel (features, 4 units), recurrent kernel (units, 4 units), bias (4 units), output
-# and carry before the first step (batch, units), and the masks of input and state. It returns
-# outputs of shape (batch, steps, units), or None, and the last output and carry.
 lstm: Any = jax.custom_vjp(_plain, nondiff_argnums=(0,))
 lstm.defvjp(_forward, _backward)

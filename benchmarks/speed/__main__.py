@@ -147,25 +147,23 @@ def curve(uri: str) -> list[tuple[float, float]]:
 
 def fit_seconds(uri: str) -> tuple[float, int]:
     """Seconds in `fit` of all trials in a store, and how many workers there were for them."""
-    import mlflow
-
     seconds = sum(m.value for name in (FIT_SECONDS, "epoch_seconds") for m in _metrics(uri, name))
-    runs = mlflow.MlflowClient(uri).search_runs(_experiments(uri))
-    return seconds, max(int(run.data.tags.get(WORKERS, 1)) for run in runs)
+    return seconds, max(int(run.data.tags.get(WORKERS, 1)) for _, run in _runs(uri))
 
 
 def _metrics(uri: str, name: str) -> Iterator[Any]:
-    import mlflow
-
-    client = mlflow.MlflowClient(uri)
-    for run in client.search_runs(_experiments(uri)):
+    for client, run in _runs(uri):
         yield from client.get_metric_history(run.info.run_id, name)
 
 
-def _experiments(uri: str) -> list[str]:
+def _runs(uri: str) -> Iterator[tuple[Any, Any]]:
+    """Every run of a store, and the client to ask for more of it."""
     import mlflow
 
-    return [each.experiment_id for each in mlflow.MlflowClient(uri).search_experiments()]
+    client = mlflow.MlflowClient(uri)
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    for run in client.search_runs(experiments):
+        yield client, run
 
 
 def table(found: dict[str, list[Measured]], target: float) -> str:
