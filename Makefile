@@ -23,7 +23,7 @@ tune: setup ## The main job; ARGS="-P trials=20 -P dataset=synthetic"
 		--experiment-name $(STUDY) $(ARGS)
 
 ui: setup ## Open MLflow on the local store; PORT=5000
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pipelines.ui --port $(PORT)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tuning ui --study pipelines/imdb/study.yaml --port $(PORT)
 
 test: setup-dev ## Run every test that this machine can run
 	$(BIN)/python -m pytest $(ARGS)

@@ -17,12 +17,12 @@ from typing import Any
 import yaml
 
 from benchmarks.simulated import STUDY
-from tuning.protocols import NoProposal
+from tuning.core.interfaces import NoProposal
+from tuning.core.trial import TrialResult, TrialState
 from tuning.search import optuna_window
 from tuning.search.factory import make_searcher
-from tuning.search.spec import parse_searchers
-from tuning.study import parse_study
-from tuning.trial import TrialResult, TrialState
+from tuning.search.names import parse_searchers
+from tuning.study.file import parse_study
 
 RUNNING = 200
 TRIALS = 1_000

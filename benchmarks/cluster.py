@@ -16,15 +16,15 @@ from typing import Any
 from benchmarks.empty_worker import costs_nothing
 from benchmarks.machine import describe
 from benchmarks.speed.workload import BATCH_SIZE, CONFIGS, Job, prepare
-from tuning.arm import Arm
-from tuning.driver import Driver
+from tuning.core.interfaces import Executor
+from tuning.core.trial import Phase, Proposal, TrialState
+from tuning.driver.driver import Driver
+from tuning.driver.source import TrialSource
 from tuning.executors.local import LocalExecutor
-from tuning.executors.ray_cluster import RayExecutor
-from tuning.protocols import Executor
-from tuning.search.fixed import FixedSearcher
-from tuning.study import Objective
-from tuning.trial import Phase, Proposal, TrialState
-from tuning.worker import WorkerSpec
+from tuning.executors.ray.executor import RayExecutor
+from tuning.search.fixed_searcher import FixedSearcher
+from tuning.study.sections import Objective
+from tuning.training.messages import WorkerSpec
 
 ROOT = Path(__file__).parents[1]
 LEARNING_RATE = 0.001
@@ -92,7 +92,7 @@ def timed(
         fixed = {"batch_size": BATCH_SIZE, "learning_rate": LEARNING_RATE}
         driver = Driver(executor, [], study_seed=0, fixed=fixed)
         searcher = FixedSearcher("fixed", [Proposal(params=params) for params in configs])
-        records = driver.run([Arm(searcher, Phase.SEARCH, epochs)])
+        records = driver.run([TrialSource(searcher, Phase.SEARCH, epochs)])
         assert all(each.result.state is TrialState.COMPLETED for each in records)
         return ready - began, time.perf_counter() - ready
     finally:

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from tuning.seeds import derive_seed
-from tuning.trial import Trial
+from tuning.core.seeds import derive_seed
+from tuning.core.trial import Trial
 
 FILE = Path(__file__).with_name("imdb_curves.json")
 
@@ -77,7 +77,7 @@ def load(file: Path = FILE) -> FittedModel:
 
 def export(run_id: str) -> dict[str, Any]:
     """The curves of a study, from MLflow's record."""
-    from tuning.tracking.record import read_record
+    from tuning.tracking.reader import read_record
     from tuning.tracking.store import open_store, resolve_uri
 
     record = read_record(open_store(resolve_uri()), run_id)

@@ -2,8 +2,8 @@
 
 from multiprocessing.connection import Connection
 
-from tuning.trial import Measurement, TrialResult, TrialState
-from tuning.worker import Done, Epoch, Reply, Train
+from tuning.core.trial import Measurement, TrialResult, TrialState
+from tuning.training.messages import Done, Epoch, Reply, Train
 
 
 def costs_nothing(connection: Connection, spec: object, core: int | None) -> None:

@@ -26,7 +26,8 @@ task_options: {num_words: 2000, max_len: 32}
 space:
   embedding_dim: {type: int, low: 8, high: 32, step: 1}
   units: {type: int, low: 8, high: 32, step: 1}
-fixed: {spatial_dropout: 0.0, dropout: 0.1, recurrent_dropout: 0.0, batch_size: 64}
+fixed: {spatial_dropout: 0.0, dropout: 0.1, recurrent_dropout: 0.0}
+training: {batch_size: 64}
 baseline: {embedding_dim: 8, units: 8}
 searchers: [random]
 budget: {trials: TRIALS, epochs: 1}
@@ -103,7 +104,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "study.yaml").write_text(STUDY.replace("TRIALS", str(options.trials)))
-        command = [sys.executable, "-m", "tuning.cli", "tune", "--study", "study.yaml"]
+        command = [sys.executable, "-m", "tuning", "tune", "--study", "study.yaml"]
         command += ["--dataset", "synthetic", "--cache-dir", "cache"]
         uri = f"sqlite:///{folder / 'mlflow.db'}"
         process = subprocess.Popen(

@@ -19,18 +19,27 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from benchmarks.machine import describe
-from tuning.arm import Arm
-from tuning.driver import Driver
-from tuning.failures import FailurePolicy
-from tuning.protocols import DataInfo, Finished, Measured
+from tuning.core.interfaces import Finished, Measured
+from tuning.core.task import DataInfo
+from tuning.core.trial import (
+    Decision,
+    Measurement,
+    Phase,
+    Proposal,
+    Trial,
+    TrialResult,
+    TrialState,
+)
+from tuning.driver.driver import Driver
+from tuning.driver.failures import FailurePolicy
+from tuning.driver.source import TrialSource
 from tuning.search.factory import make_searcher
-from tuning.search.fixed import FixedSearcher
-from tuning.search.spec import parse_searchers
-from tuning.study import Study, parse_study
-from tuning.trial import Decision, Measurement, Phase, Proposal, Trial, TrialResult, TrialState
+from tuning.search.fixed_searcher import FixedSearcher
+from tuning.search.names import parse_searchers
+from tuning.study.file import Study, parse_study
 
 if TYPE_CHECKING:
-    from tuning.tracking.mlflow_tracker import MlflowTracker
+    from tuning.tracking.tracker import MlflowTracker
 
 STUDY = """
 name: scale
@@ -129,15 +138,17 @@ def searching(study: Study, name: str, trials: int) -> list[str]:
     watch = Stopwatch()
     driver = Driver(InstantExecutor(2), [watch], study_seed=0, fixed={}, policy=FailurePolicy())
     began = time.perf_counter()
-    driver.run([Arm(make_searcher(spec, study), Phase.SEARCH, study.budget.epochs, trials)])
+    driver.run(
+        [TrialSource(make_searcher(spec, study), Phase.SEARCH, study.budget.epochs, trials)]
+    )
     return costs(began, watch.times, trials)
 
 
 def track(study: Study, address: str, writers: int = 1) -> "tuple[MlflowTracker, Any, str]":
     """A tracker of a new study, its client and its parent run."""
-    from tuning.tracking.mlflow_tracker import MlflowTracker
-    from tuning.tracking.record import write_head
+    from tuning.tracking.reader import write_head
     from tuning.tracking.store import get_experiment, open_store
+    from tuning.tracking.tracker import MlflowTracker
 
     client = open_store(address)
     experiment = get_experiment(client, study.name)
@@ -150,9 +161,9 @@ def track(study: Study, address: str, writers: int = 1) -> "tuple[MlflowTracker,
 
 def tracking(study: Study, trials: int, folder: Path) -> tuple[list[str], str, str]:
     """Driver, random search and the whole of the tracker; then reading and reporting."""
-    from tuning.compare.comparison import compare
-    from tuning.compare.report import write_report
-    from tuning.tracking.record import read_record
+    from tuning.evaluation.comparison import compare
+    from tuning.report.report import write_report
+    from tuning.tracking.reader import read_record
 
     os.chdir(folder)
     tracker, client, parent = track(study, f"sqlite:///{folder / 'mlflow.db'}")
@@ -169,10 +180,12 @@ def tracking(study: Study, trials: int, folder: Path) -> tuple[list[str], str, s
         InstantExecutor(2), [tracker, watch], study_seed=0, fixed={}, policy=FailurePolicy()
     )
     began = time.perf_counter()
-    driver.run([Arm(make_searcher(spec, study), Phase.SEARCH, study.budget.epochs, trials)])
+    driver.run(
+        [TrialSource(make_searcher(spec, study), Phase.SEARCH, study.budget.epochs, trials)]
+    )
     # The report wants one to compare with.
     baseline = FixedSearcher("baseline", [Proposal(params=study.baseline)])
-    driver.run([Arm(baseline, Phase.BASELINE, study.budget.epochs)])
+    driver.run([TrialSource(baseline, Phase.BASELINE, study.budget.epochs)])
     tracker.close()
     written = costs(began, watch.times, trials)
     began = time.perf_counter()
@@ -190,7 +203,9 @@ def writing(study: Study, trials: int, address: str, writers: int) -> float:
     (spec,) = parse_searchers(["random"])
     driver = Driver(InstantExecutor(2), [tracker], study_seed=0, fixed={}, policy=FailurePolicy())
     began = time.perf_counter()
-    driver.run([Arm(make_searcher(spec, study), Phase.SEARCH, study.budget.epochs, trials)])
+    driver.run(
+        [TrialSource(make_searcher(spec, study), Phase.SEARCH, study.budget.epochs, trials)]
+    )
     tracker.flush()
     spent = time.perf_counter() - began
     tracker.close()

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe
-from tuning.arm import Arm
-from tuning.budget import spending
-from tuning.plan import Options, make_plan
+from tuning.core.trial import Phase
+from tuning.driver.search_limit import SearchLimit
+from tuning.driver.source import TrialSource
+from tuning.evaluation.spending import spending
 from tuning.search.factory import make_searcher
-from tuning.session import open_session
-from tuning.stopping import SearchLimit
-from tuning.trial import Phase
+from tuning.workflow.plan import Options, make_plan
+from tuning.workflow.study_run import open_study_run
 
 STUDY = Path(__file__).parents[1] / "pipelines/imdb/study.yaml"
 MOST_TRIALS = 1_000
@@ -43,14 +43,14 @@ def search(name: str, options: argparse.Namespace, folder: Path) -> dict[str, An
             output="quiet",
         )
     )
-    with open_session(plan) as session:
+    with open_study_run(plan) as session:
         study = session.study
         end, began = time.monotonic() + options.seconds, time.time()
         limit = SearchLimit(study.objective, deadline=lambda: end)
-        arm = Arm(
+        source = TrialSource(
             make_searcher(plan.searchers[0], study), Phase.SEARCH, study.budget.epochs, MOST_TRIALS
         )
-        session.driver.run([arm], limit)
+        session.driver.run([source], limit)
         session.tracker.flush()
         trials = session.read().trials
     best = None

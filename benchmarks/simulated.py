@@ -17,13 +17,13 @@ import yaml
 
 from benchmarks.curves import load
 from benchmarks.machine import describe
-from tuning.arm import Arm
-from tuning.driver import Driver
+from tuning.core.trial import Measurement, Phase, Trial, TrialResult, TrialState
+from tuning.driver.driver import Driver
+from tuning.driver.source import TrialSource
 from tuning.executors.simulated import SimulatedExecutor
 from tuning.search.factory import make_searcher
-from tuning.search.spec import parse_searchers
-from tuning.study import Study, parse_study
-from tuning.trial import Measurement, Phase, Trial, TrialResult, TrialState
+from tuning.search.names import parse_searchers
+from tuning.study.file import Study, parse_study
 
 STUDY = """
 name: simulated
@@ -83,9 +83,9 @@ def simulate(study: Study, searcher: str, workers: int, trials: int) -> Sequence
     memory = Memory()
     driver = Driver(executor, [memory], study_seed=0, fixed={}, clock=executor.clock)
     (spec,) = parse_searchers([searcher])
-    arm = Arm(make_searcher(spec, study), Phase.SEARCH, study.budget.epochs, trials)
+    source = TrialSource(make_searcher(spec, study), Phase.SEARCH, study.budget.epochs, trials)
     began = time.perf_counter()
-    driver.run([arm])
+    driver.run([source])
     spent = time.perf_counter() - began
     assert len(memory.results) == trials == len({trial.name for trial in memory.started})
     lost = sum(trial.attempt > 0 for trial in memory.started)

@@ -11,17 +11,18 @@ from benchmarks.machine import describe
 
 ROOT = Path(__file__).parents[1]
 ROUNDS = 7
+STUDY = "pipelines/imdb/study.yaml"
 JAX = "import os; os.environ['KERAS_BACKEND'] = 'jax'"
 COMMANDS = {
     "python -c pass": ["-c", "pass"],
-    "--help": ["-m", "pipelines.tune", "--help"],
-    "a wrong parameter": ["-m", "pipelines.tune", "--trials", "-3"],
-    "a wrong searcher": ["-m", "pipelines.tune", "--searchers", "nothing"],
+    "--help": ["-m", "tuning", "tune", "--study", STUDY, "--help"],
+    "a wrong parameter": ["-m", "tuning", "tune", "--study", STUDY, "--trials", "-3"],
+    "a wrong searcher": ["-m", "tuning", "tune", "--study", STUDY, "--searchers", "nothing"],
     "import mlflow": ["-c", "import mlflow"],
     "import keras (JAX)": ["-c", f"{JAX}; import keras"],
     "import keras in a worker": [
         "-c",
-        f"{JAX}; from tuning.keras_import import import_keras; import_keras()",
+        f"{JAX}; from tuning.training.keras_process import import_keras; import_keras()",
     ],
 }
 

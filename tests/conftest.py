@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 ROOT = Path(__file__).parents[1]
+FLAGSHIP = ROOT / "pipelines" / "imdb" / "study.yaml"
 
 # Before any test imports Keras, which would take TensorFlow by itself.
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -49,7 +50,7 @@ def client(
 
 
 @dataclass(frozen=True)
-class Finished:
+class CommandResult:
     """What a command left behind.
 
     Attributes:
@@ -84,15 +85,15 @@ def mlflow_run(
     )
 
 
-def run_project(folder: Path, entry: str, *parameters: str, **env: str) -> Finished:
+def run_project(folder: Path, entry: str, *parameters: str, **env: str) -> CommandResult:
     """The same, for what must succeed."""
     done = mlflow_run(folder, entry, *parameters, **env)
     assert done.returncode == 0, done.stdout + done.stderr
-    return Finished(folder, done.stdout)
+    return CommandResult(folder, done.stdout)
 
 
 @pytest.fixture(scope="session")
-def finished_study(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def finished_study(tmp_path_factory: pytest.TempPathFactory) -> CommandResult:
     """The main job, once for all tests: ``mlflow run`` on embedded data, as small as can be."""
     folder = tmp_path_factory.mktemp("study")
     return run_project(

@@ -5,8 +5,7 @@ from typing import Any
 
 import yaml
 
-from tuning.study import Study, parse_study
-from tuning.trial import (
+from tuning.core.trial import (
     Failure,
     FailureKind,
     Measurement,
@@ -15,6 +14,7 @@ from tuning.trial import (
     TrialResult,
     TrialState,
 )
+from tuning.study.file import Study, parse_study
 
 STUDY = """
 name: toy
@@ -23,6 +23,7 @@ space:
   units: {type: int, low: 2, high: 8, step: 2}
   rate: {type: float, low: 0.0, high: 0.3, step: 0.1}
 fixed: {batch_size: 16}
+training: {batch_size: batch_size}
 baseline: {units: 2, rate: 0.0}
 references:
   hand-tuned: {units: 8, rate: 0.3}

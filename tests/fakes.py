@@ -4,8 +4,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from tests.factories import make_measurement
-from tuning.protocols import Finished, Measured
-from tuning.trial import (
+from tuning.core.interfaces import Finished, Measured
+from tuning.core.trial import (
     CONTINUE,
     Decision,
     Failure,

@@ -82,7 +82,7 @@ def test_mlproject_uses_conda_yaml_and_offers_every_command() -> None:
 
 
 def test_every_option_of_mlproject_is_one_of_the_command_line() -> None:
-    from tuning.cli import build_parser
+    from tuning.cli.parser import build_parser
 
     document = yaml.safe_load((ROOT / "MLproject").read_text())
     parser = build_parser()

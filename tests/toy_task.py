@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tuning.errors import InfeasibleError
-from tuning.protocols import DataInfo, Examples, ServedModel, Split
+from tuning.core.errors import InfeasibleError
+from tuning.core.task import DataInfo, Examples, ServedModel, Split
 
 if TYPE_CHECKING:
     import keras

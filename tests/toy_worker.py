@@ -6,8 +6,8 @@ import time
 from multiprocessing.connection import Connection
 
 from tests.factories import make_measurement
-from tuning.trial import Trial, TrialResult, TrialState
-from tuning.worker import Done, Epoch, Reply, Train
+from tuning.core.trial import Trial, TrialResult, TrialState
+from tuning.training.messages import Done, Epoch, Reply, Train
 
 
 def main(connection: Connection, spec: object, core: int | None) -> None:

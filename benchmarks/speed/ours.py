@@ -6,11 +6,11 @@ from pathlib import Path
 import yaml
 
 from benchmarks.speed.workload import BATCH_SIZE, CONFIGS, WORKERS, read_job, scratch
-from tuning.arm import Arm
-from tuning.plan import Options, make_plan
-from tuning.search.fixed import FixedSearcher
-from tuning.session import open_session
-from tuning.trial import Phase, Proposal
+from tuning.core.trial import Phase, Proposal
+from tuning.driver.source import TrialSource
+from tuning.search.fixed_searcher import FixedSearcher
+from tuning.workflow.plan import Options, make_plan
+from tuning.workflow.study_run import open_study_run
 
 STUDY = Path(__file__).parents[2] / "pipelines/imdb/study.yaml"
 
@@ -19,7 +19,7 @@ def main() -> None:
     job = read_job(__doc__)
     os.environ["MLFLOW_TRACKING_URI"] = job.uri
     study = yaml.safe_load(STUDY.read_text("utf-8"))
-    study["fixed"]["batch_size"] = BATCH_SIZE
+    study["training"]["batch_size"] = BATCH_SIZE
     folder = scratch()
     (folder / "study.yaml").write_text(yaml.safe_dump(study), "utf-8")
     plan = make_plan(
@@ -32,8 +32,8 @@ def main() -> None:
         )
     )
     searcher = FixedSearcher("fixed", [Proposal(params=params) for params in CONFIGS])
-    with open_session(plan) as session:
-        session.driver.run([Arm(searcher, Phase.SEARCH, job.epochs)])
+    with open_study_run(plan) as session:
+        session.driver.run([TrialSource(searcher, Phase.SEARCH, job.epochs)])
         session.tracker.flush()
         session.client.set_tag(session.parent.run_id, WORKERS, str(session.workers))
 

@@ -54,7 +54,18 @@ def main() -> None:
     name = client.search_model_versions(f"run_id='{parent.info.run_id}'")[0].name
     aliases = client.get_registered_model(name).aliases
     alias = "champion" if "champion" in aliases else "challenger"
-    with started([sys.executable, "-m", "pipelines.ui", "--port"], "/health") as port:
+    with started(
+        [
+            sys.executable,
+            "-m",
+            "tuning",
+            "ui",
+            "--study",
+            str(ROOT / "pipelines/imdb/study.yaml"),
+            "--port",
+        ],
+        "/health",
+    ) as port:
         photograph(client, parent, name, f"http://127.0.0.1:{port}")
     with served(f"models:/{name}@{alias}") as port:
         answer = ask(port)
@@ -94,8 +105,8 @@ def run(*arguments: str, may_fail: bool = False) -> str:
 
 
 def find_study(run_id: str) -> "tuple[MlflowClient, Any]":
-    from tuning.tracking.resume import find_run
     from tuning.tracking.store import open_store, resolve_uri
+    from tuning.workflow.resume import find_run
 
     uri = resolve_uri()
     os.environ["MLFLOW_TRACKING_URI"] = uri
@@ -122,7 +133,7 @@ def ask(port: int) -> str:
 def photograph(client: "MlflowClient", parent: Any, name: str, address: str) -> None:
     from playwright.sync_api import sync_playwright
 
-    from tuning.tracking.view import leaderboard_link
+    from tuning.tracking.leaderboard import leaderboard_link
 
     experiment = parent.info.experiment_id
     runs = client.search_runs(

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 
 from pipelines.imdb.text import IntArray, encode_texts
-from tuning.protocols import Behaviour
+from tuning.core.task import Behaviour
 
 _THINGS = ("film", "movie", "plot", "acting", "script", "ending", "story", "cast")
 _GOOD = ("good", "great", "excellent", "wonderful", "brilliant", "beautiful")

@@ -1,6 +1,6 @@
 """The error that every data reader of this package raises."""
 
-from tuning.errors import BadInputError
+from tuning.core.errors import BadInputError
 
 
 class DataError(BadInputError, ValueError):

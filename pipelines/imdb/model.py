@@ -1,16 +1,18 @@
 """The flagship model: the notebook's LSTM, with what else moves this task if a study says so."""
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pipelines.imdb.text import UNKNOWN
+from tuning.core.errors import BadInputError
 
 if TYPE_CHECKING:
     import keras
 
 
 def build(
-    params: Mapping[str, Any], *, num_words: int, max_len: int, steps_per_epoch: int
+    params: Mapping[str, Any], *, num_words: int, max_len: int, reviews: int
 ) -> "keras.Model":
     """Builds and compiles the model.
 
@@ -20,17 +22,21 @@ def build(
     Args:
         params: ``embedding_dim``, ``units``, ``spatial_dropout`` (of whole embedding dimensions),
             ``dropout`` (of the LSTM's inputs), ``recurrent_dropout`` (of its state). Optional:
-            ``learning_rate`` (of Adam) and ``learning_rate_decay`` (its factor after each epoch);
+            ``learning_rate`` (of Adam) and ``learning_rate_decay`` (its factor after each epoch,
+            which needs the hyperparameter ``batch_size``);
             ``vocabulary_size`` (rarer words become "unknown"), ``sequence_length`` (the last
             tokens), ``masking`` (of the padding), ``bidirectional``, ``pooling`` (``last``,
             ``max`` or ``mean`` of the LSTM's outputs) and ``output_dropout`` (before the last
             layer).
         num_words: Upper bound (exclusive) of the word indexes in the rows.
         max_len: Length of the rows, in tokens.
-        steps_per_epoch: Batches of an epoch.
+        reviews: Number of reviews in the training part.
 
     Returns:
         A model of rows, shape (reviews, max_len), to probabilities, shape (reviews, 1).
+
+    Raises:
+        BadInputError: The learning rate decays, and the batch size is no hyperparameter.
     """
     import keras
 
@@ -59,7 +65,7 @@ def build(
         x = keras.layers.Dropout(params["output_dropout"])(x)
     model = keras.Model(rows, keras.layers.Dense(1, activation="sigmoid")(x))
     model.compile(
-        optimizer=keras.optimizers.Adam(_learning_rate(params, steps_per_epoch)),
+        optimizer=keras.optimizers.Adam(_learning_rate(params, reviews)),
         loss="binary_crossentropy",
         metrics=["accuracy"],
     )
@@ -82,12 +88,18 @@ def _shortened(
     return rows, vocabulary
 
 
-def _learning_rate(params: Mapping[str, Any], steps_per_epoch: int) -> Any:
+def _learning_rate(params: Mapping[str, Any], reviews: int) -> Any:
     import keras
 
     rate, decay = params.get("learning_rate", 0.001), params.get("learning_rate_decay", 1.0)
     if decay == 1.0:
         return rate
+    if "batch_size" not in params:
+        raise BadInputError(
+            "learning_rate_decay needs the batch size: declare batch_size in space or fixed, and "
+            "training: {batch_size: batch_size}"
+        )
+    steps_per_epoch = math.ceil(reviews / int(params["batch_size"]))
     return keras.optimizers.schedules.ExponentialDecay(
         rate, decay_steps=steps_per_epoch, decay_rate=decay, staircase=True
     )

@@ -1,7 +1,6 @@
 """The flagship task: an LSTM that tells whether a film review is positive."""
 
 import json
-import math
 import shutil
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from pipelines.imdb import data, model
 from pipelines.imdb.behaviours import make_behaviours
 from pipelines.imdb.errors import DataError
+from pipelines.imdb.occlusion import occlusion
 from pipelines.imdb.yardstick import linear_ngrams
-from tuning.protocols import Behaviour, DataInfo, Examples, ServedModel, Split
+from tuning.core.task import Ask, Behaviour, DataInfo, Examples, ServedModel, Split
 
 if TYPE_CHECKING:
     import keras
@@ -93,12 +93,11 @@ class ImdbTask:
 
     def build(self, params: Mapping[str, Any]) -> "keras.Model":
         """Builds and compiles the model; ``pipelines.imdb.model`` says of which params."""
-        rows = len(self.load("search")["train"][0])
         return model.build(
             params,
             num_words=self._num_words,
             max_len=self._max_len,
-            steps_per_epoch=math.ceil(rows / int(params.get("batch_size", 32))),
+            reviews=len(self.load("search")["train"][0]),
         )
 
     def test_lengths(self) -> "np.ndarray":
@@ -132,12 +131,17 @@ class ImdbTask:
             "linear, words and pairs": linear_ngrams(rows, labels, self.load("test")["test"][0])
         }
 
+    @staticmethod
+    def explain(ask: Ask, text: str) -> Sequence[tuple[str, float]]:
+        """The words that moved an answer most."""
+        return occlusion(ask, text)
+
     def serve(self, model_file: Path, folder: Path) -> ServedModel:
         """Packs the model with its vocabulary, so that it answers raw review text."""
         vocabulary = data.load_vocabulary(self._prepared())
         if vocabulary is None:
             raise DataError(_NO_WORDS.format(source=self._dataset))
-        from tuning.training import load_model
+        from tuning.training.saved_model import load_model
 
         backend = _backend()
         described = {

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import Finished
+from tests.conftest import FLAGSHIP, CommandResult
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -41,21 +41,21 @@ SECONDS = 60_000
 
 
 @pytest.fixture(scope="module")
-def store(finished_study: Finished) -> Any:
+def store(finished_study: CommandResult) -> Any:
     import mlflow
 
     return mlflow.MlflowClient(finished_study.uri)
 
 
 @pytest.fixture(scope="module")
-def address(finished_study: Finished) -> Iterator[str]:
+def address(finished_study: CommandResult) -> Iterator[str]:
     """MLflow's server on the finished study, started as ``make ui`` starts it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipelines.ui", "--port", str(port)],
+        [sys.executable, "-m", "tuning", "ui", "--study", str(FLAGSHIP), "--port", str(port)],
         env={**os.environ, "PATH": path, "MLFLOW_TRACKING_URI": finished_study.uri},
         cwd=Path(__file__).parents[2],
         stdout=subprocess.PIPE,

@@ -44,7 +44,7 @@ task_options: {{rows: 4000, servable: true}}
 space:
   units: {{type: int, low: 2, high: 12, step: 2}}
   rate: {{type: float, low: 0.0, high: 0.3, step: 0.1}}
-fixed: {{batch_size: 16}}
+training: {{batch_size: 16}}
 baseline: {{units: 2, rate: 0.0}}
 references:
   hand-tuned: {{units: 8, rate: 0.3}}
@@ -62,7 +62,7 @@ class Process:
         self, folder: Path, *arguments: str, uri: str = "", cache: Path | None = None, **env: str
     ) -> None:
         self.uri = uri or f"sqlite:///{folder / 'mlflow.db'}"
-        command = [sys.executable, "-m", "tuning.cli", "tune", "--workers", "2"]
+        command = [sys.executable, "-m", "tuning", "tune", "--workers", "2"]
         command += [
             "--study",
             str(folder / "study.yaml"),
@@ -179,7 +179,7 @@ def losses(uri: str) -> Losses:
     import mlflow
     from mlflow.artifacts import download_artifacts
 
-    from tuning.keras_import import without_tensorflow
+    from tuning.training.keras_process import without_tensorflow
 
     mlflow.set_tracking_uri(uri)
     client = mlflow.MlflowClient(uri)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import ROOT, Finished, mlflow_run, run_project
+from tests.conftest import FLAGSHIP, ROOT, CommandResult, mlflow_run, run_project
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -23,7 +23,7 @@ NAME = "imdb-lstm-sentiment-synthetic"
 
 
 @pytest.fixture(scope="module")
-def store(finished_study: Finished) -> "MlflowClient":
+def store(finished_study: CommandResult) -> "MlflowClient":
     import mlflow
 
     mlflow.set_tracking_uri(finished_study.uri)
@@ -48,7 +48,7 @@ def all_runs(store: "MlflowClient") -> list["Run"]:
     return list(store.search_runs(experiments, max_results=1000))
 
 
-def test_the_terminal_ends_with_two_tables_and_the_verdict(finished_study: Finished) -> None:
+def test_the_terminal_ends_with_two_tables_and_the_verdict(finished_study: CommandResult) -> None:
     output = finished_study.output
     assert "SYNTHETIC DATA" in output
     assert "test accuracy" in output
@@ -190,7 +190,7 @@ def test_the_winner_is_registered_under_a_name_of_its_own(
 
 
 def test_the_registered_model_answers_raw_text_without_the_project(
-    finished_study: Finished, tmp_path: Path
+    finished_study: CommandResult, tmp_path: Path
 ) -> None:
     code = f"""
 import mlflow, pandas, sys
@@ -208,7 +208,7 @@ assert not loaded, loaded
 
 
 def test_report_writes_the_same_again(
-    finished_study: Finished, store: "MlflowClient", parent: "Run"
+    finished_study: CommandResult, store: "MlflowClient", parent: "Run"
 ) -> None:
     before = comparison(store, parent)
     done = run_project(finished_study.folder, "report", f"run_id={parent.info.run_id}")
@@ -221,10 +221,19 @@ def comparison(store: "MlflowClient", parent: "Run") -> Any:
     return json.loads(Path(path).read_text())
 
 
-def test_predict_and_promote(finished_study: Finished, parent: "Run") -> None:
+def test_predict_and_promote(finished_study: CommandResult, parent: "Run") -> None:
     done = run_project(finished_study.folder, "predict", "text=A wonderful film.")
     assert NAME in done.output
-    command = [sys.executable, "-m", "pipelines.promote", "--target", parent.info.run_id]
+    command = [
+        sys.executable,
+        "-m",
+        "tuning",
+        "promote",
+        "--study",
+        str(FLAGSHIP),
+        "--target",
+        parent.info.run_id,
+    ]
     promoted = subprocess.run(
         command,
         cwd=ROOT,

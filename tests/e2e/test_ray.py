@@ -84,7 +84,7 @@ def test_models_go_from_the_nodes_to_the_server(tmp_path: Path, cluster: Any) ->
         process = Process(folder, *options, uri=server.address, **SILENT)
         assert process.until(r"random-00\d .* val_accuracy"), process.output
         names = [" ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])]
-        assert any("ray::Courier" in name for name in names)
+        assert any("ray::ModelUploader" in name for name in names)
         check_whole(process)
         assert "cannot write to the artifact store" not in process.output
         client = mlflow.MlflowClient(server.address)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from benchmarks.server import served
-from tests.conftest import Finished
+from tests.conftest import CommandResult
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +23,9 @@ MODEL = "models:/imdb-lstm-sentiment-synthetic@challenger"
 
 
 @pytest.fixture(scope="module")
-def address(finished_study: Finished, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(
+    finished_study: CommandResult, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     with ExitStack() as stack:
         with pytest.MonkeyPatch.context() as patch:
             patch.delenv("KERAS_BACKEND", raising=False)
@@ -154,7 +156,7 @@ def probabilities(python: Path, model: str, folder: Path, **env: str) -> list[fl
 
 
 @pytest.fixture(scope="module")
-def downloaded(finished_study: Finished, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def downloaded(finished_study: CommandResult, tmp_path_factory: pytest.TempPathFactory) -> Path:
     import mlflow
 
     from tuning.tracking.store import open_store
@@ -177,7 +179,7 @@ def test_the_model_gives_the_same_probabilities_on_tensorflow(
 
 
 def test_it_carries_its_card_its_requirements_and_an_example(
-    downloaded: Path, finished_study: Finished
+    downloaded: Path, finished_study: CommandResult
 ) -> None:
     import mlflow
 
@@ -211,7 +213,7 @@ def test_it_answers_where_only_its_requirements_are_installed(
     assert alone == pytest.approx(here, abs=1e-6)
 
 
-def mlflow_models(finished_study: Finished, folder: Path, *arguments: str) -> str:
+def mlflow_models(finished_study: CommandResult, folder: Path, *arguments: str) -> str:
     """Runs ``mlflow models`` in a folder, whose programs come before all others."""
     env = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
     env["MLFLOW_TRACKING_URI"] = finished_study.uri
@@ -228,7 +230,9 @@ def mlflow_models(finished_study: Finished, folder: Path, *arguments: str) -> st
     return done.stdout
 
 
-def test_mlflow_predicts_with_it_from_a_file(finished_study: Finished, tmp_path: Path) -> None:
+def test_mlflow_predicts_with_it_from_a_file(
+    finished_study: CommandResult, tmp_path: Path
+) -> None:
     (tmp_path / "reviews.csv").write_text("review\nA dull film.\nGood fun.\n")
     arguments = ["-m", MODEL, "-i", "reviews.csv", "-t", "csv", "-o", "answers.json"]
     mlflow_models(finished_study, tmp_path, "predict", *arguments, "--env-manager", "local")
@@ -237,7 +241,7 @@ def test_mlflow_predicts_with_it_from_a_file(finished_study: Finished, tmp_path:
 
 
 def test_mlflow_makes_a_container_s_context_of_it(
-    finished_study: Finished, tmp_path: Path
+    finished_study: CommandResult, tmp_path: Path
 ) -> None:
     arguments = ["-m", MODEL, "-d", "context", "--env-manager", "local"]
     mlflow_models(finished_study, tmp_path, "generate-dockerfile", *arguments)
@@ -245,7 +249,7 @@ def test_mlflow_makes_a_container_s_context_of_it(
 
 
 def test_mlflow_builds_a_container_up_to_what_the_engine_does(
-    finished_study: Finished, tmp_path: Path
+    finished_study: CommandResult, tmp_path: Path
 ) -> None:
     # Stands for the engine's program, and keeps what it is given to build.
     engine = tmp_path / "docker"

@@ -24,7 +24,8 @@ task_options: {num_words: 300, max_len: 24}
 space:
   embedding_dim: {type: int, low: 4, high: 12, step: 4}
   units: {type: int, low: 4, high: 12, step: 4}
-fixed: {spatial_dropout: 0.0, dropout: 0.0, recurrent_dropout: 0.0, batch_size: 64}
+fixed: {spatial_dropout: 0.0, dropout: 0.0, recurrent_dropout: 0.0}
+training: {batch_size: 64}
 baseline: {embedding_dim: 4, units: 4}
 searchers: [random]
 budget: {trials: 2, epochs: 1}
@@ -52,7 +53,7 @@ def test_a_whole_study_over_http(server: Server, tmp_path: Path) -> None:
     study.write_text(STUDY)
     command = ["tune", "--study", str(study), "--dataset", str(reviews), "--workers", "1"]
     done = subprocess.run(
-        [sys.executable, "-m", "tuning.cli", *command],
+        [sys.executable, "-m", "tuning", *command],
         cwd=Path(__file__).parents[2],
         env={
             **os.environ,

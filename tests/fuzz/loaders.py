@@ -24,8 +24,8 @@ with atheris.instrument_imports():
 
     from pipelines.imdb.npz import read_npz, read_word_index
     from pipelines.imdb.sources import read_archive, read_csv
-    from tuning.errors import BadInputError
-    from tuning.study import load_study
+    from tuning.core.errors import BadInputError
+    from tuning.study.file import load_study
 
 FORBIDDEN = ("os.system", "os.exec", "os.fork", "os.posix_spawn", "subprocess.Popen", "socket.")
 FORBIDDEN += ("shutil.", "os.remove", "os.rename", "os.mkdir", "os.symlink", "ctypes.", "exec")

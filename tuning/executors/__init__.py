@@ -1,1 +1,1 @@
-"""Where trials are trained: each module is one implementation of the Executor protocol."""
+"""Who trains: processes on this machine, a Ray cluster, or nobody in virtual time."""

@@ -10,9 +10,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-from tuning import worker
-from tuning.protocols import Finished, Measured
-from tuning.trial import (
+from tuning.core.interfaces import Finished, Measured
+from tuning.core.trial import (
     Decision,
     Failure,
     FailureKind,
@@ -21,14 +20,15 @@ from tuning.trial import (
     TrialResult,
     TrialState,
 )
-from tuning.worker import Done, Epoch, Reply, Train, WorkerSpec
+from tuning.training import worker
+from tuning.training.messages import Done, Epoch, Reply, Train, WorkerSpec
 
 # Between two looks at how much memory the workers hold.
 MEMORY_SECONDS = 1.0
 
 
 @dataclass
-class _Slot:
+class _WorkerSlot:
     """One worker process and the trial that it trains, if any."""
 
     spec: WorkerSpec
@@ -86,7 +86,7 @@ class LocalExecutor:
         # feeds a GPU uses several threads.
         pin = count <= len(cores) and not devices
         pinned: list[int | None] = [*cores[:count]] if pin else [None] * count
-        self._slots: list[_Slot] = []
+        self._slots: list[_WorkerSlot] = []
         self._lost: list[Finished] = []
         self._closed = False
         for number, core in enumerate(pinned):
@@ -129,7 +129,7 @@ class LocalExecutor:
         self._lost.clear()
         if events:
             timeout_s = 0
-        by_object: dict[Any, _Slot] = {}
+        by_object: dict[Any, _WorkerSlot] = {}
         for slot in self._slots:
             if slot.dead:
                 continue
@@ -178,16 +178,16 @@ class LocalExecutor:
                 slot.over_limit = f"held {held:,.0f} MB (limits.memory_mb is {limit:,.0f})"
                 slot.process.kill()
 
-    def _start(self, spec: WorkerSpec, core: int | None) -> _Slot:
+    def _start(self, spec: WorkerSpec, core: int | None) -> _WorkerSlot:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
             target=self._target, args=(theirs, spec, core), daemon=True, name="tuning-worker"
         )
         process.start()
         theirs.close()  # so that the worker's death closes the pipe
-        return _Slot(spec, core, process, ours)
+        return _WorkerSlot(spec, core, process, ours)
 
-    def _read(self, slot: _Slot) -> list[Measured | Finished]:
+    def _read(self, slot: _WorkerSlot) -> list[Measured | Finished]:
         events: list[Measured | Finished] = []
         try:
             while slot.connection.poll():
@@ -199,7 +199,7 @@ class LocalExecutor:
             self._lose(slot)
         return events
 
-    def _receive(self, slot: _Slot, message: object) -> list[Measured | Finished]:
+    def _receive(self, slot: _WorkerSlot, message: object) -> list[Measured | Finished]:
         match message:
             case Epoch(name, attempt, measurement):
                 slot.measurements += (measurement,)
@@ -221,7 +221,7 @@ class LocalExecutor:
                 ]
         return []
 
-    def _lose(self, slot: _Slot) -> None:
+    def _lose(self, slot: _WorkerSlot) -> None:
         trial = slot.trial
         # Replaced when it is needed again: one that cannot even start would be replaced for ever.
         slot.dead, slot.trial = True, None
@@ -230,7 +230,7 @@ class LocalExecutor:
             result = lost_result(slot.measurements, None if slot.cancelled else _why(slot))
             self._lost.append(Finished(name=trial.name, attempt=trial.attempt, result=result))
 
-    def _replace(self, slot: _Slot) -> None:
+    def _replace(self, slot: _WorkerSlot) -> None:
         slot.connection.close()
         slot.process.kill()
         slot.process.join()
@@ -238,7 +238,7 @@ class LocalExecutor:
         slot.process, slot.connection = new.process, new.connection
         slot.dead, slot.first_memory_mb = False, 0.0
 
-    def _slot_of(self, name: str) -> _Slot | None:
+    def _slot_of(self, name: str) -> _WorkerSlot | None:
         return next((s for s in self._slots if s.trial is not None and s.trial.name == name), None)
 
 
@@ -264,7 +264,7 @@ def _memory_mb(pid: int | None) -> float:
         return 0.0
 
 
-def _why(slot: _Slot) -> Failure:
+def _why(slot: _WorkerSlot) -> Failure:
     if slot.over_limit:
         return Failure(kind=FailureKind.LIMIT, message=slot.over_limit)
     return Failure(

@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tuning.protocols import Finished, Measured
-from tuning.seeds import derive_seed
-from tuning.study import Objective
-from tuning.trial import (
+from tuning.core.interfaces import Finished, Measured
+from tuning.core.seeds import derive_seed
+from tuning.core.trial import (
     CONTINUE,
     Decision,
     Failure,
@@ -20,6 +19,7 @@ from tuning.trial import (
     TrialResult,
     TrialState,
 )
+from tuning.study.sections import Objective
 
 
 class TrialModel(Protocol):

@@ -1,1 +1,1 @@
-"""Who proposes configurations: each module is one implementation of the Searcher protocol."""
+"""Who proposes: Optuna, KerasTuner, random search and fixed lists."""

@@ -3,14 +3,14 @@
 import importlib.util
 from collections.abc import Sequence
 
-from tuning.errors import BadInputError
-from tuning.protocols import Searcher
-from tuning.search.keras_tuner_search import KerasTunerSearcher
-from tuning.search.optuna_search import OptunaSearcher
-from tuning.search.random_search import RandomSearcher
-from tuning.search.spec import SearcherSpec
-from tuning.seeds import derive_seed
-from tuning.study import Study
+from tuning.core.errors import BadInputError
+from tuning.core.interfaces import Searcher
+from tuning.core.seeds import derive_seed
+from tuning.search.keras_tuner_searcher import KerasTunerSearcher
+from tuning.search.names import SearcherSpec
+from tuning.search.optuna_searcher import OptunaSearcher
+from tuning.search.random_searcher import RandomSearcher
+from tuning.study.file import Study
 
 # What an algorithm needs beside its library.
 _NEEDS = {"cmaes": "cmaes", "gp": "torch"}

@@ -1,1 +1,1 @@
-"""The record: writing it to MLflow while a study runs, and reading it back."""
+"""MLflow: the store, the record of a study, its models."""

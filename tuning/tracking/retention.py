@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote, urlparse
 
-from tuning.tracking import names
-from tuning.tracking.record import StudyRecord
-from tuning.trial import TrialRecord
+from tuning.core.trial import TrialRecord
+from tuning.study.record import StudyRecord
+from tuning.tracking import keys
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -70,12 +70,12 @@ def remove(client: "MlflowClient", models: Sequence[Removable]) -> None:
 def _kept(record: StudyRecord, keep: Keep) -> list[TrialRecord]:
     if keep == "all":
         return list(record.trials)
-    confirmed = record.in_phase(*names.TESTED)
+    confirmed = record.in_phase(*keys.TESTED)
     if keep == "confirmed":
         return confirmed
     first: dict[tuple[str, str], TrialRecord] = {}
     for trial in sorted(confirmed, key=lambda trial: trial.trial.number):
-        key = trial.trial.phase.value, trial.trial.tags.get(names.CANDIDATE, "")
+        key = trial.trial.phase.value, trial.trial.tags.get(keys.CANDIDATE, "")
         first.setdefault(key, trial)
     return list(first.values())
 

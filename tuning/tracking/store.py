@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from tuning.errors import BadInputError
-from tuning.tracking import names
+from tuning.core.errors import BadInputError
+from tuning.tracking import keys
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -129,12 +129,12 @@ def open_parent(
             return Parent(launcher, info.experiment_id, created=False)
     experiment_id = get_experiment(client, experiment)
     known = client.search_runs(
-        [experiment_id], f"tags.`{names.WORKSPACE}` = '{token}'", max_results=1
+        [experiment_id], f"tags.`{keys.WORKSPACE}` = '{token}'", max_results=1
     )
     run = (
         known[0]
         if known
-        else client.create_run(experiment_id, run_name="tune", tags={names.WORKSPACE: token})
+        else client.create_run(experiment_id, run_name="tune", tags={keys.WORKSPACE: token})
     )
     if launcher:
         client.set_tag(launcher, "tuning.run", run.info.run_id)

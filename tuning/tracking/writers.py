@@ -6,7 +6,7 @@ import threading
 import zlib
 from collections.abc import Callable
 
-from tuning.tracking.patience import Patience, TrackerError, brief
+from tuning.tracking.retry import RetryPolicy, TrackerError, summary_line
 from tuning.tracking.store import is_server
 
 # Writers of a server: most of a write is waiting for its answer.
@@ -31,7 +31,7 @@ class Writers:
         on_failure: Called once, from one of the threads, when they give up.
     """
 
-    def __init__(self, count: int, patience: Patience, on_failure: Callable[[], None]) -> None:
+    def __init__(self, count: int, patience: RetryPolicy, on_failure: Callable[[], None]) -> None:
         self._patience = patience
         self._on_failure = on_failure
         self._error: Exception | None = None
@@ -92,5 +92,5 @@ class Writers:
             self._patience(lambda: None if self._error else operation())
         except Exception as error:
             if self.give_up(error):
-                _log.error("the record cannot be written: %s", brief(error))
+                _log.error("the record cannot be written: %s", summary_line(error))
                 self._on_failure()

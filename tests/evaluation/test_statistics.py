@@ -1,0 +1,183 @@
+"""The statistics: known answers, all verdicts reachable, and an A/A check of the rule."""
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+
+from tuning.evaluation.statistics import (
+    Gain,
+    Verdict,
+    calibration,
+    detectable_gain,
+    expected_best,
+    gain,
+    holm,
+    mcnemar,
+    probability_of_improvement,
+    verdict_of,
+)
+
+
+def draw(rates: np.ndarray, examples: int, random: np.random.Generator) -> np.ndarray:
+    """Right or wrong for every seed and example, where some examples are harder than others."""
+    difficulty = random.normal(0, 1, examples)
+    logits = np.log(rates / (1 - rates))[:, None] * 1.4 + difficulty[None, :]
+    return random.random((len(rates), examples)) < 1 / (1 + np.exp(-logits))
+
+
+def test_the_gain_is_the_difference_of_mean_accuracies() -> None:
+    first = np.array([[True, False, False, True], [True, True, False, False]])
+    second = np.array([[True, True, False, True], [True, True, True, True]])
+    found = gain(first, second)
+    assert found.estimate == pytest.approx(0.875 - 0.5)
+    assert found.low < found.estimate < found.high
+
+
+def test_seed_variance_alone_gives_welch() -> None:
+    # Every example is right with the same share in each seed, so only seeds differ.
+    random = np.random.default_rng(0)
+    baseline, best = np.array([0.80, 0.84, 0.82]), np.array([0.90, 0.88, 0.92])
+    first = np.stack(
+        [random.permutation(np.arange(50_000) < share * 50_000) for share in baseline]
+    )
+    second = np.stack([random.permutation(np.arange(50_000) < share * 50_000) for share in best])
+    found = gain(first, second)
+    expected = scipy_stats.ttest_ind(best, baseline, equal_var=False)
+    low, high = expected.confidence_interval()
+    assert found.estimate == pytest.approx(0.08, abs=1e-9)
+    assert (found.low, found.high) == (pytest.approx(low, abs=2e-3), pytest.approx(high, abs=2e-3))
+
+
+def test_one_seed_knows_no_interval() -> None:
+    one = np.ones((1, 10), dtype=bool)
+    found = gain(one, ~one)
+    assert (found.low, found.high) == (-np.inf, np.inf)
+    assert verdict_of(found, 0.0) is Verdict.INCONCLUSIVE
+
+
+def test_identical_sources_have_no_gain() -> None:
+    same = np.random.default_rng(1).random((3, 100)) < 0.8
+    found = gain(same, same)
+    assert found.estimate == 0
+    assert verdict_of(found, 0.0) is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("low", "estimate", "high", "expected"),
+    [
+        (0.001, 0.010, 0.02, Verdict.BETTER),
+        (0.001, 0.0015, 0.002, Verdict.INCONCLUSIVE),
+        (-0.001, 0.010, 0.02, Verdict.INCONCLUSIVE),
+        (0.0, 0.010, 0.02, Verdict.INCONCLUSIVE),
+        (-0.02, -0.01, 0.001, Verdict.INCONCLUSIVE),
+        (-0.02, -0.01, -0.001, Verdict.WORSE),
+    ],
+)
+def test_the_rule_of_the_verdict(
+    low: float, estimate: float, high: float, expected: Verdict
+) -> None:
+    found = Gain(estimate, low, high, 0.01, 0.001, 0.001, 4.0)
+    assert verdict_of(found, min_gain=0.002) is expected
+
+
+def test_the_same_configuration_is_rarely_called_better() -> None:
+    random = np.random.default_rng(7)
+    called = []
+    for _ in range(400):
+        rates = np.clip(random.normal(0.86, 0.004, 6), 0.01, 0.99)
+        right = draw(rates, 2_000, random)
+        called.append(verdict_of(gain(right[:3], right[3:]), 0.0))
+    # The nominal rate is 2.5% on either side; 400 studies put 95% of counts below 5%.
+    assert called.count(Verdict.BETTER) <= 20
+    assert called.count(Verdict.WORSE) <= 20
+
+
+def test_a_large_gain_is_found() -> None:
+    random = np.random.default_rng(8)
+    found = 0
+    for _ in range(100):
+        rates = np.concatenate([random.normal(0.84, 0.003, 3), random.normal(0.88, 0.003, 3)])
+        right = draw(rates, 5_000, random)
+        found += verdict_of(gain(right[:3], right[3:]), 0.002) is Verdict.BETTER
+    assert found >= 95
+
+
+def test_mcnemar_counts_and_is_exact() -> None:
+    first = np.array([True] * 50 + [True] * 3 + [False] * 12 + [False] * 35)
+    second = np.array([True] * 50 + [False] * 3 + [True] * 12 + [False] * 35)
+    found = mcnemar(first, second)
+    assert (found.both_right, found.only_first, found.only_second, found.both_wrong) == (
+        50,
+        3,
+        12,
+        35,
+    )
+    # Twice the binomial tail of 3 or fewer of 15.
+    assert found.p_value == pytest.approx(2 * sum([1, 15, 105, 455]) / 2**15)
+    assert found.difference == pytest.approx(0.09)
+    assert found.low < 0.09 < found.high
+
+
+def test_mcnemar_of_equal_checkpoints() -> None:
+    same = np.array([True, False, True])
+    assert mcnemar(same, same).p_value == 1
+
+
+def test_probability_of_improvement() -> None:
+    estimate, low, high = probability_of_improvement(
+        np.array([0.80, 0.81, 0.82]), np.array([0.90, 0.80, 0.82])
+    )
+    assert estimate == pytest.approx(0.5)
+    assert 0 <= low <= estimate <= high <= 1
+
+
+def test_three_wins_of_three_are_not_certainty() -> None:
+    estimate, low, high = probability_of_improvement(np.zeros(3), np.ones(3))
+    expected = scipy_stats.binomtest(3, 3).proportion_ci(method="exact")
+    assert (estimate, high) == (1, 1)
+    assert low == pytest.approx(expected.low) == pytest.approx(0.292, abs=1e-3)
+    assert probability_of_improvement(np.ones(3), np.zeros(3))[:2] == (0, 0)
+
+
+def test_what_can_be_detected_shrinks_with_seeds() -> None:
+    random = np.random.default_rng(9)
+    sizes = []
+    for seeds in (3, 12):
+        rates = np.clip(random.normal(0.86, 0.004, 2 * seeds), 0, 1)
+        right = draw(rates, 5_000, random)
+        sizes.append(detectable_gain(gain(right[:seeds], right[seeds:])))
+    assert sizes[0] > sizes[1] > 0
+
+
+def test_the_expected_best_is_that_of_all_draws() -> None:
+    values = np.array([0.3, 0.9, 0.5, 0.7])
+    expected = [
+        np.mean([max(draw) for draw in itertools.combinations(values, n)]) for n in (1, 2, 3, 4)
+    ]
+    np.testing.assert_allclose(expected_best(values), expected)
+
+
+def test_the_expected_best_of_thousands_of_trials_is_known() -> None:
+    total = 3_000
+    drawn = np.arange(1, total + 1)
+    # Of the numbers from 1 to N, the largest of n drawn without replacement (a textbook's result).
+    expected = drawn * (total + 1) / (drawn + 1)
+    np.testing.assert_allclose(expected_best(drawn.astype(float)), expected, rtol=1e-9)
+
+
+def test_holm_is_the_textbooks() -> None:
+    np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03, 0.005])), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(holm(np.array([0.9, 0.8])), [1.0, 1.0])
+
+
+def test_probabilities_that_mean_what_they_say_are_calibrated() -> None:
+    random = np.random.default_rng(6)
+    probability = random.random(50_000)
+    labels = random.random(50_000) < probability
+    said, true, counts, error = calibration(labels, probability)
+    np.testing.assert_allclose(said, true, atol=0.03)
+    assert counts.sum() == 50_000
+    assert error < 0.01
+    assert calibration(labels, np.sqrt(probability))[3] > 0.1

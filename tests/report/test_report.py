@@ -1,0 +1,510 @@
+"""From a record to the comparison and the report, without MLflow."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.factories import make_result, make_study, make_trial
+from tuning.core.record import BehaviourCount, Predictions
+from tuning.core.task import DataInfo
+from tuning.core.trial import Phase, TrialRecord, TrialState
+from tuning.evaluation.comparison import Comparison, compare
+from tuning.evaluation.effects import ablations, change_when_set_back, changes, effects
+from tuning.evaluation.error_analysis import error_analysis
+from tuning.evaluation.statistics import Verdict
+from tuning.report.report import change_table, headline, model_table, write_report
+from tuning.report.timeline import bars, stages
+from tuning.study.file import Study
+from tuning.study.record import StudyRecord
+from tuning.tracking import keys
+from tuning.workflow.sources import choose_best, choose_candidates, set_back
+
+STUDY = make_study(confirm={"seeds": 3, "top_k": 2}, compare={"min_gain": 0.002})
+EXAMPLES = 4_000
+ROOT = Path(__file__).parents[2]
+
+
+def repeats(
+    phase: Phase, label: str, params: dict[str, Any], values: tuple[float, ...]
+) -> list[TrialRecord]:
+    prefix = {"baseline": "", "reference": "reference-", "confirm": "confirm-"}[phase.value]
+    return [
+        TrialRecord(
+            trial=make_trial(
+                f"{prefix}{label}-seed{number}",
+                number=number - 1,
+                phase=phase,
+                seed=number,
+                searcher=phase.value,
+                params=params,
+                tags={keys.CANDIDATE: label},
+            ),
+            result=make_result((value - 0.01, value)),
+        )
+        for number, value in enumerate(values, start=1)
+    ]
+
+
+def search(count: int = 10) -> list[TrialRecord]:
+    records = []
+    for number in range(count):
+        params = {"units": 2 + 2 * (number % 4), "rate": round(0.1 * (number % 3), 1)}
+        value = 0.5 + params["units"] / 40
+        state = TrialState.PRUNED if number == 3 else TrialState.COMPLETED
+        name = f"optuna-{number:03d}"
+        trial = make_trial(name, number=number, searcher="optuna", params=params)
+        records.append(TrialRecord(trial=trial, result=make_result((value,), state)))
+    return records
+
+
+def make_record(accuracy: dict[str, float], **changes: Any) -> StudyRecord:
+    """A record whose models have, by label, the given accuracy on the test split."""
+    trials = [
+        *repeats(Phase.BASELINE, "baseline", {"units": 2, "rate": 0.0}, (0.80, 0.81, 0.82)),
+        *search(),
+        *repeats(Phase.REFERENCE, "hand-tuned", {"units": 8, "rate": 0.3}, (0.79, 0.80, 0.81)),
+        *repeats(Phase.CONFIRM, "optuna-002", {"units": 6, "rate": 0.2}, (0.85, 0.86, 0.87)),
+        *repeats(Phase.CONFIRM, "optuna-006", {"units": 6, "rate": 0.0}, (0.83, 0.83, 0.83)),
+    ]
+    random = np.random.default_rng(3)
+    labels = random.integers(0, 2, EXAMPLES)
+    probabilities = {}
+    for trial in trials:
+        label = trial.trial.tags.get(keys.CANDIDATE)
+        if label is not None:
+            share = accuracy.get(label, 0.8) + random.normal(0, 0.002)
+            right = random.random(EXAMPLES) < share
+            probabilities[trial.trial.name] = np.where(right == (labels == 1), 0.9, 0.1)
+    values: dict[str, Any] = {
+        "run_id": "r" * 32,
+        "experiment_id": "1",
+        "study": STUDY,
+        "written": STUDY,
+        "data": DataInfo(label="toy", name="toy", source="here", digest="d", sizes={"train": 5}),
+        "tags": {},
+        "metrics": {},
+        "trials": tuple(trials),
+        "predictions": Predictions(labels, probabilities),
+        "started_ms": 0,
+    }
+    if "study" in changes:
+        values["written"] = changes["study"]
+    return StudyRecord(**{**values, **changes})
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "verdict"),
+    [
+        ({"baseline": 0.80, "optuna-002": 0.90}, Verdict.BETTER),
+        ({"baseline": 0.85, "optuna-002": 0.85}, Verdict.INCONCLUSIVE),
+        ({"baseline": 0.90, "optuna-002": 0.80}, Verdict.WORSE),
+    ],
+)
+def test_every_verdict_can_be_reached(accuracy: dict[str, float], verdict: Verdict) -> None:
+    comparison = compare(make_record(accuracy))
+    assert comparison.verdict is verdict
+    assert verdict.value in headline(comparison, 0.95)
+
+
+def test_the_winner_is_chosen_on_validation_not_on_test() -> None:
+    comparison = compare(make_record({"optuna-002": 0.70, "optuna-006": 0.99}))
+    assert comparison.best is not None
+    assert comparison.best.label == "optuna-002"
+
+
+def test_a_candidate_that_failed_with_a_seed_cannot_win() -> None:
+    record = make_record({})
+    without = tuple(t for t in record.trials if t.trial.name != "confirm-optuna-002-seed2")
+    comparison = compare(make_record({}, trials=without))
+    assert comparison.best is not None
+    assert comparison.best.label == "optuna-006"
+
+
+def test_pairs_have_the_same_seed() -> None:
+    record = make_record({"baseline": 0.8, "optuna-002": 0.9})
+    without = tuple(t for t in record.trials if t.trial.name != "baseline-seed1")
+    comparison = compare(make_record({}, trials=without, predictions=record.predictions))
+    assert record.predictions is not None
+    truth = record.predictions.labels == 1
+    expected = [
+        np.mean((record.predictions.probabilities[name] >= 0.5) == truth)
+        for name in ("baseline-seed2", "confirm-optuna-002-seed2")
+    ]
+    assert comparison.mcnemar is not None
+    assert comparison.mcnemar.difference == pytest.approx(expected[1] - expected[0])
+
+
+def test_a_model_that_was_not_asked_about_the_test_split_costs_its_source_the_seed() -> None:
+    record = make_record({})
+    assert record.predictions is not None
+    asked = dict(record.predictions.probabilities)
+    del asked["baseline-seed1"], asked["confirm-optuna-002-seed2"]
+    comparison = compare(
+        make_record({}, predictions=Predictions(record.predictions.labels, asked))
+    )
+    assert comparison.baseline.trials == ["baseline-seed2", "baseline-seed3"]
+    assert comparison.best is not None
+    assert comparison.best.label == "optuna-006"
+
+
+def test_more_seeds_than_asked_for_do_not_disqualify() -> None:
+    # A resumed study may ask for fewer than it had trained.
+    study = make_study(confirm={"seeds": 2, "top_k": 2})
+    comparison = compare(make_record({}, study=study))
+    assert comparison.best is not None
+    assert len(comparison.best.trials) == 3
+
+
+def test_sources_have_their_seeds_and_roles() -> None:
+    comparison = compare(make_record({}))
+    assert [len(configuration.trials) for configuration in comparison.candidates] == [3, 3]
+    assert [configuration.label for configuration in comparison.references] == ["hand-tuned"]
+    assert comparison.baseline.mean_validation == pytest.approx(0.81)
+    best = comparison.best
+    assert best is not None
+    assert best.search_value == pytest.approx(0.65)
+
+
+def test_the_search_is_accounted_for() -> None:
+    (account,) = compare(make_record({})).searches
+    assert (account.trials, account.completed, account.pruned) == (10, 9, 1)
+    assert account.saved_by_pruning == 1
+    assert (account.best_trial, account.best_value) == ("optuna-007", pytest.approx(0.7))
+
+
+def test_changes_are_explained_by_what_was_measured() -> None:
+    rows = {row[0]: row for row in change_table(compare(make_record({})))}
+    assert rows["units"][1:3] == ["2", "6"]
+    assert "higher values did better" in rows["units"][3]
+    assert "9 trials" in rows["units"][3]
+    assert "no clear effect by itself" in rows["rate"][3]
+
+
+def test_the_first_table_names_every_model() -> None:
+    rows = model_table(compare(make_record({"baseline": 0.8, "optuna-002": 0.9})))
+    assert [row[0] for row in rows] == ["model", "baseline", "hand-tuned", "best (optuna-002)"]
+    assert rows[3][2].startswith("better; +")
+
+
+def test_the_time_is_accounted_for_by_stage_and_worker(tmp_path: Path) -> None:
+    def timed(record: TrialRecord, worker: str, begin: int) -> TrialRecord:
+        # Two epochs of a second each, in three seconds.
+        result = replace(record.result, worker=worker, duration_s=3.0)
+        times = {"started_ms": 1000 * begin, "ended_ms": 1000 * (begin + 3)}
+        return replace(record, result=result, **times)
+
+    baseline = repeats(Phase.BASELINE, "baseline", {"units": 2, "rate": 0.0}, (0.8, 0.8, 0.8))
+    trials = (
+        timed(baseline[0], "local-0", 10),
+        timed(baseline[1], "local-1", 10),
+        timed(baseline[2], "local-0", 13),
+    )
+    record = make_record({}, trials=trials, predictions=None)
+    (stage,) = stages(record)
+    assert (stage.seconds, stage.training) == (6.0, pytest.approx(6 / 12))
+    assert [(bar.worker, bar.begin_s, bar.end_s) for bar in bars(record)] == [
+        ("local-0", 10, 13),
+        ("local-0", 13, 16),
+        ("local-1", 10, 13),
+    ]
+    write_report(record, compare(record), tmp_path)
+    assert (tmp_path / "figures" / "timeline.svg").exists()
+    assert "| baseline and search | 6 | 50% |" in (tmp_path / "report.md").read_text()
+
+
+def test_without_a_candidate_nothing_is_claimed() -> None:
+    record = make_record({})
+    without = tuple(t for t in record.trials if t.trial.phase is not Phase.CONFIRM)
+    comparison = compare(make_record({}, trials=without))
+    assert comparison.verdict is Verdict.INCONCLUSIVE
+    assert "no candidate other than the baseline" in comparison.why
+    assert comparison.gain is None
+
+
+def test_before_the_test_split_was_read_nothing_is_claimed(tmp_path: Path) -> None:
+    record = make_record({}, predictions=None)
+    comparison = compare(record)
+    assert "not read" in comparison.why
+    write_report(record, comparison, tmp_path)
+    assert "Not read" in (tmp_path / "report.html").read_text()
+
+
+def test_without_a_baseline_there_is_no_comparison() -> None:
+    with pytest.raises(ValueError, match="no completed baseline"):
+        compare(make_record({}, trials=tuple(search())))
+
+
+def written(record: StudyRecord, folder: Path) -> tuple[Comparison, dict[str, Any]]:
+    comparison = compare(record)
+    write_report(record, comparison, folder)
+    return comparison, json.loads((folder / "comparison.json").read_text())
+
+
+def test_the_report_s_files_agree(tmp_path: Path) -> None:
+    record = make_record({"baseline": 0.8, "optuna-002": 0.9})
+    comparison, document = written(record, tmp_path)
+    assert document["verdict"] == "better"
+    assert document["gain"]["estimate"] == pytest.approx(comparison.gain.estimate)  # type: ignore[union-attr]
+    for name in ("report.html", "report.md"):
+        text = (tmp_path / name).read_text()
+        assert headline(comparison, 0.95).replace("'", "&#39;") in text or "Verdict" in text
+        assert "hand-tuned" in text
+    with (tmp_path / "trials.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == len(record.trials)
+    assert rows[0]["name"] == "baseline-seed1"
+    pictures = sorted(file.name for file in (tmp_path / "figures").iterdir())
+    assert "test_accuracy.svg" in pictures
+    assert (tmp_path / "report.html").read_text().count("<figure>") == len(pictures)
+
+
+def test_what_users_name_cannot_run_in_the_report(tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script>"
+    data = DataInfo(label="toy", name=evil, source=evil, digest="d", sizes={}, warning=evil)
+    written(make_record({}, data=data), tmp_path)
+    html = (tmp_path / "report.html").read_text()
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_one_seed_gives_no_interval_and_valid_json(tmp_path: Path) -> None:
+    record = make_record({"baseline": 0.8, "optuna-002": 0.9})
+    one = tuple(t for t in record.trials if not t.trial.name.endswith(("seed2", "seed3")))
+    study = make_study(confirm={"seeds": 1, "top_k": 2})
+    comparison, document = written(make_record({}, trials=one, study=study), tmp_path)
+    assert comparison.verdict is Verdict.INCONCLUSIVE
+    assert "use two or more" in comparison.why
+    assert document["gain"]["low"] is None
+
+
+def test_candidates_are_distinct_and_not_the_baseline() -> None:
+    study: Study = STUDY
+    chosen = choose_candidates(study, search())
+    assert [record.trial.params["units"] for record in chosen] == [8, 6]
+    configs = {study.config_id(record.trial.params) for record in chosen}
+    assert len(configs) == study.confirm.top_k
+    assert study.config_id(study.baseline) not in configs
+    assert all(record.result.state is TrialState.COMPLETED for record in chosen)
+
+
+def test_the_order_in_which_trials_ended_does_not_change_the_candidates() -> None:
+    trials = search()
+    names = [record.trial.name for record in choose_candidates(STUDY, trials)]
+    assert [r.trial.name for r in choose_candidates(STUDY, trials[::-1])] == names
+
+
+def detailed_record() -> StudyRecord:
+    """A record with everything that a task may tell of its test split."""
+    record = make_record({"baseline": 0.80, "optuna-002": 0.88})
+    assert record.predictions is not None
+    predictions = record.predictions
+    random = np.random.default_rng(5)
+    counts = {
+        name: (BehaviourCount("negated praise", "lower", "good → <not good>", 48, failures),)
+        for name, failures in (
+            ("baseline-seed1", 24),
+            ("reference-hand-tuned-seed1", 36),
+            ("confirm-optuna-002-seed1", 12),
+        )
+    }
+    detailed = replace(
+        predictions,
+        lengths=random.integers(10, 400, EXAMPLES),
+        seen=200,
+        texts={index: f"<b>review {index}</b>" for index in range(EXAMPLES)},
+        behaviours=counts,
+        yardsticks={"a coin": np.full(EXAMPLES, 0.5)},
+    )
+    trials = tuple(
+        replace(trial, started_ms=60_000 * n, ended_ms=60_000 * n + 50_000)
+        for n, trial in enumerate(record.trials)
+    )
+    return replace(record, predictions=detailed, trials=trials)
+
+
+def test_the_report_shows_where_the_models_differ(tmp_path: Path) -> None:
+    record = detailed_record()
+    comparison = compare(record)
+    write_report(record, comparison, tmp_path)
+    html = (tmp_path / "report.html").read_text()
+    assert "&lt;b&gt;review" in html
+    assert "<b>review" not in html
+    assert "good → &lt;not good&gt;" in html
+    assert "50%" in html
+    assert "25%" in html
+    assert "a coin" in html
+    assert "cut (above 200)" in html
+    assert "the larger class" in html
+    assert "within one standard error" in html
+    shown = error_analysis(record, comparison)
+    thirds, parts = shown.slices[:3], shown.slices[3:]
+    for rows in (thirds, parts):
+        assert sum(int(row[1].replace(",", "")) for row in rows) == EXAMPLES
+    baseline = comparison.baseline.mean_test
+    weighted = sum(float(row[2].rstrip("%")) * int(row[1].replace(",", "")) for row in parts)
+    assert weighted / EXAMPLES == pytest.approx(100 * baseline, abs=0.01)
+    assert len(shown.mended) == len(shown.broken) == 6
+    for flip in shown.mended:
+        assert (flip.after >= 0.5) == (flip.truth == 1) != (flip.before >= 0.5)
+    for flip in shown.broken:
+        assert (flip.before >= 0.5) == (flip.truth == 1) != (flip.after >= 0.5)
+
+
+def test_a_detailed_record_has_every_picture(tmp_path: Path) -> None:
+    record = detailed_record()
+    random = tuple(
+        replace(trial, trial=replace(trial.trial, searcher="random"))
+        if trial.trial.phase is Phase.SEARCH
+        else trial
+        for trial in record.trials
+    )
+    record = replace(record, trials=random)
+    write_report(record, compare(record), tmp_path)
+    drawn = {file.stem for file in (tmp_path / "figures").iterdir()}
+    assert drawn == {
+        "test_accuracy",
+        "validation_curves",
+        "loss_curves",
+        "generalisation_gap",
+        "best_so_far",
+        "expected_validation",
+        "importance",
+        "slices",
+        "parallel",
+        "confusion",
+        "reliability",
+        "by_length",
+        "cost",
+    }
+
+
+def test_several_configurations_are_judged_together() -> None:
+    comparison = compare(make_record({"baseline": 0.80, "optuna-002": 0.88}))
+    against = {found.label: found for found in comparison.against_baseline}
+    assert set(against) == {"hand-tuned", "optuna-002", "optuna-006"}
+    assert comparison.gain is not None
+    assert against["optuna-002"].gain == comparison.gain
+    assert against["optuna-002"].p_value == pytest.approx(3 * comparison.gain.p_value)
+
+
+def test_the_json_says_which_schema_it_is_of(tmp_path: Path) -> None:
+    _, document = written(make_record({}), tmp_path)
+    assert document["schema"] == "tuning.comparison/2"
+    text = (ROOT / "docs/comparison-json.md").read_text()
+    missing = [key for key in document if f"`{key}`" not in text]
+    assert not missing, "docs/comparison-json.md describes every field"
+
+
+def test_longer_trainings_and_the_ablation_are_reported(tmp_path: Path) -> None:
+    record = make_record({"baseline": 0.80, "optuna-002": 0.88})
+    assert record.predictions is not None
+    study = make_study(confirm={"seeds": 3, "top_k": 2, "long_run": 9, "ablation": True})
+    long = [
+        replace(t, trial=replace(t.trial, name=f"long-{t.trial.name}", phase=Phase.LONG_RUN))
+        for t in record.in_phase(Phase.BASELINE)
+    ]
+    probabilities = {
+        **record.predictions.probabilities,
+        **{t.trial.name: record.predictions.probabilities["baseline-seed1"] for t in long},
+    }
+    without = [
+        replace(
+            t,
+            trial=replace(
+                t.trial,
+                name=f"{name}-{t.trial.name}",
+                phase=Phase.ABLATION,
+                tags={keys.CANDIDATE: name},
+            ),
+        )
+        for name, label in (("units", "optuna-006"), ("rate", "optuna-002"))
+        for t in record.in_phase(Phase.CONFIRM)
+        if t.trial.tags[keys.CANDIDATE] == label
+    ]
+    record = replace(
+        record,
+        study=study,
+        trials=(*record.trials, *long, *without),
+        predictions=replace(record.predictions, probabilities=probabilities),
+    )
+    comparison = compare(record)
+    (configuration,) = comparison.long_runs
+    assert (configuration.label, configuration.role, len(configuration.trials)) == (
+        "baseline",
+        "long run",
+        3,
+    )
+    worth = {ablation.name: ablation for ablation in comparison.ablation}
+    assert worth["units"].loss == pytest.approx(0.03)
+    assert worth["units"].low < 0.03 < worth["units"].high
+    assert worth["rate"].loss == pytest.approx(0.0)
+    reasons = {change.name: change.reason for change in comparison.changes}
+    assert reasons["units"].startswith("set back alone, val_accuracy changes by -0.0300 (-0.0")
+    assert " to -0.0" in reasons["units"]
+    assert "3 seeds), for the worse. In the search: " in reasons["units"]
+    assert "no effect shown" in reasons["rate"]
+    write_report(record, comparison, tmp_path)
+    for name in ("report.html", "report.md"):
+        text = (tmp_path / name).read_text()
+        assert "Would more epochs have helped?" in text
+        assert "What each change is worth" in text
+        assert "6 → 2" in text
+    assert (tmp_path / "figures/long_run_curves.svg").exists()
+
+
+def test_setting_back_a_worthwhile_change_raises_a_loss() -> None:
+    study = make_study(objective={"metric": "val_loss", "direction": "minimize"})
+    best = {**study.baseline, "units": 6}
+    trials = [
+        TrialRecord(
+            trial=make_trial(f"units-{seed}", seed=seed, tags={keys.CANDIDATE: "units"}),
+            result=replace(make_result(), value=0.5 + 0.01 * seed),
+        )
+        for seed in range(3)
+    ]
+    (found,) = ablations(study, best, [0.40, 0.41, 0.42], trials)
+    change, low, high = change_when_set_back(study, found)
+    assert found.loss == change == pytest.approx(0.1)
+    assert 0 < low < change < high
+    (reason,) = (
+        change.reason
+        for change in changes(study, best, effects(study, []), [found])
+        if change.name == "units"
+    )
+    assert reason.startswith("set back alone, val_loss changes by +0.1000 (+0.0")
+    assert "3 seeds), for the worse" in reason
+
+
+def test_each_change_is_set_back_by_itself() -> None:
+    best = STUDY.space.canonical({"units": 6, "rate": 0.2})
+    assert set_back(STUDY, best) == {
+        "units": {"units": 2, "rate": 0.2},
+        "rate": {"units": 6, "rate": 0.0},
+    }
+
+
+def test_what_depends_on_a_change_goes_with_it() -> None:
+    space = {
+        "kind": {"type": "choice", "values": ["plain", "deep"]},
+        "layers": {"type": "int", "low": 1, "high": 3, "when": {"kind": ["deep"]}},
+        "units": {"type": "int", "low": 1, "high": 8},
+    }
+    study = make_study(space=space, baseline={"kind": "plain", "units": 2}, references={})
+    found = set_back(study, {"kind": "deep", "layers": 2, "units": 4})
+    assert found == {
+        "kind": {"kind": "plain", "units": 4},
+        "units": {"kind": "deep", "layers": 2, "units": 2},
+    }
+
+
+def test_the_best_of_the_confirmation_has_all_its_seeds() -> None:
+    confirmed = make_record({}).in_phase(Phase.CONFIRM)
+    assert choose_best(STUDY, confirmed) == {"units": 6, "rate": 0.2}
+    lacking = [t for t in confirmed if t.trial.name != "confirm-optuna-002-seed3"]
+    assert choose_best(STUDY, lacking) == {"units": 6, "rate": 0.0}
+    assert choose_best(STUDY, []) is None

@@ -1,0 +1,149 @@
+"""Going on with a study: the same study, the same data, what is left."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.factories import make_result, make_study, make_trial
+from tests.fakes import FakeExecutor, RecordingListener
+from tests.report.test_report import make_record
+from tuning.core.errors import BadInputError
+from tuning.core.task import DataInfo
+from tuning.core.trial import Failure, FailureKind, Phase, TrialRecord, TrialState
+from tuning.driver.driver import Driver
+from tuning.driver.source import TrialSource
+from tuning.search.random_searcher import RandomSearcher
+from tuning.workflow.resume import check_same, check_same_data, merge, pending
+
+STUDY = make_study()
+RECORD = make_record({}, study=STUDY)
+
+
+def test_the_same_study_goes_on() -> None:
+    check_same(RECORD, STUDY, STUDY, STUDY, allow_change=False)
+
+
+def test_a_changed_study_file_is_refused_with_its_difference() -> None:
+    file = make_study(baseline={"units": 4, "rate": 0.0})
+    with pytest.raises(BadInputError, match=r"not the one.*began with") as caught:
+        check_same(RECORD, file, file, STUDY, allow_change=True)
+    assert "-  units: 2" in str(caught.value)
+    assert "+  units: 4" in str(caught.value)
+
+
+def test_a_changed_budget_in_the_file_is_taken_over_if_allowed() -> None:
+    file = make_study(budget={"trials": 5, "epochs": 2}, on_error="retry")
+    began = replace(RECORD, study=STUDY.change(["confirm.seeds=4"]))
+    with pytest.raises(BadInputError, match=r"the study file is not.*or pass --allow-change"):
+        check_same(began, file, file, merge(began, file), allow_change=False)
+    wanted = merge(began, file)
+    check_same(began, file, file, wanted, allow_change=True)
+    assert (wanted.budget.trials, wanted.on_error) == (5, "retry")
+    assert wanted.confirm.seeds == 4, "what the command line said then still holds"
+
+
+def test_what_the_command_line_said_survives_a_change_beside_it() -> None:
+    began = replace(RECORD, study=STUDY.change(["budget.trials=9"]))
+    wanted = merge(began, make_study(budget={"trials": 3, "epochs": 7}))
+    assert (wanted.budget.trials, wanted.budget.epochs) == (9, 7)
+
+
+def test_a_record_that_names_other_code_than_its_study_file_is_refused() -> None:
+    began = replace(RECORD, study=STUDY.model_copy(update={"task": "os:system"}))
+    with pytest.raises(
+        BadInputError, match=r"began with other values of task than.*give the same --set again"
+    ):
+        check_same(began, STUDY, STUDY, merge(began, STUDY), allow_change=True)
+
+
+def test_what_names_code_or_moves_the_gate_has_to_be_said_again() -> None:
+    settings = ["task_options.rows=9", "gate.max_size_mb=5"]
+    told = STUDY.change(settings)
+    began = replace(RECORD, study=told)
+    with pytest.raises(BadInputError, match=r"other values of gate, task_options than"):
+        check_same(began, STUDY, STUDY, merge(began, STUDY), allow_change=True)
+    check_same(began, STUDY, told, merge(began, STUDY).change(settings), allow_change=False)
+
+
+def test_what_a_trial_gets_of_the_machines_may_differ_in_every_run() -> None:
+    file = STUDY.change(["resources.trial_gpus=0.5"])
+    wanted = merge(RECORD, file)
+    check_same(RECORD, file, file, wanted.change(["resources.trial_cpus=2"]), allow_change=False)
+
+
+@pytest.mark.parametrize(
+    ("phase", "kind", "again"),
+    [
+        (Phase.CONFIRM, FailureKind.LIMIT, True),
+        (Phase.BASELINE, FailureKind.ERROR, True),
+        (Phase.REFERENCE, FailureKind.WORKER_LOST, True),
+        (Phase.CONFIRM, FailureKind.INFEASIBLE, False),
+        (Phase.SEARCH, FailureKind.ERROR, False),
+    ],
+)
+def test_fresh_seeds_that_failed_are_tried_again(
+    phase: Phase, kind: FailureKind, again: bool
+) -> None:
+    result = make_result((), TrialState.FAILED)
+    result = replace(result, failure=Failure(kind=kind, message="it broke"))
+    record = TrialRecord(trial=make_trial(phase=phase), result=result)
+    assert pending([record]) == ([record.trial] if again else [])
+
+
+def test_another_budget_needs_to_be_allowed() -> None:
+    wanted = STUDY.change(["budget.trials=9"])
+    with pytest.raises(BadInputError, match=r"or pass --allow-change") as caught:
+        check_same(RECORD, STUDY, STUDY, wanted, allow_change=False)
+    assert "+  trials: 9" in str(caught.value)
+    check_same(RECORD, STUDY, STUDY, wanted, allow_change=True)
+
+
+def test_another_seed_or_searcher_is_never_allowed() -> None:
+    for wanted in (STUDY.change(["seed=5"]), STUDY.change(["searchers=random"])):
+        with pytest.raises(BadInputError, match="leave them out, or begin a new study"):
+            check_same(RECORD, STUDY, STUDY, wanted, allow_change=True)
+
+
+def test_other_data_are_refused() -> None:
+    data = DataInfo(label="toy", name="toy", source="there", digest="e", sizes={})
+    with pytest.raises(BadInputError, match=r"not those that run .* began with: then toy \(d\)"):
+        check_same_data(RECORD, data)
+    check_same_data(RECORD, RECORD.data)
+
+
+def earlier(count: int, interrupted: set[int]) -> list[TrialRecord]:
+    searcher = RandomSearcher("random", STUDY.space, 1, STUDY.baseline)
+    records = []
+    for number in range(count):
+        proposal = searcher.ask(number)
+        trial = make_trial(
+            f"random-{number:03d}",
+            number=number,
+            params={**proposal.params, **STUDY.fixed},  # type: ignore[union-attr]
+            seed=number + 100,
+        )
+        state = TrialState.INTERRUPTED if number in interrupted else TrialState.COMPLETED
+        values = () if number in interrupted else (0.5, 0.6)
+        records.append(TrialRecord(trial=trial, result=make_result(values, state)))
+    return records
+
+
+def test_a_resumed_source_trains_what_was_interrupted_and_then_the_rest() -> None:
+    records = earlier(4, interrupted={1, 3})
+    searcher = RandomSearcher("random", STUDY.space, 1, STUDY.baseline)
+    searcher.restore(records)
+    source = TrialSource(searcher, Phase.SEARCH, 2, budget=6, asked=4, pending=pending(records))
+    executor = FakeExecutor(lambda trial: [0.5, 0.6], slots=1)
+    listener = RecordingListener()
+    Driver(executor, [listener], study_seed=3, fixed=STUDY.fixed).run([source])
+    assert [trial.name for trial in executor.submitted] == [
+        "random-001",
+        "random-003",
+        "random-004",
+        "random-005",
+    ]
+    assert [trial.seed for trial in executor.submitted[:2]] == [101, 103]
+    assert [trial.attempt for trial in executor.submitted] == [1, 1, 0, 0]
+    done = {tuple(record.trial.params.items()) for record in records}
+    new = {tuple(trial.params.items()) for trial in executor.submitted[2:]}
+    assert not done & new

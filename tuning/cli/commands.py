@@ -1,0 +1,268 @@
+"""One function per command; what is heavy is imported once the input is good."""
+
+import argparse
+import getpass
+import json
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuning.core.errors import EXIT_OK, EXIT_REFUSED, BadInputError, TuningError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from tuning.study.record import StudyRecord
+    from tuning.workflow.plan import Plan
+    from tuning.workflow.summary import Outcome
+
+
+def tune(options: argparse.Namespace) -> int:
+    """Runs a whole study."""
+    plan = _make_plan(options)
+    from tuning.workflow.phases import tune
+
+    _print_outcome(tune(plan), plan.options.output)
+    return EXIT_OK
+
+
+def baseline(options: argparse.Namespace) -> int:
+    """Trains the baseline alone."""
+    plan = _make_plan(options)
+    from tuning.workflow.phases import train_baseline
+
+    _print_outcome(train_baseline(plan), plan.options.output)
+    return EXIT_OK
+
+
+def _make_plan(options: argparse.Namespace) -> "Plan":
+    from tuning.workflow.plan import Options, make_plan
+
+    given = {f.name: getattr(options, f.name) for f in fields(Options) if hasattr(options, f.name)}
+    given["settings"] = tuple(filter(None, options.settings))
+    return make_plan(Options(**given, command=_shortest_command(options)))
+
+
+def _shortest_command(options: argparse.Namespace) -> str:
+    """The shortest command that says the same; ``mlflow run`` passes on mostly defaults."""
+    parser: argparse.ArgumentParser = options.parser
+    words = [*parser.prog.split(), "--study", str(options.study)]
+    for setting in filter(None, options.settings):
+        words += ["--set", setting]
+    for name, value in vars(options).items():
+        if name in ("study", "settings", "run", "parser", "output"):
+            continue
+        if value != parser.get_default(name):
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(words)
+
+
+def _print_outcome(outcome: "Outcome", output: str) -> None:
+    from tuning.workflow.summary import say_where
+
+    if output == "json":
+        print(json.dumps({"event": "outcome", **asdict(outcome)}), flush=True)
+    else:
+        say_where(outcome)
+
+
+def report(options: argparse.Namespace) -> int:
+    """Writes a study's report again, from MLflow's record."""
+    client, record = _open_record(options)
+    from tuning.workflow.summary import Outcome, describe, make_report, say_where
+
+    try:
+        comparison = make_report(client, record)
+    except ValueError as error:
+        raise TuningError(f"no report can be made of run {record.run_id}: {error}") from error
+    print(describe(comparison, record.study))
+    say_where(Outcome(record.run_id, record.experiment_id))
+    return EXIT_OK
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Says which of several studies found more."""
+    run_ids = [part.strip() for part in options.run_ids.split(",") if part.strip()]
+    if len(set(run_ids)) < 2:
+        raise BadInputError(
+            f"run_ids: two or more parent runs, separated by commas; got {options.run_ids!r}"
+        )
+    client = _open_store()
+    from tuning.evaluation.studies import differences, read_all, studies_table
+    from tuning.report.text import columns
+    from tuning.tracking.reader import read_record
+
+    records = [read_record(client, run_id) for run_id in dict.fromkeys(run_ids)]
+    try:
+        studies = read_all(records)
+    except ValueError as error:
+        raise TuningError(f"they cannot be compared: {error}") from error
+    print(columns(studies_table(studies)), "", *differences(studies), sep="\n")
+    return EXIT_OK
+
+
+def clean(options: argparse.Namespace) -> int:
+    """Lists the models that are no longer worth their disk, and removes them if told to."""
+    client, record = _open_record(options)
+    from tuning.tracking.retention import removable, remove
+
+    models = removable(client, record, options.keep)
+    for model in models:
+        size = "" if model.bytes is None else f"  {model.bytes / 1e6:.1f} MB"
+        print(f"{model.trial:<32} {model.model_id}{size}")
+    total = sum(model.bytes or 0 for model in models) / 1e6
+    if options.dry_run:
+        print(f"Would remove {len(models)} models, {total:.1f} MB; pass --dry-run no to do so")
+    else:
+        remove(client, models)
+        print(f"Removed {len(models)} models, {total:.1f} MB")
+    return EXIT_OK
+
+
+def promote(options: argparse.Namespace) -> int:
+    """Makes a version champion, if the gate allows it."""
+    from tuning.study.file import load_study
+
+    study = load_study(options.study)
+    client = _open_store()
+    from tuning.registry.promotion import promote
+    from tuning.registry.versions import find_version
+    from tuning.tracking.keys import CHAMPION
+
+    name, version = find_version(client, options.target, study.registered_model)
+    gate = promote(
+        client,
+        name,
+        version,
+        study.gate,
+        by=f"{getpass.getuser()}, tuning promote",
+        confidence=study.compare.confidence,
+        dry_run=options.dry_run,
+    )
+    reasons = "; ".join(gate.reasons)
+    if options.dry_run:
+        would = "would become" if gate.passed else "would not become"
+        print(f"{name} version {version} {would} {CHAMPION}: {reasons}")
+        return EXIT_OK if gate.passed else EXIT_REFUSED
+    print(f"{name} version {version} is {CHAMPION}: {reasons}")
+    return EXIT_OK
+
+
+def rollback(options: argparse.Namespace) -> int:
+    """Makes the champion's predecessor champion again."""
+    name, client = _open_registered(options)
+    from tuning.registry.promotion import rollback
+    from tuning.tracking.keys import CHAMPION
+
+    by = f"{getpass.getuser()}, tuning rollback"
+    version = rollback(client, name, by=by, dry_run=options.dry_run)
+    print(f"{name} version {version} {'would be' if options.dry_run else 'is'} {CHAMPION} again")
+    return EXIT_OK
+
+
+def history(options: argparse.Namespace) -> int:
+    """Prints every version of a registered model."""
+    name, client = _open_registered(options)
+    from tuning.registry.promotion import history
+    from tuning.report.text import columns
+
+    print(columns(history(client, name)))
+    return EXIT_OK
+
+
+def predict(options: argparse.Namespace) -> int:
+    """Asks a registered model about raw input."""
+    from tuning.study.file import load_study
+
+    study = load_study(options.study)
+    texts = _inputs(options)
+    explain = None
+    if options.explain:
+        from tuning.core.task import import_task
+
+        explain = getattr(import_task(study.task), "explain", None)
+        if explain is None:
+            raise BadInputError(f"explain: the task {study.task} has no method explain")
+    client = _open_store()
+    from tuning.registry.serving import predict
+
+    for line in predict(client, options.model, study, texts, explain=explain):
+        print(line)
+    return EXIT_OK
+
+
+def _inputs(options: argparse.Namespace) -> Sequence[str]:
+    if (options.text is None) == (options.file is None):
+        raise BadInputError("give either a text or a file of texts, one per line")
+    if options.text is not None:
+        return [options.text]
+    try:
+        if options.file == "-":
+            lines = sys.stdin.read().splitlines()
+        else:
+            lines = Path(options.file).read_text("utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise BadInputError(f"file: {options.file!r} cannot be read ({error})") from error
+    texts = [line for line in lines if line.strip()]
+    if not texts:
+        raise BadInputError(f"file: {options.file!r} holds no text")
+    return texts
+
+
+def ui(options: argparse.Namespace) -> int:
+    """Prints the link to the leaderboard and becomes the MLflow server."""
+    from tuning.study.file import load_study
+
+    study = load_study(options.study)
+    from tuning.tracking.leaderboard import leaderboard_link
+    from tuning.tracking.store import get_experiment, open_store, resolve_uri
+
+    uri = resolve_uri()
+    # The experiment is made here, by a client: one that the server makes could be written through
+    # the server only.
+    experiment_id = get_experiment(open_store(uri), study.name)
+    address = f"http://{options.host}:{options.port}"
+    print(f"MLflow on {uri}; the leaderboard:\n{leaderboard_link(experiment_id, address)}")
+    if options.host not in ("127.0.0.1", "::1", "localhost"):
+        print(
+            f"warning: whoever reaches {options.host} can change runs and registry "
+            "(docs/security.md)"
+        )
+    sys.stdout.flush()
+    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--workers", "1"]
+    command += ["--host", options.host, "--port", str(options.port)]
+    os.execv(command[0], command)
+
+
+def _open_record(options: argparse.Namespace) -> "tuple[MlflowClient, StudyRecord]":
+    """The study that ``--run-id`` names."""
+    from tuning.study.file import load_study
+
+    study = load_study(options.study)
+    client = _open_store()
+    from tuning.tracking.reader import read_record
+    from tuning.workflow.resume import find_run
+
+    return client, read_record(client, find_run(client, options.run_id, study.name))
+
+
+def _open_registered(options: argparse.Namespace) -> "tuple[str, MlflowClient]":
+    """The registered model that ``--name`` or the study names."""
+    from tuning.study.file import load_study
+
+    name = options.name or load_study(options.study).registered_model
+    return name, _open_store()
+
+
+def _open_store() -> "MlflowClient":
+    from tuning.tracking.retry import retrying
+    from tuning.tracking.store import open_store, resolve_uri
+
+    # The run that `mlflow run` opened for this command is not the one that it is about.
+    os.environ.pop("MLFLOW_RUN_ID", None)
+    return retrying(open_store(resolve_uri()))

@@ -1,0 +1,281 @@
+"""The options of every command; a command itself is a function of ``tuning.cli.commands``."""
+
+import argparse
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tuning
+from tuning.cli import commands
+
+_EXAMPLES = """examples:
+  tuning tune --study study.yaml
+  tuning tune --study study.yaml --trials 20 --epochs 8 --seeds 5
+  tuning tune --study study.yaml --searchers optuna:tpe+hyperband,keras_tuner:bayesian,random
+  tuning tune --study study.yaml --searchers 'optuna:tpe(n_startup_trials=8)+asha'
+  tuning tune --study study.yaml --set confirm.top_k=3 --set space.units.high=256
+  tuning tune --study study.yaml --dataset synthetic --timeout 600 --promote never
+  tuning tune --study study.yaml --executor ray --ray-address auto --set resources.trial_gpus=0.5
+  tuning tune --study study.yaml --resume last
+
+exit codes: 0 done, 2 bad input (nothing was started), 3 promotion refused,
+130 interrupted, 1 anything else"""
+
+_SEARCHERS = (
+    "comma-separated; optuna[:tpe|gp|cmaes|qmc|random|grid|brute]"
+    "[+median|hyperband|asha|wilcoxon|none], keras_tuner[:bayesian|hyperband|random|grid], "
+    "random; options in parentheses, as in 'optuna:tpe(n_startup_trials=8)'"
+)
+
+Command = Callable[[argparse.Namespace], int]
+if TYPE_CHECKING:
+    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="tuning",
+        description="Tune Keras models with MLflow as the memory; promote only what is better.",
+        epilog="`tuning COMMAND --help` explains a command. An option that is given an empty "
+        "text counts as not given.",
+    )
+    parser.add_argument("--version", action="version", version=f"tuning {tuning.__version__}")
+    parsers = parser.add_subparsers(metavar="command", required=True)
+    _add_training_commands(parsers)
+    _add_reading_commands(parsers)
+    _add_registry_commands(parsers)
+    return parser
+
+
+def _add_training_commands(parsers: "_Commands") -> None:
+    tune = _command(parsers, "tune", commands.tune, "search, confirm, compare, report, promote")
+    tune.epilog, tune.formatter_class = _EXAMPLES, argparse.RawDescriptionHelpFormatter
+    _add_field(tune, "--searchers", "searchers", "NAMES", _SEARCHERS)
+    _add_field(tune, "--trials", "budget.trials", "N", "trials per searcher")
+    _add_field(
+        tune,
+        "--timeout",
+        "budget.timeout",
+        "SECONDS",
+        "time for the training of every phase; the search ends early enough for its best to be "
+        "confirmed and compared",
+    )
+    _add_run_options(tune)
+    tune.add_argument(
+        "--resume", type=_text, metavar="RUN", help="go on with a study: its run id, or last"
+    )
+    _add_flag(tune, "--allow-change", False, "let a resumed study have another budget")
+    tune.add_argument(
+        "--promote", type=_or("gate"), default="gate", metavar="WHEN", help="gate (default), never"
+    )
+    baseline = _command(
+        parsers, "baseline", commands.baseline, "train the baseline alone, every seed"
+    )
+    _add_run_options(baseline)
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    """What ``tune`` and ``baseline`` share."""
+    _add_field(parser, "--epochs", "budget.epochs", "N", "maximum epochs per trial")
+    _add_field(
+        parser, "--seeds", "confirm.seeds", "N", "fresh seeds for baseline and confirmation"
+    )
+    _add_settings(parser)
+    add = parser.add_argument
+    add(
+        "--dataset",
+        type=_or("auto"),
+        default="auto",
+        metavar="NAME",
+        help="a name or path that the task understands",
+    )
+    add(
+        "--workers",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="trials at once; 0: one per core or GPU share, or what a Ray cluster has room for",
+    )
+    add(
+        "--gpus",
+        type=_or("auto"),
+        default="auto",
+        metavar="IDS",
+        help="auto (default), none, or ids such as 0,1",
+    )
+    add(
+        "--executor",
+        type=_or("local"),
+        default="local",
+        metavar="NAME",
+        help="local (default), or ray",
+    )
+    add(
+        "--ray-address",
+        default="",
+        metavar="ADDRESS",
+        help="a running Ray cluster, such as auto; without it Ray is started on this machine",
+    )
+    add(
+        "--backend",
+        type=_or("auto"),
+        default="auto",
+        metavar="NAME",
+        help="auto (default), jax, tensorflow, torch",
+    )
+    add(
+        "--cache-dir",
+        type=Path,
+        default=Path(".cache/tuning"),
+        metavar="DIR",
+        help="folder of prepared data and compiled programs",
+    )
+    shown = parser.add_mutually_exclusive_group()
+    for output, text in (
+        ("quiet", "print the result, and nothing before"),
+        ("json", "print one JSON object per line for everything that happens"),
+    ):
+        shown.add_argument(
+            f"--{output}",
+            dest="output",
+            action="store_const",
+            const=output,
+            default="auto",
+            help=text,
+        )
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="a field of the study, such as confirm.top_k=3; repeatable; the value is YAML",
+    )
+    parser.add_argument(
+        "--set-all",
+        dest="settings",
+        action="extend",
+        default=[],
+        type=shlex.split,
+        metavar="TEXT",
+        help="several of them in one text, separated as by a shell",
+    )
+
+
+def _add_field(
+    parser: argparse.ArgumentParser, option: str, field: str, metavar: str, text: str
+) -> None:
+    """Adds a short option for a field of the study that people often set."""
+    parser.add_argument(
+        option,
+        dest="settings",
+        action="append",
+        default=[],
+        type=lambda value: f"{field}={value}" if value.strip() else "",
+        metavar=metavar,
+        help=text,
+    )
+
+
+def _add_reading_commands(parsers: "_Commands") -> None:
+    report = _command(
+        parsers, "report", commands.report, "write a study's report again, from MLflow"
+    )
+    compare = _command(parsers, "compare", commands.compare, "which of several studies found more")
+    compare.add_argument(
+        "--run-ids", required=True, metavar="A,B", help="parent runs, separated by commas"
+    )
+    clean = _command(parsers, "clean", commands.clean, "remove trials' models, not their record")
+    clean.add_argument(
+        "--keep",
+        choices=("all", "confirmed", "first_seeds"),
+        default="confirmed",
+        help="the models that stay: those of the confirmed configurations (default), or of their "
+        "first seeds; a registered model always stays",
+    )
+    _add_flag(clean, "--dry-run", True, "yes (default): list them; no: remove them")
+    for parser in (report, clean):
+        parser.add_argument("--run-id", default="last", help="the study's parent run, or last")
+    ui = _command(
+        parsers, "ui", commands.ui, "open MLflow on the store, and print the leaderboard"
+    )
+    ui.add_argument("--host", default="127.0.0.1")
+    ui.add_argument("--port", type=int, default=5000)
+
+
+def _add_registry_commands(parsers: "_Commands") -> None:
+    promote = _command(
+        parsers, "promote", commands.promote, "make a version champion, if the gate allows it"
+    )
+    promote.add_argument(
+        "--target",
+        "--to",
+        type=_text,
+        help="a study's run id, a version, or name/version; the challenger if not given",
+    )
+    rollback = _command(
+        parsers, "rollback", commands.rollback, "make the champion's predecessor champion again"
+    )
+    history = _command(
+        parsers, "history", commands.history, "every version, its numbers and the gate's decision"
+    )
+    for parser in (promote, rollback):
+        _add_flag(parser, "--dry-run", False, "say what would happen, and change nothing")
+    for parser in (rollback, history):
+        parser.add_argument(
+            "--name", type=_text, help="registered model; the study's if not given"
+        )
+    predict = _command(parsers, "predict", commands.predict, "ask the champion about raw input")
+    predict.add_argument("--text", type=_text, help="one input")
+    predict.add_argument("--file", type=_text, help="a file of one input per line; - for stdin")
+    predict.add_argument("--model", type=_text, help="models:/name@alias, models:/name/version")
+    _add_flag(predict, "--explain", False, "show what moved each answer, if the task can tell")
+
+
+def _command(parsers: "_Commands", name: str, run: Command, text: str) -> argparse.ArgumentParser:
+    parser = parsers.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    parser.add_argument("--study", type=Path, required=True, metavar="FILE", help="the study file")
+    parser.set_defaults(run=run, parser=parser)
+    return parser
+
+
+def _add_flag(parser: argparse.ArgumentParser, name: str, default: bool, text: str) -> None:
+    """Adds an option of yes or no; an empty text, as of MLproject, stands for the default."""
+    parser.add_argument(
+        name,
+        nargs="?",
+        type=lambda value: _truth(value) if value else default,
+        const=True,
+        default=default,
+        metavar="yes|no",
+        help=text,
+    )
+
+
+def _truth(text: str) -> bool:
+    values = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+    if text.lower() not in values:
+        raise argparse.ArgumentTypeError(f"yes or no; got {text!r}")
+    return values[text.lower()]
+
+
+def _text(text: str) -> str | None:
+    """A text; an empty one stands for "not given"."""
+    return text.strip() or None
+
+
+def _or(default: str) -> Callable[[str], str]:
+    """A text; an empty one stands for the default."""
+    return lambda text: text.strip() or default
+
+
+def _count(text: str) -> int:
+    try:
+        return int(text or 0)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a whole number; got {text!r}") from None

@@ -1,1 +1,0 @@
-"""What the record says: evaluation on the test split, statistics, figures, the report."""

@@ -1,0 +1,1 @@
+"""The loop: sources propose, an executor trains, listeners are told."""

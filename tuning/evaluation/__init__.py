@@ -1,0 +1,1 @@
+"""From predictions of the test split to the comparison: numbers, no text."""

@@ -1,0 +1,68 @@
+"""What a model's outputs are, read from the model itself."""
+
+from typing import TYPE_CHECKING, Any
+
+from tuning.core.errors import BadInputError
+
+if TYPE_CHECKING:
+    import keras
+
+# Layers that pass values on as they are.
+_NEUTRAL = ("Activation", "Flatten", "Identity", "Reshape", "Squeeze")
+
+
+def check_one_sigmoid_unit(model: "keras.Model") -> None:
+    """Makes sure that a model ends in one sigmoid unit, whose value is a probability.
+
+    Args:
+        model: A built model.
+
+    Raises:
+        BadInputError: It does not; the message says what it ends in.
+    """
+    problem = _problem(model)
+    if problem:
+        raise BadInputError(
+            f"task: the model {problem}. Only binary classifiers can be judged: functional or "
+            "sequential models that end in one sigmoid unit, such as "
+            "keras.layers.Dense(1, activation='sigmoid')"
+        )
+
+
+def _problem(model: "keras.Model") -> str:
+    """What keeps a model from being judged; empty if nothing does."""
+    import keras
+
+    if not isinstance(model, keras.Model):
+        return f"is a {type(model).__name__} and no keras.Model"
+    try:
+        outputs = model.outputs
+    except (AttributeError, ValueError):
+        outputs = None
+    if not outputs:
+        return "is subclassed, or not built, so that its outputs are unknown"
+    if len(outputs) > 1:
+        return f"has {len(outputs)} outputs"
+    shape = tuple(outputs[0].shape)
+    if len(shape) != 2 or shape[1] != 1:
+        return f"has an output of shape {shape}, and not (None, 1)"
+    activation = _last_activation(outputs[0])
+    return "" if activation == "sigmoid" else f"ends in {activation}, and not in a sigmoid"
+
+
+def _last_activation(output: Any) -> str:
+    """The function that made an output tensor, by its name."""
+    import keras
+
+    operation, node_index, _ = output._keras_history
+    if isinstance(operation, keras.Model):
+        return _last_activation(operation.outputs[0])
+    kind = type(operation).__name__
+    if kind == "Sigmoid":  # keras.ops.sigmoid
+        return "sigmoid"
+    activation = getattr(operation, "activation", None)
+    name = getattr(activation, "__name__", type(activation).__name__)
+    passes_on = kind in _NEUTRAL and (activation is None or name == "linear")
+    if passes_on:
+        return _last_activation(operation._inbound_nodes[node_index].input_tensors[0])
+    return name if activation is not None else f"a {kind} layer"

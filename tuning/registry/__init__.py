@@ -1,0 +1,1 @@
+"""Versions in MLflow's model registry: the gate, promotion, rollback and serving."""

@@ -1,0 +1,225 @@
+"""Who is champion: promotion through the gate, rolling back, and the history of both."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from tuning.core.errors import PromotionRefusedError, TuningError
+from tuning.evaluation.statistics import Gain, gain
+from tuning.metrics.binary import correct_examples
+from tuning.registry.gate import Gate, GateInputs, Rival, apply_gate
+from tuning.registry.versions import get_champion, get_version, registry_lock
+from tuning.study.sections import GateRule
+from tuning.tracking import keys
+from tuning.tracking.reader import read_predictions
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+GATE_FOLDER = "gate"
+
+
+def promote(
+    client: "MlflowClient",
+    name: str,
+    version: str,
+    rule: GateRule,
+    *,
+    by: str,
+    confidence: float = 0.95,
+    dry_run: bool = False,
+) -> Gate:
+    """Makes a version champion if the gate lets it pass.
+
+    The decision, what it was made from, and who asked are tags of the version and an artifact of
+    the study's run.
+
+    Args:
+        client: Of the store.
+        name: In the registry.
+        version: The version.
+        rule: Of the gate.
+        by: Who or what asked, for the record.
+        confidence: Of the interval on the difference to the champion.
+        dry_run: Whether to apply_gate only, and leave everything as it is.
+
+    Returns:
+        The gate's decision, which has passed unless this is a dry run.
+
+    Raises:
+        PromotionRefusedError: The gate refused; no alias was changed.
+        BadInputError: There is no such version.
+        TuningError: Another process is promoting.
+    """
+    with registry_lock(name):
+        candidate, champion = get_version(client, name, version), get_champion(client, name)
+        rival = champion if champion is not None and str(champion.version) != version else None
+        inputs = gate_inputs(client, candidate, rival, confidence)
+        gate = apply_gate(rule, inputs)
+        if dry_run:
+            return gate
+        decision = "passed" if gate.passed else "refused"
+        tags = {
+            keys.GATE: f"{decision} {_now()} by {by}",
+            keys.GATE_REASONS: "; ".join(gate.reasons),
+        }
+        _write(client, name, candidate, tags)
+        _log_decision(client, candidate, {"rule": rule.model_dump(), **_facts(gate, inputs, by)})
+        if not gate.passed:
+            raise PromotionRefusedError(
+                f"{name} version {version} stays {keys.CHALLENGER}: {'; '.join(gate.reasons)}"
+            )
+        if rival is not None:
+            _write(client, name, candidate, {keys.REPLACES: str(rival.version)})
+        if champion is None or rival is not None:
+            _set_champion(client, name, version)
+    return gate
+
+
+def rollback(client: "MlflowClient", name: str, *, by: str, dry_run: bool = False) -> str:
+    """Makes the champion's predecessor champion again; the gate has no say.
+
+    Returns:
+        The version that is champion now, or would be.
+
+    Raises:
+        TuningError: There is no champion, or it had no predecessor.
+    """
+    with registry_lock(name):
+        champion = get_champion(client, name)
+        if champion is None:
+            raise TuningError(f"{name} has no {keys.CHAMPION} to roll back")
+        before = champion.tags.get(keys.REPLACES)
+        if before is None:
+            raise TuningError(f"{name} version {champion.version} was the first {keys.CHAMPION}")
+        get_version(client, name, before)
+        if not dry_run:
+            _set_champion(client, name, before)
+            _write(client, name, champion, {keys.GATE: f"rolled back {_now()} by {by}"})
+    return str(before)
+
+
+def history(client: "MlflowClient", name: str) -> list[list[str]]:
+    """Every version with its numbers, aliases and the gate's decision; the first row is the head.
+
+    Raises:
+        MlflowException: There is no such model.
+    """
+    aliases: dict[str, list[str]] = {}
+    for alias, version in client.get_registered_model(name).aliases.items():
+        aliases.setdefault(str(version), []).append(alias)
+    versions = client.search_model_versions(f"name='{name}'")
+    rows = [["version", "registered", "verdict", "gain", "test accuracy", "aliases", "gate"]]
+    for version in sorted(versions, key=lambda version: int(version.version)):
+        tags = version.tags
+        created = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)
+        rows.append(
+            [
+                str(version.version),
+                f"{created:%Y-%m-%d %H:%M}",
+                tags.get(keys.VERDICT, ""),
+                tags.get(keys.GAIN, ""),
+                tags.get(keys.TEST_ACCURACY, ""),
+                ", ".join(sorted(aliases.get(str(version.version), []))),
+                "; ".join(
+                    filter(None, (tags.get(keys.GATE, ""), tags.get(keys.GATE_REASONS, "")))
+                ),
+            ]
+        )
+    return rows
+
+
+def gate_inputs(
+    client: "MlflowClient", candidate: Any, champion: Any | None, confidence: float
+) -> GateInputs:
+    """Reads what the gate looks at from the versions and their studies' runs."""
+    tags = candidate.tags
+    rival = None
+    if champion is not None:
+        rival = Rival(
+            version=str(champion.version),
+            digest=champion.tags.get(keys.DATASET_DIGEST, ""),
+            metric=champion.tags.get(keys.METRIC, "accuracy"),
+            difference=_difference(client, champion.tags, tags, confidence),
+        )
+    return GateInputs(
+        verdict=tags.get(keys.VERDICT, ""),
+        gain_low=_number(tags, keys.GAIN_LOW),
+        digest=tags.get(keys.DATASET_DIGEST, ""),
+        metric=tags.get(keys.METRIC, "accuracy"),
+        behaviour_regression=_number(tags, keys.BEHAVIOURS),
+        size_mb=_number(tags, keys.SIZE),
+        latency_ms=_number(tags, keys.LATENCY),
+        champion=rival,
+    )
+
+
+def _difference(
+    client: "MlflowClient",
+    champion: Mapping[str, str],
+    challenger: Mapping[str, str],
+    confidence: float,
+) -> Gain | None:
+    """The challenger against the champion, all seeds of both, on the rows that both were asked."""
+    if champion.get(keys.DATASET_DIGEST) != challenger.get(keys.DATASET_DIGEST):
+        return None
+    found = []
+    for tags in (champion, challenger):
+        predictions = read_predictions(client, tags.get(keys.PARENT_RUN, ""))
+        trials = tags.get(keys.TRIALS, "").split(",")
+        if predictions is None or not all(t in predictions.probabilities for t in trials):
+            return None
+        found.append(correct_examples(predictions, trials))
+    first, second = found
+    if first.shape[1] != second.shape[1]:
+        return None
+    return gain(first, second, confidence)
+
+
+def _number(tags: Mapping[str, str], key: str) -> float | None:
+    try:
+        value = float(tags[key])
+    except (KeyError, ValueError):
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _facts(gate: Gate, inputs: GateInputs, by: str) -> dict[str, Any]:
+    return {
+        "passed": gate.passed,
+        "reasons": list(gate.reasons),
+        "inputs": asdict(inputs),
+        "by": by,
+        "at": _now(),
+    }
+
+
+def _log_decision(client: "MlflowClient", candidate: Any, decision: Mapping[str, Any]) -> None:
+    run_id = candidate.tags.get(keys.PARENT_RUN)
+    if run_id:
+        text = json.dumps({"model": candidate.name, "version": candidate.version, **decision})
+        file = f"{GATE_FOLDER}/{candidate.name}-{candidate.version}.json"
+        client.log_text(run_id, text, file)
+
+
+def _write(client: "MlflowClient", name: str, version: Any, tags: Mapping[str, str]) -> None:
+    for key, value in tags.items():
+        client.set_model_version_tag(name, str(version.version), key, value)
+
+
+def _set_champion(client: "MlflowClient", name: str, version: str) -> None:
+    client.set_registered_model_alias(name, keys.CHAMPION, version)
+    # The lock holds on this machine; another may have promoted at the same moment.
+    now = get_champion(client, name)
+    if now is None or str(now.version) != version:
+        raise TuningError(
+            f"{name}: version {version} was made {keys.CHAMPION}, but "
+            f"{'none' if now is None else f'version {now.version}'} is now; somebody else promotes"
+        )
+
+
+def _now() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M UTC}"

@@ -1,0 +1,135 @@
+"""Registered models of raw input: logging them, measuring them, and asking them."""
+
+import re
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuning.core.errors import BadInputError
+from tuning.core.task import Explain, ServedModel
+from tuning.registry.versions import registered_aliases
+from tuning.study.file import Study
+from tuning.tracking import keys
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+LATENCY_ROUNDS = 15
+
+
+def log_served_model(model_id: str, run_id: str, served: ServedModel) -> None:
+    """Logs a model of raw input under the id of a logged model that was created for it."""
+    import mlflow.pyfunc
+    import pandas as pd
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    signature = ModelSignature(
+        Schema([ColSpec("string", served.input_column)]),
+        Schema([ColSpec(kind, column) for column, kind in served.outputs.items()]),
+    )
+    Model.log(
+        artifact_path=None,
+        flavor=mlflow.pyfunc,
+        model_id=model_id,
+        run_id=run_id,
+        python_model=str(served.code),
+        artifacts={key: str(path) for key, path in served.artifacts.items()},
+        signature=signature,
+        input_example=pd.DataFrame({served.input_column: list(served.input_example)}),
+        pip_requirements=list(served.pip_requirements),
+    )
+
+
+def measure_served_model(model_id: str) -> dict[str, str]:
+    """The size of a logged model, and the median time that it takes to answer one input."""
+    import mlflow.pyfunc
+    from mlflow.artifacts import download_artifacts
+
+    with tempfile.TemporaryDirectory() as folder:
+        files = Path(download_artifacts(artifact_uri=f"models:/{model_id}", dst_path=folder))
+        size = sum(file.stat().st_size for file in files.rglob("*") if file.is_file())
+        loaded = mlflow.pyfunc.load_model(str(files))
+        example = loaded.input_example
+        if example is None:
+            return {keys.SIZE: f"{size / 1e6:.2f}"}
+        one = example.head(1)
+        loaded.predict(one)  # compiles
+        times = []
+        for _ in range(LATENCY_ROUNDS):
+            began = time.perf_counter()
+            loaded.predict(one)
+            times.append(time.perf_counter() - began)
+    return {keys.SIZE: f"{size / 1e6:.2f}", keys.LATENCY: f"{1000 * statistics.median(times):.1f}"}
+
+
+def predict(
+    client: "MlflowClient",
+    model: str | None,
+    study: Study,
+    texts: Sequence[str],
+    *,
+    explain: Explain | None = None,
+) -> list[str]:
+    """Asks a registered model about raw input.
+
+    Args:
+        client: Of the store.
+        model: Its address; None takes the champion, or the challenger where there is none.
+        study: Names the registered model.
+        texts: The inputs.
+        explain: Tells what moved an answer; see ``tuning.core.task.Explains``.
+
+    Returns:
+        A line for each input, and one for its words.
+
+    Raises:
+        BadInputError: There is no such model.
+    """
+    import mlflow.pyfunc
+    import pandas as pd
+    from mlflow.exceptions import MlflowException
+
+    address = model or _default_model(client, study)
+    # A model is code: what is loaded comes from the registry or a logged model, never from a path.
+    if not re.fullmatch(r"models:/[\w.-]+([/@][\w.-]+)?", address) or ".." in address:
+        raise BadInputError(
+            f"model: models:/name@alias, models:/name/version or models:/id; got {address!r}"
+        )
+    try:
+        loaded = mlflow.pyfunc.load_model(address)
+    except MlflowException as error:
+        raise BadInputError(f"model: {address} cannot be loaded ({error.message})") from error
+    column = loaded.metadata.get_input_schema().input_names()[0]
+
+    def ask(inputs: Sequence[str]) -> "pd.DataFrame":
+        answers: pd.DataFrame = loaded.predict(pd.DataFrame({column: list(inputs)}))
+        return answers
+
+    answers = ask(texts)
+    lines = [f"{address}"]
+    for text, answer in zip(texts, answers.to_dict("records"), strict=True):
+        facts = "  ".join(
+            f"{value:.4f}" if isinstance(value, float) else f"{value:<9}"
+            for value in answer.values()
+        )
+        lines.append(f"{facts}  {text if len(text) <= 80 else text[:79] + '…'}")
+        if explain is not None:
+            moved = (f"{word} {change:+.3f}" for word, change in explain(ask, text))
+            lines.append(f"    moved by: {', '.join(moved) or 'nothing'}")
+    return lines
+
+
+def _default_model(client: "MlflowClient", study: Study) -> str:
+    for name, aliases in registered_aliases(client, study.registered_model).items():
+        for alias in (keys.CHAMPION, keys.CHALLENGER):
+            if alias in aliases:
+                return f"models:/{name}@{alias}"
+    raise BadInputError(
+        f"no version of {study.registered_model!r} is registered yet; `tune` registers one, "
+        "or pass a model"
+    )

@@ -1,0 +1,317 @@
+"""Pictures of the confirmed models: their curves, their errors, their price."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from tuning.core.trial import TrialRecord
+from tuning.evaluation.comparison import Comparison, lengthened
+from tuning.evaluation.configurations import Configuration
+from tuning.evaluation.statistics import calibration
+from tuning.report.figures.style import (
+    COLOURS,
+    MARKERS,
+    STYLES,
+    one_panel,
+    panels,
+    shown,
+    title,
+    words,
+)
+from tuning.study.record import StudyRecord
+
+LENGTH_BINS = 5
+
+
+def test_accuracy(comparison: Comparison) -> Figure | None:
+    """Every seed of every configuration."""
+    configurations = [
+        configuration for configuration in shown(comparison) if configuration.test_accuracy
+    ]
+    if not configurations:
+        return None
+    figure, axes = one_panel(height=1.2 + 0.6 * len(configurations))
+    for row, configuration in enumerate(configurations):
+        values = 100 * np.array(configuration.test_accuracy)
+        colour = COLOURS[row % len(COLOURS)]
+        axes.plot(values, [row] * len(values), "o", color=colour, alpha=0.7)
+        axes.plot([values.mean()], [row], "|", color=colour, markersize=22, markeredgewidth=3)
+    axes.set_yticks(
+        range(len(configurations)), [title(configuration) for configuration in configurations]
+    )
+    axes.set_ylim(len(configurations) - 0.5, -0.5)
+    axes.set_xlabel("test accuracy (%); dots are seeds, bars their mean")
+    return figure
+
+
+def validation_curves(record: StudyRecord, comparison: Comparison) -> Figure | None:
+    """The objective by epoch with bands over seeds: the notebook's overlay."""
+    metric = record.study.objective.metric
+    figure, axes = one_panel()
+    for index, configuration in enumerate(shown(comparison)):
+        _band(axes, index, configuration, _curves(record, configuration, metric))
+    _epochs(axes)
+    axes.set_ylabel(words(metric))
+    axes.legend(title="mean and range over seeds")
+    return figure
+
+
+def long_run_curves(record: StudyRecord, comparison: Comparison) -> Figure | None:
+    """Baseline and references trained longer: validation by epoch, and what the test split says.
+
+    Only the model of a training's best epoch is ever asked about the test split, so that each
+    training is a point there, once of as many epochs as all others and once of more.
+    """
+    if not comparison.long_runs:
+        return None
+    metric = record.study.objective.metric
+    figure, (curves, tests) = panels(2, columns=2, height=4.0)
+    for index, configurations in enumerate(lengthened(record.study, comparison)):
+        long = configurations[-1][0]
+        _band(curves, index, long, _curves(record, long, metric))
+        for configuration, most in configurations:
+            if configuration.test_accuracy:
+                tests.plot(
+                    configuration.best_steps,
+                    100 * np.array(configuration.test_accuracy),
+                    MARKERS[index % len(MARKERS)],
+                    color=COLOURS[index % len(COLOURS)],
+                    fillstyle="full" if configuration is long else "none",
+                    label=f"{title(configuration)}, at most {most} epochs",
+                )
+    for axes in (curves, tests):
+        axes.axvline(
+            record.study.budget.epochs, color="0.5", linestyle=":", label="the study's epochs"
+        )
+        _epochs(axes)
+        axes.legend()
+    curves.set_ylabel(words(metric))
+    curves.set_title("validation, mean and range over seeds")
+    tests.set_xlim(curves.get_xlim())
+    tests.set_ylabel("test accuracy (%)")
+    tests.set_xlabel("best epoch on validation")
+    tests.set_title("test split, every seed")
+    return figure
+
+
+def losses(record: StudyRecord, comparison: Comparison) -> Figure | None:
+    """Training and validation loss side by side."""
+    figure, every = panels(2, columns=2, height=3.8, sharey=True)
+    for axes, metric in zip(every, ("loss", "val_loss"), strict=True):
+        for index, configuration in enumerate(shown(comparison)):
+            _band(axes, index, configuration, _curves(record, configuration, metric))
+        axes.set_title("training" if metric == "loss" else "validation")
+        _epochs(axes)
+    every[0].set_ylabel("loss")
+    every[1].legend()
+    return figure
+
+
+def generalisation_gap(record: StudyRecord, comparison: Comparison) -> Figure | None:
+    """Training minus validation accuracy by epoch: how much was learnt by heart."""
+    figure, axes = one_panel()
+    drawn = False
+    for index, configuration in enumerate(shown(comparison)):
+        pairs = zip(
+            _curves(record, configuration, "accuracy"),
+            _curves(record, configuration, "val_accuracy"),
+            strict=True,
+        )
+        gaps = [
+            [100 * (train - held_out) for train, held_out in zip(*pair, strict=False)]
+            for pair in pairs
+        ]
+        drawn |= any(gaps)
+        _band(axes, index, configuration, gaps)
+    if not drawn:
+        return None
+    axes.axhline(0, color="0.4", linewidth=1)
+    _epochs(axes)
+    axes.set_ylabel("training − validation accuracy (points)")
+    axes.legend(title="mean and range over seeds")
+    return figure
+
+
+def confusion(record: StudyRecord, comparison: Comparison) -> Figure | None:
+    """Of which class the first seed's model takes the examples of each class."""
+    configurations = [
+        configuration for configuration in shown(comparison) if configuration.test_accuracy
+    ]
+    if record.predictions is None or not configurations:
+        return None
+    truth = record.predictions.labels == 1
+    figure, every = panels(len(configurations), height=3.4)
+    for axes, configuration in zip(every, configurations, strict=True):
+        said = record.predictions.probabilities[configuration.trials[0]] >= 0.5
+        counts = np.array([[np.sum((truth == t) & (said == s)) for s in (0, 1)] for t in (0, 1)])
+        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        axes.grid(visible=False)
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        for (row, column), count in np.ndenumerate(counts):
+            axes.text(
+                column,
+                row,
+                f"{count:,}\n{shares[row, column]:.1%}",
+                ha="center",
+                va="center",
+                color="white" if shares[row, column] > 0.5 else "black",
+            )
+        axes.set_xticks([0, 1], ["negative", "positive"])
+        axes.set_yticks([0, 1], ["negative", "positive"], rotation=90, va="center")
+        axes.set_xlabel("predicted")
+        axes.set_title(title(configuration), fontsize="medium")
+    every[0].set_ylabel("true")
+    return figure
+
+
+def reliability(record: StudyRecord, comparison: Comparison) -> Figure | None:
+    """How far the probabilities of the first seed's model mean what they say."""
+    configurations = [
+        configuration for configuration in shown(comparison) if configuration.test_accuracy
+    ]
+    if record.predictions is None or not configurations:
+        return None
+    figure, axes = one_panel(width=5.4, height=4.6)
+    axes.plot([0, 1], [0, 1], color="0.6", linewidth=1)
+    for index, configuration in enumerate(configurations):
+        probability = record.predictions.probabilities[configuration.trials[0]].astype(float)
+        said, true, _, error = calibration(record.predictions.labels == 1, probability)
+        axes.plot(
+            said,
+            true,
+            STYLES[index % len(STYLES)],
+            marker=MARKERS[index % len(MARKERS)],
+            color=COLOURS[index % len(COLOURS)],
+            label=f"{title(configuration)}: calibration error {100 * error:.1f} points",
+        )
+    axes.set_xlabel("predicted probability of positive")
+    axes.set_ylabel("share that is positive")
+    axes.legend(fontsize="small")
+    return figure
+
+
+def by_length(record: StudyRecord, comparison: Comparison) -> Figure | None:
+    """Test accuracy by the length of the input, in groups of equal size; mean over seeds."""
+    predictions = record.predictions
+    if predictions is None or predictions.lengths is None:
+        return None
+    configurations = [
+        configuration for configuration in shown(comparison) if configuration.test_accuracy
+    ]
+    edges = np.unique(np.quantile(predictions.lengths, np.linspace(0, 1, LENGTH_BINS + 1)))
+    if len(edges) < 3 or not configurations:
+        return None
+    group = np.clip(
+        np.searchsorted(edges, predictions.lengths, side="right") - 1, 0, len(edges) - 2
+    )
+    truth = predictions.labels == 1
+    figure, axes = one_panel()
+    for index, configuration in enumerate(configurations):
+        right = np.mean(
+            [(predictions.probabilities[t] >= 0.5) == truth for t in configuration.trials], axis=0
+        )
+        axes.plot(
+            range(len(edges) - 1),
+            [100 * right[group == place].mean() for place in range(len(edges) - 1)],
+            STYLES[index % len(STYLES)],
+            marker=MARKERS[index % len(MARKERS)],
+            color=COLOURS[index % len(COLOURS)],
+            label=title(configuration),
+        )
+    names = [f"{low:.0f}–{high:.0f}" for low, high in pairwise(edges)]
+    axes.set_xticks(range(len(names)), names)
+    axes.set_xlabel("length of the input (tokens); groups of equal size")
+    axes.set_ylabel("test accuracy (%)")
+    axes.legend()
+    return figure
+
+
+def cost(comparison: Comparison) -> Figure | None:
+    """Test accuracy against parameters and training time; the line joins what is not beaten."""
+    first = shown(comparison)
+    others = [
+        configuration for configuration in comparison.candidates if configuration not in first
+    ]
+    configurations = [
+        configuration for configuration in (*first, *others) if configuration.test_accuracy
+    ]
+    if len(configurations) < 2:
+        return None
+    figure, every = panels(2, columns=2, height=3.8, sharey=True)
+    for axes, label, prices in (
+        (
+            every[0],
+            "parameters (thousands)",
+            [configuration.parameter_count / 1000 for configuration in configurations],
+        ),
+        (
+            every[1],
+            "training time (s)",
+            [configuration.train_seconds for configuration in configurations],
+        ),
+    ):
+        points = list(
+            zip(
+                prices,
+                [100 * configuration.mean_test for configuration in configurations],
+                strict=True,
+            )
+        )
+        for index, (configuration, point) in enumerate(zip(configurations, points, strict=True)):
+            axes.plot(
+                *point,
+                MARKERS[index % len(MARKERS)],
+                color=COLOURS[index % len(COLOURS)],
+                markersize=8,
+                label=title(configuration),
+            )
+        front = pareto(points)
+        axes.plot(*zip(*front, strict=True), color="0.5", linewidth=1, zorder=0)
+        axes.set_xlabel(label)
+    every[0].set_ylabel("test accuracy (%), mean over seeds")
+    every[1].legend(fontsize="small")
+    return figure
+
+
+def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points of (price, quality) that no other beats in both, in order of their price."""
+    front: list[tuple[float, float]] = []
+    for price, quality in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not front or quality > front[-1][1]:
+            front.append((price, quality))
+    return front
+
+
+def _curves(record: StudyRecord, configuration: Configuration, metric: str) -> list[list[float]]:
+    by_name = {trial.trial.name: trial for trial in record.trials}
+    return [_curve(by_name[name], metric) for name in configuration.trials]
+
+
+def _curve(trial: TrialRecord, metric: str) -> list[float]:
+    return [m.metrics[metric] for m in trial.result.measurements if metric in m.metrics]
+
+
+def _band(
+    axes: Axes, index: int, configuration: Configuration, curves: Sequence[Sequence[float]]
+) -> None:
+    epochs = min((len(curve) for curve in curves), default=0)
+    if not epochs:
+        return
+    values = np.array([curve[:epochs] for curve in curves])
+    steps = np.arange(1, epochs + 1)
+    colour, style = COLOURS[index % len(COLOURS)], STYLES[index % len(STYLES)]
+    axes.plot(
+        steps, values.mean(axis=0), style, color=colour, marker="o", label=title(configuration)
+    )
+    axes.fill_between(
+        steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, linewidth=0
+    )
+
+
+def _epochs(axes: Axes) -> None:
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))

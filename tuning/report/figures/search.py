@@ -1,0 +1,236 @@
+"""Pictures of the search: what was tried, in which order, and what it showed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from tuning.core.trial import Phase, TrialRecord, TrialState
+from tuning.evaluation.comparison import Comparison
+from tuning.evaluation.effects import completed_trials
+from tuning.evaluation.statistics import expected_best
+from tuning.report.figures.style import (
+    COLOURS,
+    MARKERS,
+    STYLES,
+    distinct,
+    one_panel,
+    panels,
+    words,
+)
+from tuning.study.file import Study
+from tuning.study.record import StudyRecord
+
+MIN_TRIALS_TO_DRAW = 3
+# More values than that are written as numbers along an axis, and not one by one.
+FEW = 8
+
+
+def best_so_far(record: StudyRecord) -> Figure | None:
+    """By trial and by minute, for every searcher, against the baseline."""
+    search = [trial for trial in record.in_phase(Phase.SEARCH) if trial.ended_ms]
+    if not completed_trials(search):
+        return None
+    figure, (by_trial, by_minute) = panels(2, columns=2, height=3.8, sharey=True)
+    for index, searcher in enumerate(distinct(trial.trial.searcher for trial in search)):
+        own = [trial for trial in search if trial.trial.searcher == searcher]
+        own.sort(key=lambda trial: trial.trial.number)
+        colour, style = COLOURS[index % len(COLOURS)], STYLES[index % len(STYLES)]
+        numbers = {trial.trial.name: float(n) for n, trial in enumerate(own, start=1)}
+        minutes = {
+            trial.trial.name: (trial.ended_ms - record.started_ms) / 60_000 for trial in own
+        }
+        for axes, places in ((by_trial, numbers), (by_minute, minutes)):
+            curve = _best_by(record.study, own, places)
+            if curve:
+                axes.step(
+                    *zip(*curve, strict=True), style, where="post", color=colour, label=searcher
+                )
+        dots = [(numbers[t.trial.name], t.result.value) for t in own if t.result.value is not None]
+        marker = MARKERS[index % len(MARKERS)]
+        by_trial.plot(*zip(*dots, strict=True), marker, color=colour, alpha=0.45, markersize=5)
+    baseline = [t.result.value for t in record.in_phase(Phase.BASELINE) if t.result.value]
+    for axes in (by_trial, by_minute):
+        if baseline:
+            mean = float(np.mean(baseline))
+            axes.axhline(mean, color="0.4", linestyle=":", label="baseline, mean over seeds")
+    by_trial.set_xlabel("trial of the searcher")
+    by_trial.set_ylabel(words(record.study.objective.metric))
+    by_trial.xaxis.set_major_locator(MaxNLocator(integer=True))
+    by_minute.set_xlabel("minutes since the study began")
+    by_minute.legend()
+    return figure
+
+
+def _best_by(
+    study: Study, trials: Sequence[TrialRecord], places: dict[str, float]
+) -> list[tuple[float, float]]:
+    best: float | None = None
+    curve: list[tuple[float, float]] = []
+    for trial in sorted(trials, key=lambda trial: places[trial.trial.name]):
+        value = trial.result.value if trial.result.state is TrialState.COMPLETED else None
+        if value is not None and study.objective.better(value, best):
+            best = value
+        if best is not None:
+            curve.append((places[trial.trial.name], best))
+    if curve:
+        # A best that lasts until the end is drawn until there.
+        curve.append((max(places.values()), curve[-1][1]))
+    return curve
+
+
+def expected_validation(record: StudyRecord) -> Figure | None:
+    """What a random search of any budget may expect to find; of the random configurations only."""
+    study = record.study
+    sign = 1 if study.objective.direction == "maximize" else -1
+    search = completed_trials(record.in_phase(Phase.SEARCH))
+    by_searcher = {
+        searcher: [sign * (t.result.value or 0.0) for t in search if t.trial.searcher == searcher]
+        for searcher in distinct(t.trial.searcher for t in search)
+        if "random" in searcher
+    }
+    drawn = {
+        name: values for name, values in by_searcher.items() if len(values) >= MIN_TRIALS_TO_DRAW
+    }
+    if not drawn:
+        return None
+    figure, axes = one_panel()
+    for index, (searcher, values) in enumerate(drawn.items()):
+        expected = sign * expected_best(np.array(values))
+        axes.plot(
+            np.arange(1, len(values) + 1),
+            expected,
+            STYLES[index % len(STYLES)],
+            color=COLOURS[index % len(COLOURS)],
+            label=searcher,
+        )
+    axes.set_xlabel("trials of a random search")
+    axes.set_ylabel(f"expected best {words(study.objective.metric)}")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend()
+    return figure
+
+
+def importance(comparison: Comparison) -> Figure | None:
+    """Each hyperparameter's share of the explained variance."""
+    known = [
+        (effect.name, effect.importance)
+        for effect in comparison.effects.values()
+        if effect.importance is not None
+    ]
+    if not known:
+        return None
+    known.sort(key=lambda pair: pair[1])
+    figure, axes = one_panel(height=1.0 + 0.45 * len(known))
+    labels, values = zip(*known, strict=True)
+    axes.barh([words(label) for label in labels], [100 * v for v in values], color=COLOURS[0])
+    axes.set_xlabel("share of the explained variance (%), PED-ANOVA; indicative")
+    return figure
+
+
+def slices(record: StudyRecord) -> Figure | None:
+    """The objective against each hyperparameter by itself."""
+    search = completed_trials(record.in_phase(Phase.SEARCH))
+    if len(search) < MIN_TRIALS_TO_DRAW:
+        return None
+    study = record.study
+    figure, every = panels(len(study.space.names), height=2.6, sharey=True)
+    searchers = distinct(trial.trial.searcher for trial in search)
+    for axes, name in zip(every, study.space.names, strict=True):
+        for index, searcher in enumerate(searchers):
+            own = [t for t in search if t.trial.searcher == searcher and name in t.trial.params]
+            places = _places(study, name, [t.trial.params[name] for t in own])
+            axes.plot(
+                places,
+                [t.result.value or 0.0 for t in own],
+                MARKERS[index % len(MARKERS)],
+                color=COLOURS[index % len(COLOURS)],
+                alpha=0.7,
+                markersize=5,
+                label=searcher,
+            )
+        _label(axes, study, name)
+        axes.set_xlabel(words(name))
+    every[0].set_ylabel(words(study.objective.metric))
+    every[0].legend(fontsize="small")
+    return figure
+
+
+def parallel(record: StudyRecord) -> Figure | None:
+    """Every completed trial as a line across its hyperparameters, the better the darker."""
+    study = record.study
+    search = completed_trials(record.in_phase(Phase.SEARCH))
+    if len(search) < MIN_TRIALS_TO_DRAW:
+        return None
+    search.sort(key=lambda trial: study.objective.key(trial.result.value or 0.0), reverse=True)
+    names = study.space.names
+    figure, axes = one_panel(width=9.6, height=4.2)
+    axes.grid(visible=False)
+    for rank, trial in enumerate(search):
+        line = [
+            _height(study, name, trial.trial.params[name])
+            if name in trial.trial.params
+            else np.nan
+            for name in names
+        ]
+        share = rank / max(len(search) - 1, 1)
+        best = rank == len(search) - 1
+        axes.plot(
+            range(len(names)),
+            line,
+            color=COLOURS[1] if best else COLOURS[0],
+            alpha=0.12 + 0.6 * share,
+            linewidth=2.5 if best else 1.0,
+            marker="o",
+            markersize=3,
+            label=f"best: {trial.trial.name}" if best else None,
+        )
+    axes.set_xticks(range(len(names)), [words(name) for name in names], rotation=20, ha="right")
+    axes.set_yticks([])
+    for place, name in enumerate(names):
+        low, high = _ends(study, name)
+        axes.axvline(place, color="0.8", zorder=0)
+        axes.annotate(low, (place, -0.03), ha="center", va="top", fontsize=7)
+        axes.annotate(high, (place, 1.03), ha="center", va="bottom", fontsize=7)
+    axes.set_ylim(-0.12, 1.12)
+    axes.legend(loc="upper left", bbox_to_anchor=(0, 1.12), frameon=False, fontsize="small")
+    return figure
+
+
+def _places(study: Study, name: str, values: Sequence[object]) -> list[float]:
+    grid = study.space[name].grid()
+    if grid is not None and len(grid) <= FEW:
+        return [float(grid.index(value)) for value in values]  # type: ignore[arg-type]
+    return [float(value) for value in values]  # type: ignore[arg-type]
+
+
+def _label(axes: Axes, study: Study, name: str) -> None:
+    declared = study.space[name]
+    grid = declared.grid()
+    if grid is not None and len(grid) <= FEW:
+        axes.set_xticks(range(len(grid)), [str(value) for value in grid], fontsize="small")
+    elif getattr(declared, "log", False):
+        axes.set_xscale("log")
+
+
+def _height(study: Study, name: str, value: object) -> float:
+    """Where a value lies between the ends of its range, from 0 to 1."""
+    declared = study.space[name]
+    grid = declared.grid()
+    if grid is not None:
+        return grid.index(value) / max(len(grid) - 1, 1)  # type: ignore[arg-type]
+    low, high = float(declared.low), float(declared.high)  # type: ignore[union-attr]
+    number = float(value)  # type: ignore[arg-type]
+    if declared.log:  # type: ignore[union-attr]
+        return float(np.log(number / low) / np.log(high / low))
+    return (number - low) / (high - low)
+
+
+def _ends(study: Study, name: str) -> tuple[str, str]:
+    declared = study.space[name]
+    grid = declared.grid()
+    if grid is not None:
+        return str(grid[0]), str(grid[-1])
+    return f"{declared.low:g}", f"{declared.high:g}"  # type: ignore[union-attr]

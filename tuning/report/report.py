@@ -1,0 +1,340 @@
+"""The report: HTML, Markdown, JSON and a table of trials, from a study's record alone."""
+
+import base64
+import csv
+import json
+import math
+import statistics
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tuning.evaluation.comparison import AgainstBaseline, Comparison, SearchAccount, lengthened
+from tuning.evaluation.configurations import Configuration
+from tuning.evaluation.effects import Ablation, change_when_set_back
+from tuning.evaluation.error_analysis import error_analysis
+from tuning.evaluation.statistics import points
+from tuning.metrics.binary import scores
+from tuning.report.figures import draw_figures
+from tuning.report.timeline import stages
+from tuning.study.file import Study
+from tuning.study.record import StudyRecord
+from tuning.tracking import keys
+
+# Of comparison.json, see docs/comparison-json.md; raised when a field changes its meaning.
+SCHEMA = "tuning.comparison/2"
+
+_TEMPLATES = Path(__file__).with_name("templates")
+
+
+def write_report(
+    record: StudyRecord, comparison: Comparison, folder: Path, notice: str = ""
+) -> None:
+    """Writes ``report.html``, ``report.md``, ``comparison.json``, ``trials.csv`` and the figures.
+
+    Args:
+        record: The study.
+        comparison: What it says.
+        folder: An existing folder.
+        notice: A sentence to be shown loudly.
+    """
+    figures = draw_figures(record, comparison, folder / "figures")
+    context = _context(record, comparison) | {"notice": notice}
+    pictures = [
+        {"title": title, "data": _data_uri(file), "file": f"figures/{file.name}"}
+        for title, file in figures.items()
+    ]
+    html = _render("report.html", context | {"figures": pictures})
+    (folder / "report.html").write_text(html, "utf-8")
+    (folder / "report.md").write_text(
+        _render("report.md", context | {"figures": pictures}), "utf-8"
+    )
+    document = {
+        "schema": SCHEMA,
+        "run_id": record.run_id,
+        "dataset": record.data.label,
+        "dataset_digest": record.data.digest,
+        **comparison.to_json(),
+    }
+    (folder / "comparison.json").write_text(json.dumps(document, indent=2), "utf-8")
+    _write_trials(record, folder / "trials.csv")
+
+
+def model_table(comparison: Comparison) -> list[list[str]]:
+    """The notebook's first table: model, test accuracy, status."""
+    rows = [["model", "test accuracy", "status"]]
+    rows.append(["baseline", _accuracy(comparison.baseline), "to beat"])
+    for configuration in comparison.references:
+        status = "reference"
+        if configuration.test_accuracy and comparison.baseline.test_accuracy:
+            status += f"; {points(configuration.mean_test - comparison.baseline.mean_test)} points"
+        rows.append([configuration.label, _accuracy(configuration), status])
+    if comparison.best is not None:
+        best = comparison.best
+        status = comparison.verdict.value
+        if comparison.gain is not None:
+            status += f"; {points(comparison.gain.estimate)} points"
+        rows.append([f"best ({best.label})", _accuracy(best), status])
+    return rows
+
+
+def change_table(comparison: Comparison) -> list[list[str]]:
+    """The notebook's second table: hyperparameter, baseline, best, reason for change."""
+    rows = [["hyperparameter", "baseline", "best", "reason for change"]]
+    for change in comparison.changes:
+        before, after = _value(change.baseline), _value(change.best)
+        rows.append([change.name, before, after, change.reason])
+    return rows
+
+
+def headline(comparison: Comparison, confidence: float) -> str:
+    """The verdict in one line; ``confidence`` is that of the interval."""
+    gain = comparison.gain
+    if gain is None:
+        return f"Verdict: {comparison.verdict.value}; {comparison.why}."
+    interval = "no interval"
+    if math.isfinite(gain.low):
+        interval = f"{confidence:.0%} interval {gain.interval}, p = {gain.p_value:.2g}"
+    return (
+        f"Verdict: {comparison.verdict.value}. Gain on the test split "
+        f"{points(gain.estimate)} points ({interval}): {comparison.why}."
+    )
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """A table whose first row is its head."""
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    lines = ["| " + " | ".join(row) + " |" for row in escaped]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
+
+
+def _render(template: str, context: dict[str, Any]) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=template.endswith(".html"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        points=points,
+        table=markdown_table,
+    )
+    return environment.get_template(f"{template}.j2").render(context)
+
+
+def _context(record: StudyRecord, comparison: Comparison) -> dict[str, Any]:
+    study, gain = record.study, comparison.gain
+    configurations = [
+        comparison.baseline,
+        *comparison.references,
+        *sorted(
+            comparison.candidates,
+            key=lambda configuration: study.objective.key(configuration.mean_validation),
+        ),
+    ]
+    return {
+        "record": record,
+        "study": study,
+        "data": record.data,
+        "comparison": comparison,
+        "headline": headline(comparison, study.compare.confidence),
+        "models": model_table(comparison),
+        "changes": change_table(comparison),
+        "configurations": [
+            _configuration_row(configuration, comparison) for configuration in configurations
+        ],
+        "seeds": _seed_rows(configurations),
+        "gain": gain if gain is not None and math.isfinite(gain.low) else None,
+        "detectable": _finite(comparison.detectable),
+        "yardsticks": _yardsticks(record),
+        "simplest": _simplest(study, configurations),
+        "against": [_against_row(against) for against in comparison.against_baseline],
+        "errors": error_analysis(record, comparison),
+        "long_runs": _long_rows(record, comparison),
+        "ablation": [_ablation_row(record.study, found) for found in comparison.ablation],
+        "search_heads": SEARCH_HEADS,
+        "searches": [_search_row(account) for account in comparison.searches],
+        "search_end": record.tags.get(keys.SEARCH_END, ""),
+        "stages": [
+            [stage.title, f"{stage.seconds:.0f}", f"{stage.training:.0%}"]
+            for stage in stages(record)
+        ],
+        "started": datetime.fromtimestamp(record.started_ms / 1000, UTC).strftime(
+            "%Y-%m-%d %H:%M UTC"
+        ),
+        "backend": record.tags.get(keys.BACKEND, ""),
+        "version": record.tags.get(keys.VERSION, ""),
+        "command": record.tags.get(keys.COMMAND, ""),
+    }
+
+
+def _yardsticks(record: StudyRecord) -> list[list[str]]:
+    """What needs no network: the larger class, and the task's simple models."""
+    if record.predictions is None:
+        return []
+    positive = float((record.predictions.labels == 1).mean())
+    rows = [["the larger class", f"{100 * max(positive, 1 - positive):.2f}%"]]
+    for name, probability in record.predictions.yardsticks.items():
+        accuracy = scores(record.predictions.labels, probability)["test_accuracy"]
+        rows.append([name, f"{100 * accuracy:.2f}%"])
+    return rows
+
+
+def _simplest(study: Study, configurations: Sequence[Configuration]) -> Configuration | None:
+    """The smallest model within one standard error of the best mean on validation.
+
+    The rule of Breiman et al., "Classification and Regression Trees", 1984.
+    """
+    whole = [
+        configuration for configuration in configurations if len(configuration.validation) > 1
+    ]
+    if not whole:
+        return None
+    key = study.objective.key
+    best = min(whole, key=lambda configuration: key(configuration.mean_validation))
+    error = statistics.stdev(best.validation) / len(best.validation) ** 0.5
+    near = [
+        configuration
+        for configuration in whole
+        if key(configuration.mean_validation) <= key(best.mean_validation) + error
+    ]
+    return min(near, key=lambda configuration: configuration.parameter_count)
+
+
+def _against_row(against: AgainstBaseline) -> list[str]:
+    found = against.gain
+    known = math.isfinite(found.low)
+    return [
+        against.label,
+        points(found.estimate),
+        found.interval if known else "unknown",
+        f"{against.p_value:.2g}" if known else "–",
+    ]
+
+
+def _ablation_row(study: Study, ablation: Ablation) -> list[str]:
+    change, low, high = change_when_set_back(study, ablation)
+    return [
+        ablation.name,
+        f"{ablation.after} → {ablation.before}",
+        f"{change:+.4f}",
+        f"{low:+.4f} to {high:+.4f}" if math.isfinite(low) else "unknown",
+    ]
+
+
+def _long_rows(record: StudyRecord, comparison: Comparison) -> list[list[str]]:
+    """Each configuration trained as long as the others, and then longer."""
+    return [
+        [
+            configuration.label,
+            str(most),
+            f"{sum(configuration.best_steps) / len(configuration.best_steps):.1f}",
+            f"{configuration.mean_validation:.4f}",
+            _accuracy(configuration),
+        ]
+        for configurations in lengthened(record.study, comparison)
+        for configuration, most in configurations
+    ]
+
+
+SEARCH_HEADS = ["searcher", "best", "by", "trials", "completed", "pruned", "failed", "reused"]
+SEARCH_HEADS += ["epochs", "saved by pruning", "by continuing", "by reuse", "training (s)"]
+
+
+def _search_row(account: SearchAccount) -> list[str]:
+    best = "–" if account.best_value is None else f"{account.best_value:.4f}"
+    numbers = (
+        account.trials,
+        account.completed,
+        account.pruned,
+        account.failed,
+        account.reused,
+        account.epochs,
+        account.saved_by_pruning,
+        account.saved_by_continuing,
+        account.saved_by_reuse,
+        round(account.train_seconds),
+    )
+    return [account.searcher, best, account.best_trial, *map(str, numbers)]
+
+
+def _configuration_row(configuration: Configuration, comparison: Comparison) -> list[str]:
+    chosen = comparison.best is not None and configuration.label == comparison.best.label
+    search = f"{configuration.search_value:.4f}" if configuration.search_value is not None else "–"
+    return [
+        f"{configuration.label} (chosen)" if chosen else configuration.label,
+        search,
+        f"{configuration.mean_validation:.4f}",
+        f"{100 * configuration.mean_test:.2f}" if configuration.test_accuracy else "–",
+        f"{100 * configuration.sd_test:.2f}" if len(configuration.test_accuracy) > 1 else "–",
+        f"{sum(configuration.test_loss) / len(configuration.test_loss):.4f}"
+        if configuration.test_loss
+        else "–",
+        f"{configuration.parameter_count:,}",
+        f"{configuration.train_seconds:.0f}",
+    ]
+
+
+def _seed_rows(configurations: Sequence[Configuration]) -> list[list[str]]:
+    return [
+        [
+            name,
+            f"{configuration.validation[index]:.4f}",
+            f"{100 * configuration.test_accuracy[index]:.2f}"
+            if index < len(configuration.test_accuracy)
+            else "–",
+        ]
+        for configuration in configurations
+        for index, name in enumerate(configuration.trials)
+    ]
+
+
+def _accuracy(configuration: Configuration) -> str:
+    if not configuration.test_accuracy:
+        return "not read"
+    if len(configuration.test_accuracy) == 1:
+        return f"{100 * configuration.mean_test:.2f}%"
+    return f"{100 * configuration.mean_test:.2f}% ± {100 * configuration.sd_test:.2f}"
+
+
+def _value(value: object) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) and value != round(value, 4) else str(value)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _data_uri(file: Path) -> str:
+    return f"data:image/svg+xml;base64,{base64.b64encode(file.read_bytes()).decode()}"
+
+
+def _write_trials(record: StudyRecord, file: Path) -> None:
+    space = record.study.space.names
+    head = ["name", "phase", "searcher", "state", "value", "best_epoch", "epochs", "seconds"]
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow([*head, "seed", *space, "run_id"])
+        for item in record.trials:
+            trial, result = item.trial, item.result
+            writer.writerow(
+                [
+                    trial.name,
+                    trial.phase.value,
+                    trial.searcher,
+                    result.state.value,
+                    "" if result.value is None else result.value,
+                    "" if result.best_step is None else result.best_step,
+                    len(result.measurements),
+                    result.duration_s,
+                    trial.seed,
+                    *(trial.params.get(name, "") for name in space),
+                    item.run_id,
+                ]
+            )

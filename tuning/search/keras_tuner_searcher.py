@@ -1,0 +1,373 @@
+"""KerasTuner's oracles behind the Searcher protocol, through create, update and end of trials.
+
+An oracle is used without a Tuner, in memory and in one thread: an exception inside a call would
+leave its lock held, and any other thread would then wait for ever.
+"""
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from tuning.core.errors import BadInputError
+from tuning.core.interfaces import NoProposal
+from tuning.core.seeds import derive_seed
+from tuning.core.trial import (
+    CONTINUE,
+    Decision,
+    Measurement,
+    Params,
+    ParamValue,
+    Proposal,
+    TrialRecord,
+    TrialResult,
+    TrialState,
+    config_hash,
+    trial_name,
+)
+from tuning.search.options import refuse_unknown
+from tuning.study.sections import Objective
+from tuning.study.space import Choice, FloatRange, IntRange, SearchSpace
+
+ORACLES = ("bayesian", "hyperband", "random", "grid")
+# By oracle: type and least value of what KerasTuner lets users choose.
+OPTIONS: dict[str, dict[str, tuple[type, float]]] = {
+    "bayesian": {"num_initial_points": (int, 1), "alpha": (float, 0), "beta": (float, 0)},
+    "hyperband": {"factor": (int, 2), "hyperband_iterations": (int, 1)},
+}
+# The driver owns budget and failures; the oracle's own limits must never be met.
+NEVER = 10**9
+MAX_ORACLE_REPEATS = 20
+_PREFIX = "tuner/"
+
+
+class KerasTunerSearcher:
+    """An oracle of KerasTuner.
+
+    Args:
+        name: The searcher's name.
+        space: What to search.
+        objective: What to search for.
+        seed: Of the oracle.
+        first: The configuration to propose first (except by ``grid``, which has its own order).
+        epochs: Most epochs of a trial.
+        trials: The budget, by which Bayesian optimisation sizes its random start.
+        oracle: One of ``ORACLES``.
+        options: Of the oracle, by KerasTuner's names.
+
+    Raises:
+        ValueError: An option is wrong.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        space: SearchSpace,
+        objective: Objective,
+        *,
+        seed: int,
+        first: Params,
+        epochs: int,
+        trials: int,
+        oracle: str = "bayesian",
+        options: Params | None = None,
+    ) -> None:
+        _check_options(oracle, options or {})
+        self.name = name
+        self._space = space
+        self._objective = objective
+        self._seed = seed
+        self._multi_fidelity = oracle == "hyperband"
+        with _quiet():
+            self._oracle = _make_oracle(
+                oracle, space, objective, seed, first, epochs, trials, options or {}
+            )
+        self._running: dict[int, Any] = {}
+        self._number_of: dict[str, int] = {}
+        self._values: dict[str, float | None] = {}
+        self._without_value: set[str] = set()
+
+    def ask(self, number: int) -> Proposal | NoProposal:
+        """Creates a trial in the oracle."""
+        if not self._multi_fidelity and len(self._values) >= self._space.size():
+            return NoProposal.EXHAUSTED
+        for _ in range(MAX_ORACLE_REPEATS):
+            with _quiet():
+                trial = self._oracle.create_trial(f"trial-{number}")
+            if trial.status == "IDLE":
+                return NoProposal.WAIT
+            if trial.status == "STOPPED":
+                return NoProposal.EXHAUSTED
+            values = dict(trial.hyperparameters.values)
+            params = self._config(trial)
+            key = config_hash(params)
+            if self._multi_fidelity or key not in self._values:
+                self._values.setdefault(key, None)
+                self._running[number] = trial
+                self._number_of[trial.trial_id] = number
+                return self._propose(params, values)
+            # Bayesian optimisation repeats itself; what is known needs no training.
+            known = self._values[key]
+            self._end(trial, known)
+            if known is None and key not in self._without_value:
+                return NoProposal.WAIT
+        return NoProposal.EXHAUSTED
+
+    def report(self, number: int, measurement: Measurement) -> Decision:
+        """Updates the oracle, which never stops a trial early."""
+        value = measurement.metrics[self._objective.metric]
+        trial_id = self._running[number].trial_id
+        with _quiet():
+            self._oracle.update_trial(
+                trial_id, {self._objective.metric: value}, step=measurement.step
+            )
+        return CONTINUE
+
+    def tell(self, number: int, result: TrialResult) -> None:
+        """Ends the trial in the oracle."""
+        trial = self._running.pop(number)
+        ended_well = result.state in (TrialState.COMPLETED, TrialState.PRUNED)
+        value = result.value if ended_well else None
+        key = config_hash(self._config(trial))
+        self._values[key] = value
+        if value is None:
+            self._without_value.add(key)
+        self._end(trial, value)
+
+    def restore(self, records: Iterable[TrialRecord]) -> None:
+        """Feeds the trials of an earlier run to the oracle.
+
+        Raises:
+            BadInputError: Hyperband would now choose other trials than were trained, so that its
+                brackets cannot be rebuilt.
+        """
+        records = sorted(records, key=lambda record: record.trial.number)
+        if self._multi_fidelity:
+            self._replay(records)
+            return
+        for record in records:
+            number = record.trial.number
+            self._running[number] = self._adopt(number, self._space.select(record.trial.params))
+            if record.result.state is not TrialState.INTERRUPTED:
+                self.tell(number, record.result)
+        # From its old seed the oracle would draw what it drew before, and give up.
+        self._oracle._seed_state = derive_seed(self._seed, "restored", len(records))
+
+    def _replay(self, records: Sequence[TrialRecord]) -> None:
+        """Asks and tells again, in the order in which it was done: brackets depend on it."""
+        events: list[tuple[int, int, TrialRecord]] = []
+        for record in records:
+            events.append((record.started_ms, 1, record))
+            if record.result.state is not TrialState.INTERRUPTED:
+                events.append((record.ended_ms, 0, record))
+        events.sort(key=lambda event: (event[0], event[1], event[2].trial.number))
+        for _, starts, record in events:
+            number = record.trial.number
+            if not starts:
+                self._report_again(number, record.result)
+                self.tell(number, record.result)
+                continue
+            proposal = self.ask(number)
+            if not isinstance(proposal, Proposal) or proposal.params != self._space.select(
+                record.trial.params
+            ):
+                raise BadInputError(
+                    f"{record.trial.name}: keras_tuner:hyperband would now choose another trial, "
+                    "so this study cannot be resumed"
+                )
+
+    def _report_again(self, number: int, result: TrialResult) -> None:
+        for measurement in result.measurements:
+            if self._objective.metric in measurement.metrics:
+                self.report(number, measurement)
+
+    def _config(self, trial: Any) -> dict[str, ParamValue]:
+        config: dict[str, Any] = {}
+        for name, value in trial.hyperparameters.values.items():
+            if name.startswith(_PREFIX):
+                continue
+            declared = self._space[name]
+            if not isinstance(declared, Choice) and declared.log:
+                # On a logarithmic scale KerasTuner rounds up to one beyond the end.
+                value = min(max(value, declared.low), declared.high)
+            elif isinstance(declared, Choice) and isinstance(declared.values[0], bool):
+                # To KerasTuner a truth value is a whole number.
+                value = bool(value)
+            config[name] = value
+        return self._space.canonical(config)
+
+    def _adopt(self, number: int, params: Params) -> Any:
+        from keras_tuner.src.engine.trial import Trial
+
+        oracle = self._oracle
+        trial_id = f"{{:0{len(str(oracle.max_trials))}d}}".format(len(oracle.trials))
+        hyperparameters = oracle.get_space()
+        hyperparameters.values = dict(params)
+        trial = Trial(hyperparameters, trial_id=trial_id, status="RUNNING")
+        oracle.trials[trial_id] = oracle.ongoing_trials[f"trial-{number}"] = trial
+        oracle.start_order.append(trial_id)
+        oracle.forget_first()
+        oracle._record_values(trial)
+        self._number_of[trial_id] = number
+        self._values[config_hash(params)] = None
+        return trial
+
+    def _end(self, trial: Any, value: float | None) -> None:
+        metric = self._objective.metric
+        with _quiet():
+            if value is not None:
+                # Of a continued trial the best epoch may be one of its parent's.
+                if not trial.metrics.exists(metric):
+                    self._oracle.update_trial(trial.trial_id, {metric: value}, step=0)
+                trial.status = "COMPLETED"
+            else:
+                trial.status, trial.message = "FAILED", "failed"
+            self._oracle.end_trial(trial)
+
+    def _propose(self, params: Params, values: dict[str, Any]) -> Proposal:
+        if not self._multi_fidelity:
+            return Proposal(params=params)
+        parent = values.get("tuner/trial_id")
+        return Proposal(
+            params=params,
+            epochs=int(values["tuner/epochs"]),
+            resume_from=trial_name(self.name, self._number_of[parent]) if parent else None,
+            keep_checkpoint=True,
+        )
+
+
+def _check_options(oracle: str, options: Params) -> None:
+    accepted = OPTIONS.get(oracle, {})
+    refuse_unknown(options, accepted)
+    for name, value in options.items():
+        type_, least = accepted[name]
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or (type_ is int and not isinstance(value, int)) or value < least:  # type: ignore[operator]
+            raise ValueError(f"{name}: {type_.__name__}, {least} or more; got {value!r}")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    from threadpoolctl import threadpool_limits
+
+    # The workers have the cores; a Gaussian process that takes them all slows everybody down.
+    with warnings.catch_warnings(), threadpool_limits(1):
+        # KerasTuner calls deprecated threading functions, and scikit-learn doubts its kernels.
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _make_oracle(
+    oracle: str,
+    space: SearchSpace,
+    objective: Objective,
+    seed: int,
+    first: Params,
+    epochs: int,
+    trials: int,
+    wanted: Params,
+) -> Any:
+    import keras_tuner as kt
+
+    common: dict[str, Any] = {
+        "objective": kt.Objective(objective.metric, objective.direction[:3]),
+        "hyperparameters": _hyperparameters(space),
+        "seed": seed,
+        "allow_new_entries": False,
+        "tune_new_entries": False,
+        "max_consecutive_failed_trials": NEVER,
+    }
+    classes: dict[str, tuple[type, dict[str, Any]]] = {
+        "bayesian": (
+            kt.oracles.BayesianOptimizationOracle,
+            {
+                "max_trials": NEVER,
+                # KerasTuner's default, three a dimension, would leave small budgets random.
+                "num_initial_points": min(3 * len(space.names), max(3, trials // 3)),
+            },
+        ),
+        "hyperband": (
+            kt.oracles.HyperbandOracle,
+            {"max_epochs": epochs, "factor": 3, "hyperband_iterations": NEVER},
+        ),
+        "random": (kt.oracles.RandomSearchOracle, {"max_trials": NEVER}),
+        "grid": (kt.oracles.GridSearchOracle, {"max_trials": NEVER}),
+    }
+    base, options = classes[oracle]
+    mixed = (_NoRepeats, _AskTell, base) if oracle == "bayesian" else (_AskTell, base)
+    made = type(f"AskTell{base.__name__}", mixed, {})(**common, **{**options, **wanted})
+    made.verbose = 0
+    made.first = dict(first)
+    return made
+
+
+class _AskTell:
+    """Mixed into an oracle: no files, no failure limit, the baseline first."""
+
+    first: dict[str, ParamValue] | None = None
+
+    def save(self) -> None:
+        """Writes no files: the record is MLflow's."""
+
+    def _save_trial(self, trial: object) -> None:
+        """Writes no files."""
+
+    def _check_consecutive_failures(self) -> None:
+        """The driver owns failures; the oracle's own check costs O(trials) at every end."""
+
+    def forget_first(self) -> None:
+        """Does not propose the first configuration (again)."""
+        self.first = None
+
+    def _random_values(self) -> Any:
+        # Feeds random search, the start of Bayesian optimisation and the first rung of Hyperband.
+        if self.first is not None:
+            values, self.first = self.first, None
+            return values
+        return super()._random_values()  # type: ignore[misc]
+
+
+class _NoRepeats:
+    """Mixed into Bayesian optimisation, which proposes its optimum again and again."""
+
+    def populate_space(self, trial_id: str) -> Any:
+        """Draws at random where the optimum is known already."""
+        answer: dict[str, Any] = super().populate_space(trial_id)  # type: ignore[misc]
+        values = answer.get("values")
+        if values is not None and self._duplicate(values):  # type: ignore[attr-defined]
+            return self._random_populate_space()  # type: ignore[attr-defined]
+        return answer
+
+
+def _hyperparameters(space: SearchSpace) -> Any:
+    import keras_tuner as kt
+
+    hyperparameters = kt.HyperParameters()
+    for name in space.names:
+        conditions = list((space[name].when or {}).items())
+        _declare(hyperparameters, name, space[name], conditions)
+    hyperparameters.values = {}
+    return hyperparameters
+
+
+def _declare(
+    hyperparameters: Any,
+    name: str,
+    declared: IntRange | FloatRange | Choice,
+    conditions: list[tuple[str, list[ParamValue]]],
+) -> None:
+    if conditions:
+        parent, values = conditions[0]
+        with hyperparameters.conditional_scope(parent, values):
+            _declare(hyperparameters, name, declared, conditions[1:])
+    elif isinstance(declared, Choice):
+        hyperparameters.Choice(name, declared.values, ordered=declared.ordered)
+    elif isinstance(declared, IntRange):
+        scale = {"sampling": "log"} if declared.log else {"step": declared.step}
+        hyperparameters.Int(name, declared.low, declared.high, **scale)
+    elif (grid := declared.grid()) is not None:
+        # hp.Float with a step never reaches its end and does not give back what it was given.
+        hyperparameters.Choice(name, [float(value) for value in grid], ordered=True)
+    else:
+        scale = {"sampling": "log"} if declared.log else {}
+        hyperparameters.Float(name, declared.low, declared.high, **scale)

@@ -1,0 +1,229 @@
+"""Optuna's samplers and pruners behind the Searcher protocol, through ask, report and tell."""
+
+import warnings
+from collections.abc import Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tuning.core.interfaces import NoProposal
+from tuning.core.seeds import derive_seed
+from tuning.core.trial import (
+    CONTINUE,
+    Decision,
+    Measurement,
+    Params,
+    ParamValue,
+    Proposal,
+    TrialRecord,
+    TrialResult,
+    TrialState,
+    config_hash,
+)
+from tuning.search.optuna_samplers import make_pruner, make_sampler
+from tuning.search.random_searcher import draw_unseen
+from tuning.study.sections import Objective
+from tuning.study.space import Choice, FloatRange, IntRange, SearchSpace
+
+if TYPE_CHECKING:
+    import optuna
+
+MAX_SAMPLER_REPEATS = 50
+
+
+class OptunaSearcher:
+    """Optuna in one thread and in memory; MLflow is the record, so no storage is needed.
+
+    Args:
+        name: The searcher's name.
+        space: What to search.
+        objective: What to search for.
+        seed: Of the sampler.
+        first: The configuration to propose first; it is never pruned.
+        epochs: Most epochs of a trial.
+        sampler: One of ``SAMPLERS``.
+        pruner: One of ``PRUNERS``.
+        sampler_options: Keyword arguments of Optuna's class.
+        pruner_options: Likewise.
+
+    Raises:
+        ValueError: An option is wrong, or the sampler does not suit the space.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        space: SearchSpace,
+        objective: Objective,
+        *,
+        seed: int,
+        first: Params,
+        epochs: int,
+        sampler: str = "tpe",
+        pruner: str = "median",
+        sampler_options: Params | None = None,
+        pruner_options: Params | None = None,
+    ) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.name = name
+        self._space = space
+        self._objective = objective
+        self._seed = seed
+        self._first = first
+        self._make_sampler = partial(make_sampler, sampler, space, options=sampler_options or {})
+        self._study = optuna.create_study(
+            # Hyperband hashes the name to choose brackets; a random one would not reproduce.
+            study_name=f"{name}-{seed}",
+            direction=objective.direction,
+            sampler=self._make_sampler(seed=derive_seed(seed, "sampler", 0)),
+            pruner=make_pruner(pruner, epochs, pruner_options or {}),
+        )
+        # Samplers that know the end of a space stop the study, which is its searcher's affair.
+        self._study.stop = lambda: None  # type: ignore[method-assign]
+        self._trials: dict[int, optuna.Trial] = {}
+        self._seen: set[str] = set()
+
+    def ask(self, number: int) -> Proposal | NoProposal:
+        """Asks the sampler for a configuration that has not been proposed."""
+        if number == 0:
+            self._study.enqueue_trial(dict(self._first))
+        elif len(self._seen) >= self._space.size():
+            return NoProposal.EXHAUSTED
+        for _ in range(MAX_SAMPLER_REPEATS):
+            trial = self._study.ask()
+            params = self._space.canonical(_suggest(trial, self._space))
+            if config_hash(params) not in self._seen:
+                break
+            # Telling FAIL keeps the repeat from being modelled as running.
+            self._tell(trial, state="FAIL")
+        else:
+            # A sampler that has settled repeats itself; the budget is not spent yet.
+            drawn = draw_unseen(self._space, self._seed, number, self._seen)
+            if drawn is None:
+                return NoProposal.EXHAUSTED
+            self._study.enqueue_trial(drawn)
+            trial = self._study.ask()
+            params = self._space.canonical(_suggest(trial, self._space))
+        self._seen.add(config_hash(params))
+        self._trials[number] = trial
+        return Proposal(params=params)
+
+    def report(self, number: int, measurement: Measurement) -> Decision:
+        """Reports the epoch to the pruner."""
+        trial = self._trials[number]
+        trial.report(measurement.metrics[self._objective.metric], measurement.step)
+        if number > 0 and trial.should_prune():
+            return Decision(stop=True, reason=f"pruned by optuna at epoch {measurement.step}")
+        return CONTINUE
+
+    def tell(self, number: int, result: TrialResult) -> None:
+        """Tells the sampler the value, or that there is none."""
+        trial = self._trials.pop(number)
+        if result.state is TrialState.COMPLETED and result.value is not None:
+            self._tell(trial, value=result.value)
+        elif result.state is TrialState.PRUNED:
+            self._tell(trial, state="PRUNED")
+        else:
+            self._tell(trial, state="FAIL")
+
+    def restore(self, records: Iterable[TrialRecord]) -> None:
+        """Adds the finished trials, and seeds the sampler so that it does not repeat itself."""
+        restored = 0
+        for record in sorted(records, key=lambda record: record.trial.number):
+            params = self._space.select(record.trial.params)
+            self._seen.add(config_hash(params))
+            if record.result.state is TrialState.INTERRUPTED:
+                self._study.enqueue_trial(params)
+                trial = self._study.ask()
+                _suggest(trial, self._space)
+                self._trials[record.trial.number] = trial
+            else:
+                frozen = frozen_trial(self._space, self._objective, params, record.result)
+                self._study.add_trial(frozen)
+            restored += 1
+        seed = derive_seed(self._seed, "sampler", restored)
+        self._study.sampler = self._make_sampler(seed=seed)
+
+    def _tell(
+        self, trial: "optuna.Trial", value: float | None = None, state: str | None = None
+    ) -> None:
+        import optuna
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            self._study.tell(trial, value, optuna.trial.TrialState[state] if state else None)
+
+
+def frozen_trial(
+    space: SearchSpace, objective: Objective, params: Params, result: TrialResult
+) -> "optuna.trial.FrozenTrial":
+    """Describes a finished trial to Optuna."""
+    import optuna
+
+    states = {
+        TrialState.COMPLETED: optuna.trial.TrialState.COMPLETE,
+        TrialState.PRUNED: optuna.trial.TrialState.PRUNED,
+    }
+    state = states.get(result.state, optuna.trial.TrialState.FAIL)
+    return optuna.trial.create_trial(
+        state=state,
+        value=result.value if state is not optuna.trial.TrialState.FAIL else None,
+        params=dict(params),
+        distributions={name: _distribution(space[name]) for name in params},
+        intermediate_values={
+            m.step: m.metrics[objective.metric]
+            for m in result.measurements
+            if objective.metric in m.metrics
+        },
+    )
+
+
+def _suggest(trial: "optuna.Trial", space: SearchSpace) -> dict[str, ParamValue]:
+    params: dict[str, ParamValue] = {}
+    for name in space.names:
+        if not space.is_active(name, params):
+            continue
+        hyperparameter = space[name]
+        value: Any
+        if isinstance(hyperparameter, Choice):
+            value = trial.suggest_categorical(name, hyperparameter.values)
+        elif isinstance(hyperparameter, IntRange):
+            value = trial.suggest_int(
+                name,
+                hyperparameter.low,
+                hyperparameter.high,
+                step=hyperparameter.step,
+                log=hyperparameter.log,
+            )
+        else:
+            value = trial.suggest_float(
+                name,
+                hyperparameter.low,
+                hyperparameter.high,
+                step=hyperparameter.step,
+                log=hyperparameter.log,
+            )
+        # Optuna's 0.1 + 0.2 is 0.30000000000000004.
+        params[name] = hyperparameter.canonical(value)
+    return params
+
+
+def _distribution(hyperparameter: IntRange | FloatRange | Choice) -> Any:
+    from optuna import distributions
+
+    if isinstance(hyperparameter, IntRange):
+        return distributions.IntDistribution(
+            hyperparameter.low,
+            hyperparameter.high,
+            log=hyperparameter.log,
+            step=hyperparameter.step,
+        )
+    if isinstance(hyperparameter, FloatRange):
+        return distributions.FloatDistribution(
+            hyperparameter.low,
+            hyperparameter.high,
+            log=hyperparameter.log,
+            step=hyperparameter.step,
+        )
+    return distributions.CategoricalDistribution(hyperparameter.values)

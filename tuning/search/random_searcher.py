@@ -1,0 +1,107 @@
+"""Random search without any library: the reference searcher, and the control source."""
+
+import math
+import random
+from collections.abc import Collection, Iterable
+
+from tuning.core.interfaces import NoProposal
+from tuning.core.seeds import derive_seed
+from tuning.core.trial import (
+    CONTINUE,
+    Decision,
+    Measurement,
+    Params,
+    ParamValue,
+    Proposal,
+    TrialRecord,
+    TrialResult,
+    config_hash,
+)
+from tuning.study.space import FloatRange, IntRange, SearchSpace
+
+MAX_DRAWS = 100
+
+
+class RandomSearcher:
+    """Draws every configuration independently, and none twice.
+
+    Args:
+        name: The searcher's name.
+        space: What to draw from.
+        seed: The draw of a trial is a function of it and of the trial's number.
+        first: The configuration to propose first.
+    """
+
+    def __init__(self, name: str, space: SearchSpace, seed: int, first: Params) -> None:
+        self.name = name
+        self._space = space
+        self._seed = seed
+        self._first = first
+        self._seen: set[str] = set()
+
+    def ask(self, number: int) -> Proposal | NoProposal:
+        """Draws a configuration that has not been proposed."""
+        if number == 0:
+            return self._propose(self._first)
+        params = draw_unseen(self._space, self._seed, number, self._seen)
+        return NoProposal.EXHAUSTED if params is None else self._propose(params)
+
+    def report(self, number: int, measurement: Measurement) -> Decision:
+        """Lets every trial go on."""
+        return CONTINUE
+
+    def tell(self, number: int, result: TrialResult) -> None:
+        """Learns nothing."""
+
+    def restore(self, records: Iterable[TrialRecord]) -> None:
+        """Remembers what has been proposed."""
+        for record in records:
+            params = self._space.select(record.trial.params)
+            self._seen.add(config_hash(params))
+
+    def _propose(self, params: Params) -> Proposal:
+        self._seen.add(config_hash(params))
+        return Proposal(params=params)
+
+
+def draw_unseen(
+    space: SearchSpace, seed: int, number: int, seen: Collection[str]
+) -> dict[str, ParamValue] | None:
+    """Draws a configuration whose hash is not among ``seen``.
+
+    Args:
+        space: What to draw from.
+        seed: The draw is a function of it and of the number.
+        number: Of the trial.
+        seen: Hashes of configurations.
+
+    Returns:
+        The configuration; None if there is none left, or none is found in many draws.
+    """
+    if len(seen) >= space.size():
+        return None
+    for draw in range(MAX_DRAWS):
+        params = _draw(space, random.Random(derive_seed(seed, number, draw)))
+        if config_hash(params) not in seen:
+            return params
+    return None
+
+
+def _draw(space: SearchSpace, source: random.Random) -> dict[str, ParamValue]:
+    params: dict[str, ParamValue] = {}
+    for name in space.names:
+        if not space.is_active(name, params):
+            continue
+        hyperparameter = space[name]
+        if isinstance(hyperparameter, IntRange | FloatRange) and hyperparameter.log:
+            low, high = math.log(hyperparameter.low), math.log(hyperparameter.high)
+            drawn = math.exp(source.uniform(low, high))
+            drawn = round(drawn) if isinstance(hyperparameter, IntRange) else drawn
+            value: ParamValue = min(max(drawn, hyperparameter.low), hyperparameter.high)
+        elif (grid := hyperparameter.grid()) is not None:
+            value = source.choice(grid)
+        else:
+            assert isinstance(hyperparameter, FloatRange), "all others have a grid"
+            value = source.uniform(hyperparameter.low, hyperparameter.high)
+        params[name] = value
+    return space.canonical(params)

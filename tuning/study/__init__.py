@@ -1,0 +1,1 @@
+"""What the user writes: the study file and the search space."""

@@ -1,0 +1,86 @@
+"""The names by which the record is written, filtered and read back: one place for all of them."""
+
+from tuning.core.trial import Phase, TrialState
+
+PARENT = "mlflow.parentRunId"
+NOTE = "mlflow.note.content"
+
+PHASE = "tuning.phase"
+SEARCHER = "tuning.searcher"
+TRIAL = "tuning.trial"
+NUMBER = "tuning.number"
+STATE = "tuning.state"
+SEED = "tuning.seed"
+CONFIG = "tuning.config"
+ATTEMPT = "tuning.attempt"
+RESUME_FROM = "tuning.resume_from"
+KEEP_CHECKPOINT = "tuning.keep_checkpoint"
+MODEL = "tuning.model"
+STOP_REASON = "tuning.stop_reason"
+FAILURE = "tuning.failure"
+WORKER = "tuning.worker"
+REUSED_FROM = "tuning.reused_from"
+CANDIDATE = "tuning.candidate"
+
+STUDY = "tuning.study"
+KIND = "tuning.kind"
+DATASET = "tuning.dataset"
+DATASET_DIGEST = "tuning.dataset_digest"
+BACKEND = "tuning.backend"
+VERSION = "tuning.version"
+VERDICT = "tuning.verdict"
+COMMAND = "tuning.command"
+DATASET_OPTION = "tuning.dataset_option"
+WORKSPACE = "tuning.workspace"
+DRIVER = "tuning.driver"
+SEARCH_END = "tuning.search_end"
+
+INHERITED = "inherited_epochs"
+
+BASELINE = "baseline"
+TUNE = "tune"
+
+RUN_STATUS = {
+    TrialState.COMPLETED: "FINISHED",
+    TrialState.PRUNED: "KILLED",
+    TrialState.FAILED: "FAILED",
+    TrialState.INTERRUPTED: "KILLED",
+}
+
+STUDY_FILE = "study.yaml"
+WRITTEN_FILE = "study_file.yaml"
+ENVIRONMENT_FILE = "environment.txt"
+PREDICTIONS_FILE = "evaluation/predictions.npz"
+REPORT_FOLDER = "report"
+
+CONFIRMED = (Phase.BASELINE, Phase.REFERENCE, Phase.CONFIRM)
+TESTED = (*CONFIRMED, Phase.LONG_RUN)
+
+CHALLENGER = "challenger"
+
+CHAMPION = "champion"
+
+GAIN = "tuning.gain"
+
+GAIN_LOW = "tuning.gain_low"
+
+TEST_ACCURACY = "tuning.test_accuracy"
+
+INTERVAL = "tuning.gain_interval"
+
+METRIC = "tuning.metric"
+
+BEHAVIOURS = "tuning.behaviour_regression"
+
+SIZE = "tuning.size_mb"
+
+LATENCY = "tuning.latency_ms"
+
+PARENT_RUN = "tuning.run"
+
+TRIALS = "tuning.trials"
+GATE = "tuning.gate"
+
+GATE_REASONS = "tuning.gate_reasons"
+
+REPLACES = "tuning.replaces"

@@ -1,0 +1,71 @@
+"""Links into MLflow's pages, and a view of the leaderboard that opens with the right columns."""
+
+import base64
+import json
+import logging
+import time
+import zlib
+from typing import TYPE_CHECKING
+
+from tuning.study.file import Study
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+DEFAULT_ADDRESS = "http://127.0.0.1:5000"
+VIEW_KEY = "tuning-leaderboard"
+
+_log = logging.getLogger(__name__)
+
+
+def leaderboard_link(experiment_id: str, address: str = DEFAULT_ADDRESS) -> str:
+    """The page of a study's runs.
+
+    Without ``workflowType`` MLflow may open it as a page of traces, which there are none of.
+    """
+    return (
+        f"{address}/#/experiments/{experiment_id}/runs"
+        f"?workflowType=machine_learning&viewStateShareKey={VIEW_KEY}"
+    )
+
+
+def run_link(experiment_id: str, run_id: str, address: str = DEFAULT_ADDRESS) -> str:
+    """The page of one run."""
+    return f"{address}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
+
+
+def share_leaderboard(client: "MlflowClient", experiment_id: str, study: Study) -> None:
+    """Stores a view of the experiment: the best validation first, the space as columns.
+
+    The format is internal to MLflow's pages. Where it changes, the pages open as usual, so a
+    failure to store it must not fail a study.
+    """
+    metric = f"best_{study.objective.metric}"
+    columns = [
+        f"metrics.`{metric}`",
+        "metrics.`test_accuracy`",
+        *(f"params.`{name}`" for name in study.space.names),
+        "tags.`tuning.phase`",
+        "tags.`tuning.state`",
+        "attributes.`Duration`",
+    ]
+    state = {
+        "orderByKey": f"metrics.`{metric}`",
+        "orderByAsc": study.objective.direction == "minimize",
+        "searchFilter": "",
+        "selectedColumns": columns,
+    }
+    now = int(time.time() * 1000)
+    packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
+    view = {
+        "name": "Leaderboard",
+        "createdAt": now,
+        "updatedAt": now,
+        "state": f"deflate;{packed}",
+    }
+    try:
+        client.set_experiment_tag(
+            experiment_id, f"mlflow.sharedViewState.{VIEW_KEY}", json.dumps(view)
+        )
+    except Exception as error:
+        _log.warning("the leaderboard's view could not be stored: %s", error)

@@ -1,0 +1,362 @@
+"""Writes the record of a study to MLflow, in threads of its own, each trial's in order.
+
+Every call names the run by its id through ``MlflowClient``. The fluent interface is never used:
+its active run belongs to a thread, and MLFLOW_RUN_ID would redirect it.
+"""
+
+import json
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuning.core.interfaces import UploadTarget
+from tuning.core.task import DataInfo
+from tuning.core.trial import (
+    Measurement,
+    Phase,
+    Trial,
+    TrialRecord,
+    TrialResult,
+    TrialState,
+)
+from tuning.study.file import Study
+from tuning.tracking import keys
+from tuning.tracking.retry import RetryPolicy, TrackerError
+from tuning.tracking.trial_files import draw_curves, write_history
+from tuning.tracking.trial_models import RunModel, TrialModels, only_this_trial
+from tuning.tracking.writers import Writers
+from tuning.training.workspace import clear
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_log = logging.getLogger(__name__)
+
+MAX_TAG = 5_000
+
+
+@dataclass
+class _Child:
+    """A trial's run, and what of it is written, so that a repeated call writes nothing twice."""
+
+    model: RunModel
+    last_step: int = 0
+
+    @property
+    def run_id(self) -> str:
+        return self.model.run_id
+
+
+class MlflowTracker:
+    """The Tracker of a study whose parent run is open.
+
+    Args:
+        client: Of the store.
+        experiment_id: The experiment of the parent run.
+        parent_id: The parent run.
+        study: The study.
+        data: What it is trained on.
+        workspace: Where the trials have their files, each in a folder of its name that is removed
+            once MLflow has them; None leaves them alone.
+        on_failure: Called once, from a thread of the tracker, when it gives up: what is trained
+            after that is not recorded.
+        patience: With the store.
+        writers: How many threads write, each the runs of its own trials.
+    """
+
+    def __init__(
+        self,
+        client: "MlflowClient",
+        experiment_id: str,
+        parent_id: str,
+        study: Study,
+        data: DataInfo,
+        workspace: Path | None = None,
+        *,
+        on_failure: Callable[[], None] = lambda: None,
+        patience: RetryPolicy | None = None,
+        writers: int = 1,
+    ) -> None:
+        self._client = client
+        self._experiment_id = experiment_id
+        self._parent_id = parent_id
+        self._study = study
+        self._data = data
+        self._workspace = workspace
+        self._models = TrialModels(client, study)
+        # Of the process, not of the wall: a clock that jumps must not turn curves around.
+        self._clock_origin = time.time() - time.monotonic()
+        self._children: dict[str, _Child] = {}
+        self._tried: set[str] = set()
+        self._resumed = False
+        self._best: dict[str, float] = {}
+        self._ended: dict[str, int] = {}
+        self._writers = Writers(writers, patience or RetryPolicy(), on_failure)
+
+    def restore(self, records: Sequence[TrialRecord]) -> None:
+        """Learns what an earlier process wrote, so that "best so far" goes on from there."""
+        self._resumed = True
+        ended = [r for r in records if r.result.state is not TrialState.INTERRUPTED]
+        for record in sorted(ended, key=lambda record: record.ended_ms):
+            self._count_best(record.trial, record.result)
+
+    def run_id(self, name: str) -> str:
+        """The run of a trial; known once it was flushed."""
+        return self._children[name].run_id
+
+    def trial_started(self, trial: Trial) -> None:
+        """Opens the trial's run."""
+        now = self._now_ms()
+        self._writers.put(trial.name, lambda: self._open(trial, now))
+
+    def measured(self, trial: Trial, measurement: Measurement) -> None:
+        """Logs the metrics of an epoch."""
+        now = self._now_ms()
+        metrics = _objective_first(measurement.metrics, self._study.objective.metric)
+        self._writers.put(
+            trial.name, lambda: self._log_epoch(trial.name, metrics, measurement.step, now)
+        )
+
+    def trial_finished(self, trial: Trial, result: TrialResult) -> None:
+        """Logs what a trial left behind and closes its run."""
+        now = self._now_ms()
+        best = self._count_best(trial, result)
+        self._writers.put(trial.name, lambda: self._finish(trial, result, best, now))
+
+    def upload_target(self, trial: Trial, result: TrialResult) -> "Future[UploadTarget | None]":
+        """Where the file of a trained model goes, to be asked before the trial has finished.
+
+        The model is logged all but its file. None stands for nowhere, because it is not kept; an
+        exception for this machine. While the store is away, there is no answer.
+        """
+        future: Future[UploadTarget | None] = Future()
+
+        def prepare() -> None:
+            self._models.prepare(self._children[trial.name].model, trial, result, future)
+
+        if self._models.keeps(trial, result):
+            self._writers.put(trial.name, prepare)
+        else:
+            future.set_result(None)
+        return future
+
+    def flush(self) -> None:
+        """Blocks until everything told so far is in the store.
+
+        Raises:
+            TrackerError: The store stayed away.
+        """
+        self._writers.flush()
+
+    def raise_error(self) -> None:
+        """Raises TrackerError if the tracker has given up."""
+        self._writers.raise_error()
+
+    def give_up(self, reason: str) -> None:
+        """Writes nothing any more."""
+        self._writers.give_up(TrackerError(reason))
+
+    def close(self) -> None:
+        """Flushes and ends the threads."""
+        self._writers.close()
+
+    def _now_ms(self) -> int:
+        return int((self._clock_origin + time.monotonic()) * 1000)
+
+    def _open(self, trial: Trial, now: int) -> None:
+        from mlflow.entities import Param
+
+        if trial.name not in self._children:
+            # To look costs as much as to create, and a new study has nothing to be found.
+            known = self._find(trial.name) if self._resumed or trial.name in self._tried else None
+            self._tried.add(trial.name)
+            self._children[trial.name] = known or _Child(RunModel(self._create(trial, now)))
+        run_id = self._children[trial.name].run_id
+        training = self._study.training.resolve(trial.params)
+        params = {**trial.params, **training, "seed": trial.seed, "epochs": trial.epochs}
+        self._client.set_tag(run_id, keys.ATTEMPT, str(trial.attempt))
+        self._client.log_inputs(run_id, datasets=dataset_inputs(self._data, "training"))
+        # Last, for a run that has its params counts as a trial that can be resumed.
+        self._client.log_batch(run_id, params=[Param(k, str(v)) for k, v in params.items()])
+
+    def _find(self, name: str) -> _Child | None:
+        """Finds the run of a trial that an earlier process, or a lost answer, has left behind."""
+        runs = self._client.search_runs(
+            [self._experiment_id],
+            f"tags.`{keys.PARENT}` = '{self._parent_id}' and tags.`{keys.TRIAL}` = '{name}'",
+            max_results=1,
+        )
+        if not runs:
+            return None
+        run_id, objective = runs[0].info.run_id, self._study.objective.metric
+        self._client.update_run(run_id, status="RUNNING")
+        known = self._client.get_metric_history(run_id, objective)
+        last_step = max((metric.step for metric in known), default=0)
+        return _Child(self._models.find(run_id), last_step)
+
+    def _create(self, trial: Trial, now: int) -> str:
+        tags = {
+            keys.PARENT: self._parent_id,
+            keys.PHASE: trial.phase.value,
+            keys.SEARCHER: trial.searcher,
+            keys.TRIAL: trial.name,
+            keys.NUMBER: str(trial.number),
+            keys.SEED: str(trial.seed),
+            keys.CONFIG: self._study.config_id(trial.params),
+            keys.DATASET: self._data.label,
+            **trial.tags,
+        }
+        if trial.resume_from is not None:
+            tags[keys.RESUME_FROM] = trial.resume_from
+        if trial.keep_checkpoint:
+            tags[keys.KEEP_CHECKPOINT] = "yes"
+        run = self._client.create_run(
+            self._experiment_id, start_time=now, tags=tags, run_name=trial.name
+        )
+        return str(run.info.run_id)
+
+    def _log_epoch(self, name: str, metrics: Mapping[str, float], step: int, now: int) -> None:
+        child = self._children[name]
+        # The attempt after a loss repeats the same epochs with the same seed.
+        if step > child.last_step:
+            self._log(name, metrics, step, now)
+            child.last_step = step
+
+    def _log(
+        self,
+        name: str,
+        metrics: Mapping[str, float],
+        step: int,
+        now: int,
+        model_id: str | None = None,
+    ) -> None:
+        from mlflow.entities import Metric
+
+        self._client.log_batch(
+            self._children[name].run_id,
+            metrics=[
+                Metric(key, value, now, step, model_id=model_id) for key, value in metrics.items()
+            ],
+        )
+
+    def _finish(
+        self, trial: Trial, result: TrialResult, best: tuple[int, float] | None, now: int
+    ) -> None:
+        from mlflow.entities import RunTag
+
+        child = self._children[trial.name]
+        run_id = child.run_id
+        tags = {
+            keys.STATE: result.state.value,
+            keys.WORKER: result.worker,
+            keys.CONFIG: self._study.config_id(trial.params),
+            # Also where it is empty: an earlier attempt may have left one.
+            keys.STOP_REASON: result.stop_reason,
+        }
+        if result.failure is not None:
+            tags[keys.FAILURE] = f"{result.failure.kind.value}: {result.failure.message}"
+        elif trial.attempt:
+            tags[keys.FAILURE] = ""
+        self._models.settle(child.model, trial, result)
+        model_id = child.model.model_id
+        if model_id is not None:
+            tags[keys.MODEL] = model_id
+        self._log(trial.name, self._once(result), result.best_step or 0, now, model_id)
+        if result.reused_from:
+            tags[keys.REUSED_FROM] = result.reused_from
+        with only_this_trial(trial):
+            self._log_files(run_id, trial, result)
+        self._client.log_batch(
+            run_id, tags=[RunTag(key, value[:MAX_TAG]) for key, value in tags.items()]
+        )
+        self._client.set_terminated(run_id, keys.RUN_STATUS[result.state], end_time=now)
+        if best is not None:
+            ended, value = best
+            key = f"best_so_far/{trial.searcher}"
+            self._client.log_metric(self._parent_id, key, value, timestamp=now, step=ended)
+        self._clear(trial, result)
+
+    def _clear(self, trial: Trial, result: TrialResult) -> None:
+        """Removes the trial's files that nobody needs any more."""
+        judged = trial.phase in keys.TESTED and result.state is TrialState.COMPLETED
+        if judged and self._workspace is not None:
+            # Its model will be judged on the test split, and perhaps registered.
+            for file in (self._workspace / trial.name).glob("*"):
+                if str(file) != result.artifacts.get("model"):
+                    file.unlink(missing_ok=True)
+            return
+        for kind in ("model", "model_spec"):
+            if kind in result.artifacts:
+                Path(result.artifacts[kind]).unlink(missing_ok=True)
+        # What a resumed study trains again goes on from its checkpoint.
+        failure = result.failure
+        again = result.state is TrialState.INTERRUPTED or (
+            failure is not None and failure.kind.ends_study
+        )
+        if self._workspace is not None and not again and not trial.keep_checkpoint:
+            clear(self._workspace / trial.name)
+
+    def _once(self, result: TrialResult) -> dict[str, float]:
+        metrics: dict[str, float] = {}
+        if result.value is not None and result.best_step is not None:
+            metrics[f"best_{self._study.objective.metric}"] = round(result.value, 6)
+            metrics["best_epoch"] = result.best_step
+        metrics["train_seconds"] = round(result.duration_s, 3)
+        if result.inherited:
+            metrics[keys.INHERITED] = result.inherited
+        return {**metrics, **result.facts}
+
+    def _log_files(self, run_id: str, trial: Trial, result: TrialResult) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            if result.measurements:
+                write_history(result.measurements, Path(folder, "history.csv"))
+                draw_curves(
+                    trial.name, result.measurements, result.best_step, Path(folder, "curves.png")
+                )
+            if result.failure is not None:
+                text = result.failure.traceback or result.failure.message
+                Path(folder, "failure.txt").write_text(text, "utf-8")
+            self._client.log_artifacts(run_id, folder)
+
+    def _count_best(self, trial: Trial, result: TrialResult) -> tuple[int, float] | None:
+        """The searcher's ended trials and the best of them, once there is one."""
+        if trial.phase is not Phase.SEARCH:
+            return None
+        searcher, objective = trial.searcher, self._study.objective
+        self._ended[searcher] = self._ended.get(searcher, 0) + 1
+        value = result.value if result.state is TrialState.COMPLETED else None
+        if value is not None and objective.better(value, self._best.get(searcher)):
+            self._best[searcher] = round(value, 6)
+        if searcher not in self._best:
+            return None
+        return self._ended[searcher], self._best[searcher]
+
+
+def _objective_first(metrics: Mapping[str, float], objective: str) -> dict[str, float]:
+    # MLflow's compare page opens on the metric that was logged first.
+    return {objective: metrics[objective], **metrics} if objective in metrics else {**metrics}
+
+
+DIGEST_LENGTH = 36
+
+
+def dataset_inputs(data: DataInfo, context: str) -> list[Any]:
+    """Describes the data set for MLflow, by our digest of all of it.
+
+    MLflow's own digest covers the first rows only.
+    """
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    dataset = Dataset(
+        name=data.name,
+        digest=data.digest[:DIGEST_LENGTH],
+        source_type="local",
+        source=json.dumps({"uri": data.source}),
+        profile=json.dumps(dict(data.sizes)),
+    )
+    return [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])]

@@ -1,0 +1,146 @@
+"""The models of a study's trials in MLflow: one a run, and whole, or none."""
+
+import logging
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuning.core.interfaces import UploadTarget
+from tuning.core.trial import Phase, Trial, TrialResult, TrialState
+from tuning.study.file import Study
+from tuning.tracking.keras_flavour import (
+    MODEL_FILE,
+    MODEL_FOLDER,
+    ModelPlace,
+    log_keras_model,
+    put_file,
+)
+from tuning.tracking.retry import RetryPolicy, is_store_error
+from tuning.tracking.store import create_model, credentials
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class RunModel:
+    """The model of one run: ``logged`` once all but its file is there."""
+
+    run_id: str
+    model_id: str | None = None
+    logged: bool = False
+
+
+class TrialModels:
+    """Logs models under the runs of their trials; every call may be repeated after an outage.
+
+    Args:
+        client: Of the store.
+        study: Says which models are kept.
+    """
+
+    def __init__(self, client: "MlflowClient", study: Study) -> None:
+        self._client = client
+        self._study = study
+
+    def find(self, run_id: str) -> RunModel:
+        """What an earlier process has left of a run's model."""
+        from mlflow.entities import LoggedModelStatus
+        from mlflow.exceptions import MlflowException
+
+        outputs = self._client.get_run(run_id).outputs
+        for output in outputs.model_outputs if outputs else []:
+            try:
+                status = self._client.get_logged_model(output.model_id).status
+            except MlflowException as error:
+                # A run names its models also when they have been deleted.
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+            else:
+                if status == LoggedModelStatus.READY:
+                    return RunModel(run_id, output.model_id, logged=True)
+        return RunModel(run_id)
+
+    def keeps(self, trial: Trial, result: TrialResult) -> bool:
+        """Whether the trial's model is to stay in MLflow."""
+        wanted = self._study.keep_models == "all" or trial.phase is not Phase.SEARCH
+        # Of a pruned trial nothing is worth keeping: its training was not even finished.
+        return wanted and result.state is TrialState.COMPLETED and not result.reused_from
+
+    def prepare(
+        self,
+        model: RunModel,
+        trial: Trial,
+        result: TrialResult,
+        future: "Future[UploadTarget | None]",
+    ) -> None:
+        """Logs a model all but its file, and says where that goes."""
+        try:
+            self._log(model, trial, result, None)
+        except Exception as error:
+            if is_store_error(error):
+                raise
+            future.set_exception(error)
+        else:
+            place = ModelPlace(self._client.tracking_uri, str(model.model_id), credentials())
+            future.set_result(place)
+
+    def settle(self, model: RunModel, trial: Trial, result: TrialResult) -> None:
+        """Sees to it that the run of an ended trial has a model with its file, or none."""
+        whole = model.logged
+        if self.keeps(trial, result) and "model" in result.artifacts:
+            whole = False
+            with only_this_trial(trial):
+                self._log(model, trial, result, Path(result.artifacts["model"]))
+                whole = True
+        if not (whole and self.keeps(trial, result)):
+            self._drop(model)
+
+    def _log(self, model: RunModel, trial: Trial, result: TrialResult, file: Path | None) -> None:
+        if model.logged and model.model_id is not None:
+            # It was prepared for a file that came another way, or by an earlier attempt.
+            if file is not None:
+                put_file(self._client, model.model_id, file)
+            return
+        # What an answer that was lost has left behind: MLflow logs none twice.
+        self._drop(model)
+        model.model_id = create_model(self._client, model.run_id, trial.name)
+        spec_file = Path(result.artifacts["model_spec"])
+        log_keras_model(model.model_id, model.run_id, file, spec_file, result.best_step or 0)
+        model.logged = True
+
+    def _drop(self, model: RunModel) -> None:
+        if model.model_id is not None:
+            self._client.delete_logged_model(model.model_id)
+        model.model_id, model.logged = None, False
+
+
+@contextmanager
+def only_this_trial(trial: Trial) -> Iterator[None]:
+    """Lets an outage through to be waited out; anything else costs this trial's files only."""
+    try:
+        yield
+    except Exception as error:
+        if is_store_error(error):
+            raise
+        _log.warning("%s: its files could not be logged: %s", trial.name, error)
+
+
+def download_keras_file(model_id: str, folder: Path) -> Path:
+    """Downloads the ``.keras`` file of a logged model into a folder of its own below ``folder``.
+
+    Waits out an outage of the store.
+    """
+    from mlflow.artifacts import download_artifacts
+
+    target = folder / model_id
+    target.mkdir()
+    downloaded = RetryPolicy()(
+        lambda: download_artifacts(artifact_uri=f"models:/{model_id}", dst_path=str(target))
+    )
+    return Path(downloaded, MODEL_FOLDER, MODEL_FILE)

@@ -1,0 +1,1 @@
+"""Inside a worker process: one trial, from its build to its saved model."""

@@ -1,0 +1,1 @@
+"""A faster LSTM for JAX, equal to Keras's."""

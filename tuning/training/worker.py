@@ -1,0 +1,214 @@
+"""The process side of training: one worker trains one trial after another and never raises.
+
+A worker talks to its executor over one pipe. It imports Keras once, loads the data once, and ends
+when the pipe closes, so that none outlives the driver.
+"""
+
+import contextlib
+import gc
+import importlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+from errno import EDQUOT, ENOSPC, EROFS
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from tuning.core.errors import BadInputError, FatalTrialError, InfeasibleError
+from tuning.core.task import Task, import_task
+from tuning.core.trial import (
+    CONTINUE,
+    Decision,
+    Failure,
+    FailureKind,
+    Measurement,
+    Trial,
+    TrialResult,
+    TrialState,
+)
+from tuning.training.devices import check_gpu, has_gpu
+from tuning.training.environment import thread_environment
+from tuning.training.keras_process import import_keras, keep_freed_memory
+from tuning.training.messages import Done, Epoch, Reply, Train, WorkerSpec
+
+# A worker trains on if the driver does not answer in time, and obeys at the next epoch.
+REPLY_SECONDS = 10.0
+# To free compiled programs costs the next trials a second or two, so they may add up a little.
+GROWTH = 1.5
+
+
+def main(connection: Connection, spec: WorkerSpec, core: int | None) -> None:
+    """Runs a worker until it is told to end or its executor is gone."""
+    # Ctrl-C reaches the whole process group; what happens then is the driver's decision.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.pop("MLFLOW_RUN_ID", None)
+    os.environ.update(thread_environment(spec.backend, spec.cache_dir))
+    os.environ.update(spec.environment)
+    sys.path[:0] = [entry for entry in spec.path if entry not in sys.path]
+    keep_freed_memory()
+    if core is not None and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {core})
+    threading.Thread(target=_end_with_driver, daemon=True).start()
+    session = TrialWorker(spec)
+    session.warm_up()
+    try:
+        while isinstance(message := connection.recv(), Train | Reply):
+            # A late reply is for a trial that has ended.
+            if isinstance(message, Train):
+                done = session.run(message.trial, _Pipe(connection, message.trial))
+                connection.send(done)
+    except (EOFError, OSError, _DriverGoneError):
+        pass
+
+
+def _end_with_driver() -> None:
+    driver = multiprocessing.parent_process()
+    if driver is not None:
+        driver.join()
+        os._exit(1)
+
+
+class _DriverGoneError(BaseException):
+    """Nobody listens any more; not an Exception, so that no task's code swallows it."""
+
+
+class _Pipe:
+    """Reports the epochs of one trial over the pipe and waits for the decisions."""
+
+    def __init__(self, connection: Connection, trial: Trial) -> None:
+        self._connection = connection
+        self._trial = trial
+
+    def __call__(self, measurement: Measurement) -> Decision:
+        trial = self._trial
+        try:
+            self._connection.send(Epoch(trial.name, trial.attempt, measurement))
+            while self._connection.poll(REPLY_SECONDS):
+                reply = self._connection.recv()
+                if not isinstance(reply, Reply) or reply.name != trial.name:
+                    continue
+                if reply.decision.stop or reply.step >= measurement.step:
+                    return reply.decision
+        except (EOFError, OSError) as error:
+            raise _DriverGoneError from error
+        return CONTINUE
+
+
+class TrialWorker:
+    """Task and data of a worker, loaded at the first trial."""
+
+    def __init__(self, spec: WorkerSpec) -> None:
+        self._spec = spec
+        self._task: Task | None = None
+        self._data: Any = None
+        self._first_mb = 0.0
+
+    def warm_up(self) -> None:
+        """Imports Keras and loads the data before the first trial asks for them.
+
+        What goes wrong here goes wrong again in the first trial, which can say so.
+        """
+        with contextlib.suppress(Exception):
+            import_keras()
+            importlib.import_module("tuning.training.fit")
+            self._load()
+        # What is here now stays: no search for garbage need look at it, a tenth of a second each.
+        gc.collect()
+        gc.freeze()
+
+    def run(self, trial: Trial, report: Any) -> Done:
+        """Trains a trial; whatever goes wrong is in the result."""
+        folder = Path(self._spec.folder, trial.name)
+        measurements: list[Measurement] = []
+
+        def remember(measurement: Measurement) -> Decision:
+            measurements.append(measurement)
+            decision: Decision = report(measurement)
+            return decision
+
+        try:
+            from tuning.training.fit import train
+
+            task, data = self._load()
+            folder.mkdir(parents=True, exist_ok=True)
+            spec = self._spec
+            result = train(task, data, trial, spec.objective, spec.training, remember, folder)
+        except _DriverGoneError:
+            raise
+        except BaseException as error:
+            result = _failed(error, tuple(measurements))
+        return Done(trial.name, trial.attempt, result, self._tidy())
+
+    def _tidy(self) -> float:
+        """Frees what trials have left behind, once it is worth it; the memory held then, in MB."""
+        memory_mb = _memory_mb()
+        self._first_mb = self._first_mb or memory_mb
+        if memory_mb > GROWTH * self._first_mb:
+            from tuning.training.keras_process import free_memory
+
+            free_memory()
+            memory_mb = _memory_mb()
+        return memory_mb
+
+    def _load(self) -> tuple[Task, Any]:
+        if self._task is None:
+            self._check_gpu()
+            try:
+                task = import_task(self._spec.task)(**self._spec.task_options)
+                self._data = task.load("search")
+                self._task = task
+            except Exception as error:
+                raise FatalTrialError(f"the task cannot be loaded: {error}") from error
+        return self._task, self._data
+
+    def _check_gpu(self) -> None:
+        if not has_gpu(self._spec.environment):
+            return
+        try:
+            check_gpu(self._spec.backend)
+        except RuntimeError as error:
+            raise FatalTrialError(
+                f"the GPU cannot be used: {error}; "
+                "--gpus none (on Ray --trial-gpus 0) trains on the CPU"
+            ) from error
+
+
+def _kind(error: BaseException) -> FailureKind:
+    # JAX and TensorFlow have no class of their own for these. After an error of CUDA a process can
+    # compute no more; the one that takes its place finds out whether the GPU can.
+    text = str(error)
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "CUDA_ERROR" in text:
+        return FailureKind.WORKER_LOST
+    if isinstance(error, InfeasibleError):
+        return FailureKind.INFEASIBLE
+    if isinstance(error, BadInputError):
+        return FailureKind.BAD_INPUT
+    if isinstance(error, FatalTrialError):
+        return FailureKind.FATAL
+    # A full or read-only disk meets every trial.
+    if isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT, EROFS):
+        return FailureKind.FATAL
+    return FailureKind.ERROR
+
+
+def _failed(error: BaseException, measurements: tuple[Measurement, ...]) -> TrialResult:
+    return TrialResult(
+        state=TrialState.FAILED,
+        measurements=measurements,
+        duration_s=measurements[-1].elapsed_s if measurements else 0.0,
+        failure=Failure(
+            kind=_kind(error),
+            message=f"{type(error).__name__}: {error}",
+            traceback="".join(traceback.format_exception(error)),
+        ),
+    )
+
+
+def _memory_mb() -> float:
+    import psutil
+
+    return float(psutil.Process().memory_info().rss / 1e6)

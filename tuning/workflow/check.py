@@ -1,0 +1,62 @@
+"""Checks before anything is trained: can the result be judged at all?"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tuning.core.errors import BadInputError
+from tuning.core.task import Examples, Split, Task
+
+_PARTS: Mapping[Split, tuple[str, ...]] = {"search": ("train", "validation"), "test": ("test",)}
+
+
+def check_labels(task: Task, *, with_test: bool = True) -> None:
+    """Makes sure that every part has one label per example, 0 or 1.
+
+    Args:
+        task: The task, whose data are prepared.
+        with_test: Whether the test split will be judged. Only its labels are looked at.
+
+    Raises:
+        BadInputError: Naming the part and what is wrong with its labels.
+    """
+    splits: list[Split] = ["search", "test"] if with_test else ["search"]
+    for split in splits:
+        parts = task.load(split)
+        for name in _PARTS[split]:
+            if name not in parts:
+                raise BadInputError(
+                    f"task: load({split!r}) gives no part {name!r}; it gives "
+                    f"{', '.join(map(repr, parts)) or 'none'}"
+                )
+            _check_part(name, parts[name])
+
+
+def _check_part(name: str, examples: Examples) -> None:
+    try:
+        _, labels = examples
+    except (TypeError, ValueError):
+        raise BadInputError(
+            f"task: the part {name!r} must be a pair of inputs and labels; "
+            f"got {type(examples).__name__}"
+        ) from None
+    problem = _problem(labels)
+    if problem:
+        raise BadInputError(
+            f"task: the labels of the part {name!r} {problem}. Only binary classifiers can be "
+            "judged: one label per example, 0 or 1, in an array of shape (examples,)"
+        )
+
+
+def _problem(labels: Any) -> str:
+    """What is wrong with labels; empty if nothing is."""
+    array = np.asarray(labels)
+    if array.ndim != 1:
+        return f"have the shape {array.shape}"
+    if array.size == 0:
+        return "are none"
+    if array.dtype.kind not in "buif":
+        return f"are of type {array.dtype}"
+    other = array[(array != 0) & (array != 1)]
+    return f"contain {other[0].item()!r}" if other.size else ""

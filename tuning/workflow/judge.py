@@ -1,0 +1,77 @@
+"""Judges the confirmed models on the test split, which is read once."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tuning.core.record import Predictions
+from tuning.core.trial import TrialRecord
+from tuning.metrics.binary import scores
+from tuning.study.record import StudyRecord
+from tuning.tracking import keys
+from tuning.tracking.reader import write_predictions
+from tuning.tracking.trial_models import download_keras_file
+from tuning.workflow.study_run import StudyRun
+
+
+def judge_models(study_run: StudyRun) -> None:
+    """Predicts the test split with every confirmed model, unless that is done; logs the scores."""
+    record = study_run.read()
+    trials = [trial for trial in record.in_phase(*keys.TESTED) if trial.model_id]
+    predictions = record.predictions
+    if predictions is None or any(t.trial.name not in predictions.probabilities for t in trials):
+        predictions = _predict(study_run, record, trials)
+    # Also after a kill between predictions and scores: to log them again changes nothing.
+    for trial in trials:
+        measured = scores(predictions.labels, predictions.probabilities[trial.trial.name])
+        for key, value in measured.items():
+            study_run.client.log_metric(
+                trial.run_id,
+                key,
+                round(value, 6),
+                step=trial.result.best_step or 0,
+                model_id=trial.model_id,
+            )
+
+
+def _predict(
+    study_run: StudyRun, record: StudyRecord, trials: Sequence[TrialRecord]
+) -> Predictions:
+    from tuning.evaluation.test_split import predict_test
+
+    study_run.progress.say(f"\nTest split: {len(trials)} models, read once")
+    with model_files(study_run, trials) as files:
+        predictions = predict_test(study_run.task, files, *_compared(trials))
+    write_predictions(study_run.client, record.run_id, predictions)
+    return predictions
+
+
+def _compared(trials: Sequence[TrialRecord]) -> tuple[str | None, list[str]]:
+    """The baseline's model of the first seed, and that of every other configuration."""
+    first: dict[str, str] = {}
+    for trial in sorted(trials, key=lambda trial: trial.trial.number):
+        first.setdefault(trial.trial.tags.get(keys.CANDIDATE, keys.BASELINE), trial.trial.name)
+    return first.pop(keys.BASELINE, None), list(first.values())
+
+
+@contextmanager
+def model_files(study_run: StudyRun, trials: Sequence[TrialRecord]) -> Iterator[dict[str, Path]]:
+    """The ``.keras`` files of trials, by the trials' names.
+
+    A model that was trained in this run of the study is still in the workspace; others are
+    downloaded for as long as the context is open.
+    """
+    here = {
+        record.trial.name: Path(record.result.artifacts["model"])
+        for record in study_run.driver.records
+        if "model" in record.result.artifacts
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        files = {}
+        for trial in trials:
+            file = here.get(trial.trial.name)
+            if file is None or not file.exists():
+                file = download_keras_file(trial.model_id, Path(folder))
+            files[trial.trial.name] = file
+        yield files

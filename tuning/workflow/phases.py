@@ -1,0 +1,119 @@
+"""The phases of ``tune``, each over the same driver, and the record between them."""
+
+import logging
+from statistics import fmean
+
+from tuning.core.errors import InterruptedStudyError
+from tuning.core.trial import Phase
+from tuning.driver.search_limit import SearchLimit
+from tuning.evaluation.spending import spending
+from tuning.tracking import keys
+from tuning.tracking.leaderboard import share_leaderboard
+from tuning.workflow.judge import judge_models
+from tuning.workflow.plan import Plan
+from tuning.workflow.register import register_best
+from tuning.workflow.sources import baseline_source, search_limit, study_sources
+from tuning.workflow.study_run import StudyRun, open_study_run
+from tuning.workflow.summary import (
+    Outcome,
+    describe,
+    describe_interim,
+    make_interim_report,
+    make_report,
+)
+
+_log = logging.getLogger(__name__)
+
+
+def tune(plan: Plan) -> Outcome:
+    """Runs every phase: baseline, search, confirm, compare, report, register, promote.
+
+    Raises:
+        BadInputError: The data or the store cannot be had, or the models cannot be judged, and
+            nothing was trained; or a searcher cannot be made after all.
+        StudyFailedError: No trial can succeed.
+        InterruptedStudyError: The user stopped it.
+    """
+    with open_study_run(plan) as study_run:
+        try:
+            _train(study_run)
+        except InterruptedStudyError:
+            if study_run.stop.level == 1:
+                _report_so_far(study_run)
+            raise
+        study_run.executor.close()
+        judge_models(study_run)
+        study_run.tracker.raise_error()
+        record = study_run.read()
+        comparison = make_report(study_run.client, record)
+        study_run.tracker.raise_error()
+        registered, promoted = register_best(study_run, record, comparison)
+        share_leaderboard(study_run.client, study_run.parent.experiment_id, study_run.study)
+    study_run.progress.conclude(describe(comparison, study_run.study))
+    return Outcome(
+        study_run.parent.run_id,
+        study_run.parent.experiment_id,
+        comparison.verdict.value,
+        registered,
+        promoted,
+    )
+
+
+def train_baseline(plan: Plan) -> Outcome:
+    """Trains the baseline alone, with its fresh seeds; the test split stays unread."""
+    with open_study_run(plan, keys.BASELINE) as study_run:
+        study, parent = study_run.study, study_run.parent
+        study_run.progress.phase("Baseline", study.confirm.seeds)
+        records = study_run.driver.run([baseline_source(study_run)])
+        study_run.progress.close()
+        study_run.tracker.flush()
+        values = [r.result.value for r in records if r.result.value is not None]
+        if values:
+            study_run.client.log_metric(
+                parent.run_id, f"baseline_{study.objective.metric}", fmean(values)
+            )
+        share_leaderboard(study_run.client, parent.experiment_id, study)
+    return Outcome(parent.run_id, parent.experiment_id)
+
+
+def _train(study_run: StudyRun) -> None:
+    """Baseline, search, references and confirmation, in one pool of workers."""
+    driver, run_id = study_run.driver, study_run.parent.run_id
+    searchers = ", ".join(spec.name for spec in study_run.plan.searchers)
+    study_run.progress.phase(
+        f"Baseline and search ({searchers})",
+        _expected_trials(study_run),
+        len(driver.trained(*Phase)),
+    )
+    limit = search_limit(study_run)
+    driver.run(study_sources(study_run, limit), limit)
+    study_run.progress.close()
+    study_run.tracker.flush()
+    for key, value in spending(driver.trained(*Phase)).items():
+        study_run.client.log_metric(run_id, key, value)
+    study_run.client.set_tag(run_id, keys.SEARCH_END, _end_of_search(study_run, limit))
+
+
+def _expected_trials(study_run: StudyRun) -> int:
+    """The trials of the whole study, as far as their number is known at its start."""
+    study = study_run.study
+    configurations = 1 + len(study.references)
+    rounds = 1 if study.confirm.long_run is None else 2
+    fresh = study.confirm.seeds * (configurations * rounds + study.confirm.top_k)
+    return fresh + study.budget.trials * len(study_run.plan.searchers)
+
+
+def _end_of_search(study_run: StudyRun, limit: SearchLimit) -> str:
+    trials = study_run.study.budget.trials * len(study_run.plan.searchers)
+    if len(study_run.driver.trained(Phase.SEARCH)) >= trials:
+        return "all trials are done"
+    return limit.over() or "nothing is left to propose"
+
+
+def _report_so_far(study_run: StudyRun) -> None:
+    try:
+        study_run.tracker.flush()
+        interim = make_interim_report(study_run.client, study_run.read())
+        study_run.progress.conclude(describe_interim(interim, study_run.study))
+    except Exception as error:  # the user asked to stop, which is what this must end as
+        _log.warning("no report of what there is: %s", error)

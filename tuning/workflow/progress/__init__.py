@@ -1,0 +1,33 @@
+"""How far a study is: its status, and the ways to show it."""
+
+import sys
+from typing import TextIO
+
+from tuning.study.sections import Objective
+from tuning.workflow.progress.printers import JsonProgress, Output, Progress, QuietProgress
+from tuning.workflow.progress.status import Status
+
+__all__ = ["Output", "Progress", "make_progress"]
+
+
+def make_progress(output: Output, objective: Objective, stream: TextIO | None = None) -> Progress:
+    """Makes the progress that suits the user's choice and the terminal.
+
+    Args:
+        output: ``quiet``, ``json``, or ``auto``: a live table on a terminal, lines elsewhere.
+        objective: The objective of the search.
+        stream: The stream to print to; the standard output if not given.
+    """
+    status = Status(objective)
+    if output == "quiet":
+        return QuietProgress(status, stream)
+    if output == "json":
+        return JsonProgress(status, stream)
+    from rich.console import Console
+
+    console = Console(file=stream or sys.stdout)
+    if not console.is_terminal or console.is_dumb_terminal:
+        return Progress(status, stream)
+    from tuning.workflow.progress.live import LiveProgress
+
+    return LiveProgress(status, console)

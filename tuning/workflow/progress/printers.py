@@ -1,0 +1,164 @@
+"""Tells people, or programs, how far a study is: lines, a live table, JSON, or nothing."""
+
+import contextlib
+import json
+import math
+import sys
+from collections.abc import Mapping
+from typing import Any, Literal, TextIO
+
+from tuning.core.trial import Measurement, Trial, TrialResult
+from tuning.workflow.progress.status import Status, duration, ending
+
+STATUS_SECONDS = 30.0
+
+Output = Literal["auto", "quiet", "json"]
+
+
+class Progress:
+    """A TrialListener that prints a line for each finished trial, and now and then what runs.
+
+    Nobody has to read it: a terminal that is gone ends no study.
+
+    Args:
+        status: Keeps the state.
+        stream: Where to print; the standard output as it is then if not given.
+    """
+
+    def __init__(self, status: Status, stream: TextIO | None = None) -> None:
+        self.status = status
+        self._stream = stream or sys.stdout
+        self._printed_s = 0.0
+
+    def phase(self, title: str, expected: int, done: int = 0) -> None:
+        """Begins a phase of an expected number of trials, of which some are done already."""
+        self.status.phase(title, expected, done)
+        self._printed_s = 0.0
+        self.say(f"\n{title}")
+
+    def expect(self, trials: int) -> None:
+        """Changes the number of expected trials: more, or less where it is negative."""
+        self.status.expect(trials)
+
+    def say(self, text: str) -> None:
+        """Tells what happens."""
+        self._print(text)
+
+    def conclude(self, text: str) -> None:
+        """Tells what was found, to those too who want to see nothing else."""
+        self._print(text)
+
+    def close(self) -> None:
+        """Ends what is drawn again and again; lines can still be printed."""
+
+    def trial_started(self, trial: Trial) -> None:
+        """Remembers that it runs."""
+        self.status.started(trial)
+
+    def measured(self, trial: Trial, measurement: Measurement) -> None:
+        """Prints what runs, if nothing was printed for a while."""
+        self.status.measured(trial, measurement)
+        if self.status.elapsed_s - self._printed_s >= STATUS_SECONDS:
+            running = (
+                f"{r.name} epoch {r.epoch}/{r.epochs}" for r in self.status.running.values()
+            )
+            self._line(f"  …  running: {', '.join(running)}")
+
+    def trial_finished(self, trial: Trial, result: TrialResult) -> None:
+        """Prints how it ended."""
+        mark = "  best so far" if self.status.finished(trial, result) else ""
+        self._line(f"{self._end_of(trial, result)}{self._times()}{mark}")
+        if result.failure is not None:
+            self._line(f"         {result.failure.message.splitlines()[0]}")
+
+    def _end_of(self, trial: Trial, result: TrialResult) -> str:
+        status = self.status
+        value = "–" if result.value is None else f"{result.value:.4f}"
+        count = f"{status.ended:>3}/{status.expected}"
+        return (
+            f"  {count}  {trial.name:<32} {ending(result):<12} {status.objective.metric} {value}"
+        )
+
+    def _times(self) -> str:
+        left = self.status.left_s
+        time_left = "" if left is None else f", about {duration(left)} left"
+        return f"  {duration(self.status.elapsed_s)} gone{time_left}"
+
+    def _line(self, text: str) -> None:
+        self._printed_s = self.status.elapsed_s
+        self.say(text)
+
+    def _print(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            print(text, file=self._stream, flush=True)
+
+
+class QuietProgress(Progress):
+    """Prints what was found, and nothing before."""
+
+    def say(self, text: str) -> None:
+        """Prints nothing."""
+
+
+class JsonProgress(Progress):
+    """Prints one JSON object a line for everything that happens; its ``event`` says what."""
+
+    def phase(self, title: str, expected: int, done: int = 0) -> None:
+        """``phase``: title, trials expected and done."""
+        self.status.phase(title, expected, done)
+        self.event("phase", title=title, expected=expected, done=done)
+
+    def say(self, text: str) -> None:
+        """``message``: a text."""
+        self.event("message", text=text.strip())
+
+    def conclude(self, text: str) -> None:
+        """Prints nothing: the outcome is an event of its own."""
+
+    def trial_started(self, trial: Trial) -> None:
+        """``trial_started``: what is trained, and why."""
+        self.status.started(trial)
+        self.event(
+            "trial_started",
+            trial=trial.name,
+            phase=trial.phase.value,
+            searcher=trial.searcher,
+            attempt=trial.attempt,
+            seed=trial.seed,
+            epochs=trial.epochs,
+            params=dict(trial.params),
+        )
+
+    def measured(self, trial: Trial, measurement: Measurement) -> None:
+        """``epoch``: the metrics of one epoch."""
+        self.status.measured(trial, measurement)
+        self.event(
+            "epoch", trial=trial.name, step=measurement.step, metrics=_finite(measurement.metrics)
+        )
+
+    def trial_finished(self, trial: Trial, result: TrialResult) -> None:
+        """``trial_finished``: how it ended, and the estimate of the time left."""
+        best = self.status.finished(trial, result)
+        self.event(
+            "trial_finished",
+            trial=trial.name,
+            state=result.state.value,
+            value=result.value,
+            best_step=result.best_step,
+            seconds=round(result.duration_s, 3),
+            reason=result.failure.message if result.failure else result.stop_reason,
+            reused_from=result.reused_from,
+            best_so_far=best,
+            ended=self.status.ended,
+            expected=self.status.expected,
+            left_seconds=self.status.left_s,
+        )
+
+    def event(self, event: str, **content: Any) -> None:
+        """Prints an event."""
+        self._print(json.dumps({"event": event, **content}, ensure_ascii=False))
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    # JSON knows neither NaN nor infinity.
+    return {key: value if math.isfinite(value) else None for key, value in metrics.items()}

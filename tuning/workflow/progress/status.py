@@ -1,0 +1,124 @@
+"""What is known of a study while it runs: the state behind every way of showing progress."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tuning.core.trial import Measurement, Phase, Trial, TrialResult, TrialState
+from tuning.study.sections import Objective
+
+
+@dataclass
+class Running:
+    """A trial that is being trained, or waits for its duplicate."""
+
+    name: str
+    epochs: int
+    began: float
+    epoch: int = 0
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best value of a searcher so far."""
+
+    value: float
+    trial: str
+
+
+class Status:
+    """Counts trials, and remembers what runs and what was best. Safe to read from another thread.
+
+    Args:
+        objective: What is searched for.
+        clock: Seconds from any origin.
+    """
+
+    def __init__(self, objective: Objective, clock: Callable[[], float] = time.monotonic) -> None:
+        self.objective = objective
+        self.lock = threading.RLock()
+        self.title = ""
+        self.expected = self.ended = 0
+        self.running: dict[str, Running] = {}
+        self.states: Counter[str] = Counter()
+        self.best: dict[str, Best] = {}
+        self.baseline: list[float] = []
+        self._clock = clock
+        self._began = clock()
+        self._done_before = 0
+
+    def phase(self, title: str, expected: int, done: int) -> None:
+        """Begins a phase of an expected number of trials, of which some are done already."""
+        with self.lock:
+            self.title, self.expected = title, expected
+            self.ended = self._done_before = done
+            self._began = self._clock()
+
+    def expect(self, trials: int) -> None:
+        """Changes the number of expected trials: more, or less where it is negative."""
+        with self.lock:
+            self.expected += trials
+
+    def started(self, trial: Trial) -> None:
+        """A trial began, or began again."""
+        with self.lock:
+            self.running[trial.name] = Running(trial.name, trial.epochs, self._clock())
+
+    def measured(self, trial: Trial, measurement: Measurement) -> None:
+        """An epoch ended."""
+        with self.lock:
+            running = self.running[trial.name]
+            running.epoch = measurement.step
+            running.value = measurement.metrics.get(self.objective.metric)
+
+    def finished(self, trial: Trial, result: TrialResult) -> bool:
+        """A trial ended. Returns whether it is the best of the whole search so far."""
+        with self.lock:
+            self.running.pop(trial.name, None)
+            self.ended += 1
+            self.states["reused" if result.reused_from else result.state.value] += 1
+            if result.state is not TrialState.COMPLETED or result.value is None:
+                return False
+            if trial.phase is Phase.BASELINE:
+                self.baseline.append(result.value)
+            if trial.phase is not Phase.SEARCH:
+                return False
+            before = [best.value for best in self.best.values()]
+            own = self.best.get(trial.searcher)
+            if self.objective.better(result.value, own.value if own else None):
+                self.best[trial.searcher] = Best(result.value, trial.name)
+            return all(self.objective.better(result.value, value) for value in before)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the phase began."""
+        return self._clock() - self._began
+
+    @property
+    def left_s(self) -> float | None:
+        """Estimated seconds to its end; None before the first trial has ended."""
+        ended = self.ended - self._done_before
+        return self.elapsed_s / ended * max(0, self.expected - self.ended) if ended else None
+
+    def seconds_of(self, running: Running) -> float:
+        """Seconds since the trial began."""
+        return self._clock() - running.began
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people write them: ``1:05`` or ``2:03:10``."""
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
+
+
+def ending(result: TrialResult) -> str:
+    """How a trial ended, in two words at most."""
+    if result.reused_from:
+        return "reused"
+    if result.state is TrialState.PRUNED:
+        return f"pruned at {len(result.measurements)}"
+    return result.state.value

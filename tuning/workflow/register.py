@@ -1,0 +1,113 @@
+"""Registers the best of a study, and promotes it if the gate allows it."""
+
+from typing import TYPE_CHECKING
+
+from tuning.core.errors import PromotionRefusedError
+from tuning.core.task import ServedModel
+from tuning.core.trial import TrialRecord
+from tuning.study.record import StudyRecord
+from tuning.tracking import keys
+from tuning.tracking.retry import RetryPolicy
+from tuning.workflow.judge import model_files
+from tuning.workflow.study_run import StudyRun
+
+if TYPE_CHECKING:
+    from tuning.evaluation.comparison import Comparison
+
+
+def register_best(
+    study_run: StudyRun, record: StudyRecord, comparison: "Comparison"
+) -> tuple[str, bool]:
+    """Registers the best model of its first seed as challenger, and asks the gate.
+
+    Returns:
+        ``name/version``, empty if nothing is registered; and whether it became champion.
+    """
+    best = comparison.best
+    if best is None or comparison.gain is None:
+        return "", False
+    if record.data.cannot_serve:
+        study_run.progress.say(f"\nNothing is registered: {record.data.cannot_serve}")
+        return "", False
+    # The first seed and not the luckiest one.
+    first = next(trial for trial in record.trials if trial.trial.name == best.trials[0])
+    name, version = _register(study_run, record, comparison, first)
+    study_run.progress.say(f"\nRegistered {name} version {version} as {keys.CHALLENGER}")
+    if study_run.plan.options.promote == "never":
+        return f"{name}/{version}", False
+    return f"{name}/{version}", _promote(study_run, record, name, version)
+
+
+def _register(
+    study_run: StudyRun, record: StudyRecord, comparison: "Comparison", first: TrialRecord
+) -> tuple[str, str]:
+    from tuning.registry.registration import register
+    from tuning.registry.versions import registered_name
+    from tuning.report.model_card import model_card
+
+    name = registered_name(study_run.study, record.data)
+
+    def card(served: ServedModel) -> str:
+        return model_card(record, comparison, name, served)
+
+    with model_files(study_run, [first]) as files:
+        version = RetryPolicy()(
+            lambda: register(
+                study_run.client,
+                name=name,
+                run_id=record.run_id,
+                task=study_run.task,
+                model_file=files[first.trial.name],
+                tags=_version_tags(record, comparison, first),
+                card=card,
+            )
+        )
+    return name, version
+
+
+def _version_tags(
+    record: StudyRecord, comparison: "Comparison", first: TrialRecord
+) -> dict[str, str]:
+    """What the version says of itself; the gate reads it."""
+    from tuning.evaluation.error_analysis import behaviour_regression
+    from tuning.evaluation.statistics import points
+
+    best, gain = comparison.best, comparison.gain
+    assert best is not None and gain is not None
+    tags = {
+        keys.VERDICT: comparison.verdict.value,
+        keys.GAIN: points(gain.estimate),
+        keys.TEST_ACCURACY: f"{best.mean_test:.6f}",
+        keys.INTERVAL: gain.interval,
+        keys.GAIN_LOW: f"{gain.low:.6f}",
+        keys.METRIC: record.study.compare.metric,
+        keys.TRIALS: ",".join(best.trials),
+        keys.DATASET: record.data.label,
+        keys.DATASET_DIGEST: record.data.digest,
+        keys.PARENT_RUN: record.run_id,
+        keys.TRIAL: first.trial.name,
+    }
+    regression = behaviour_regression(record, comparison)
+    if regression is not None:
+        tags[keys.BEHAVIOURS] = f"{regression:.4f}"
+    return tags
+
+
+def _promote(study_run: StudyRun, record: StudyRecord, name: str, version: str) -> bool:
+    from tuning.registry.promotion import promote
+
+    study, say = study_run.study, study_run.progress.say
+    try:
+        promote(
+            study_run.client,
+            name,
+            version,
+            study.gate,
+            by=f"tune {record.run_id}",
+            confidence=study.compare.confidence,
+        )
+    except PromotionRefusedError as refusal:
+        say(f"Not promoted: {refusal}")
+        return False
+    say(f"Promoted {name} version {version} to {keys.CHAMPION}")
+    return True

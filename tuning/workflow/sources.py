@@ -1,0 +1,321 @@
+"""What each phase of a study trains, and what an earlier run has left of it."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+from tuning.core.errors import StudyFailedError
+from tuning.core.interfaces import Searcher
+from tuning.core.seeds import derive_seed
+from tuning.core.trial import Params, Phase, Proposal, TrialRecord
+from tuning.driver.search_limit import SearchLimit
+from tuning.driver.source import TrialSource
+from tuning.evaluation.spending import busy_seconds, longest_first, seconds_to_confirm
+from tuning.search.deferred_searcher import DeferredSearcher
+from tuning.search.factory import make_searcher
+from tuning.search.fixed_searcher import FixedSearcher
+from tuning.search.names import SearcherSpec
+from tuning.study.file import Study
+from tuning.study.sections import Config
+from tuning.tracking import keys
+from tuning.workflow.resume import pending
+from tuning.workflow.study_run import StudyRun
+
+# Makes the list of a source from the trials that have ended before it begins.
+_Propose = Callable[[Sequence[TrialRecord]], Sequence[Proposal]]
+
+
+def study_sources(study_run: StudyRun, limit: SearchLimit) -> list[TrialSource]:
+    """The sources of a whole study, in the order in which free workers are given to them.
+
+    Baseline, search, references; the confirmation follows the search. References do not depend on
+    the search and may train long, so they fill the workers that its last trials leave free.
+    """
+    study = study_run.study
+    baseline = baseline_source(study_run)
+    search = [_search_source(study_run, spec) for spec in study_run.plan.searchers]
+    references = _listed_source(
+        study_run, "reference", Phase.REFERENCE, _references(study), priority=2
+    )
+    confirmation = _dependent_source(
+        study_run,
+        "confirm",
+        Phase.CONFIRM,
+        lambda ended: _confirmation(study_run, limit, ended),
+        after=[baseline, *search],
+    )
+    sources = [baseline, *search, references, confirmation]
+    if study.confirm.long_run is not None:
+        long_runs = _long_runs(study, study.confirm.long_run)
+        sources.append(
+            _listed_source(study_run, "long_run", Phase.LONG_RUN, long_runs, priority=4)
+        )
+    if study.confirm.ablation:
+        sources.append(
+            _dependent_source(
+                study_run,
+                "ablation",
+                Phase.ABLATION,
+                lambda ended: _ablation(study_run, ended),
+                after=[confirmation],
+            )
+        )
+    return sources
+
+
+def baseline_source(study_run: StudyRun) -> TrialSource:
+    """The baseline with each of its fresh seeds."""
+    study = study_run.study
+    proposals = _repeats(study, keys.BASELINE, keys.BASELINE, study.baseline)
+    return _listed_source(study_run, keys.BASELINE, Phase.BASELINE, proposals)
+
+
+def search_limit(study_run: StudyRun) -> SearchLimit:
+    """What ends the search before its trials are spent, going on from earlier runs."""
+    study, earlier = study_run.study, study_run.earlier(*Phase)
+    budget = study.budget
+    deadline = None
+    if budget.timeout is not None:
+        deadline = time.monotonic() + budget.timeout - busy_seconds(earlier)
+    limit = SearchLimit(
+        study.objective,
+        deadline=deadline,
+        reserve=partial(_seconds_after_search, study, study_run.workers),
+        plateau_trials=budget.plateau_trials,
+        plateau_gain=budget.plateau_gain,
+    )
+    for record in sorted(earlier, key=lambda record: record.ended_ms):
+        limit.learn(record)
+    begun = study_run.record
+    if begun and begun.in_phase(Phase.CONFIRM) and begun.study.budget == budget:
+        # More search would confirm other candidates than those that are half confirmed.
+        limit.end("the confirmation had begun")
+    return limit
+
+
+def _seconds_after_search(study: Study, workers: int, ended: Sequence[TrialRecord]) -> float:
+    candidates = choose_candidates(study, _in_phase(ended, Phase.SEARCH))
+    return seconds_to_confirm(study, ended, candidates, workers)
+
+
+def choose_candidates(study: Study, search: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """The best distinct configurations of all searchers, without the baseline's own.
+
+    Equals are ranked by searcher and number and not by the order of their ends, so a resumed study
+    chooses as the one that was stopped.
+    """
+    chosen: dict[str, TrialRecord] = {}
+    for record in sorted(
+        (r for r in search if r.completed), key=lambda record: _rank(study, record)
+    ):
+        config = study.config_id(record.trial.params)
+        if config != study.config_id(study.baseline) and len(chosen) < study.confirm.top_k:
+            chosen.setdefault(config, record)
+    return list(chosen.values())
+
+
+def _in_phase(records: Sequence[TrialRecord], phase: Phase) -> list[TrialRecord]:
+    return [record for record in records if record.trial.phase is phase]
+
+
+def _rank(study: Study, record: TrialRecord) -> tuple[float, str, int]:
+    # MLflow has the value with six digits, and a resumed study reads it there.
+    value = round(record.result.value or 0.0, 6)
+    return study.objective.key(value), record.trial.searcher, record.trial.number
+
+
+# Sources
+
+
+def _search_source(study_run: StudyRun, spec: SearcherSpec) -> TrialSource:
+    study = study_run.study
+    earlier = study_run.earlier(Phase.SEARCH, searcher=spec.name)
+    searcher = DeferredSearcher(spec.name, partial(make_searcher, spec, study))
+    searcher.restore(earlier)
+    if earlier:
+        # It may refuse them, which is to be known before any work starts.
+        searcher.prepare()
+    source = _source(searcher, Phase.SEARCH, study, earlier, priority=1)
+    source.budget = study.budget.trials
+    source.prepare = searcher.prepare
+    return source
+
+
+def _listed_source(
+    study_run: StudyRun,
+    name: str,
+    phase: Phase,
+    proposals: Sequence[Proposal],
+    priority: int = 0,
+) -> TrialSource:
+    """A source whose list is known from the beginning."""
+    earlier = study_run.earlier(phase)
+    searcher = FixedSearcher(name, proposals)
+    searcher.restore(earlier)
+    return _source(searcher, phase, study_run.study, earlier, priority)
+
+
+def _dependent_source(
+    study_run: StudyRun,
+    name: str,
+    phase: Phase,
+    propose: _Propose,
+    after: Sequence[TrialSource],
+) -> TrialSource:
+    """A source whose list depends on the trials of other sources."""
+    earlier = study_run.earlier(phase)
+    searcher = FixedSearcher(name)
+    searcher.restore(earlier)
+    source = _source(searcher, phase, study_run.study, earlier, priority=3)
+    source.after = after
+    source.on_begin = lambda ended: searcher.propose(propose(ended))
+    return source
+
+
+def _source(
+    searcher: Searcher,
+    phase: Phase,
+    study: Study,
+    earlier: Sequence[TrialRecord],
+    priority: int,
+) -> TrialSource:
+    return TrialSource(
+        searcher,
+        phase,
+        study.budget.epochs,
+        priority=priority,
+        asked=max((record.trial.number + 1 for record in earlier), default=0),
+        pending=pending(earlier),
+    )
+
+
+# Lists
+
+
+def _references(study: Study) -> list[Proposal]:
+    return [
+        proposal
+        for name, params in study.references.items()
+        for proposal in _repeats(study, f"reference-{name}", name, params)
+    ]
+
+
+def _confirmation(
+    study_run: StudyRun, limit: SearchLimit, ended: Sequence[TrialRecord]
+) -> list[Proposal]:
+    """The best of the search with fresh seeds.
+
+    Raises:
+        StudyFailedError: There is no baseline to compare them with.
+    """
+    study = study_run.study
+    baseline = _in_phase(ended, Phase.BASELINE)
+    if not any(record.completed for record in baseline):
+        failures = [r.result.failure.message for r in baseline if r.result.failure]
+        raise StudyFailedError(f"the baseline could not be trained: {failures[:1]}")
+    search = _in_phase(ended, Phase.SEARCH)
+    candidates = choose_candidates(study, search)
+    _announce_confirmation(study_run, limit, len(search), len(candidates))
+    ended = [r for r in ended if r.trial.phase in (Phase.BASELINE, Phase.SEARCH)]
+    return [
+        proposal
+        for record in longest_first(study, ended, candidates)
+        for proposal in _repeats(
+            study,
+            f"confirm-{record.trial.name}",
+            record.trial.name,
+            study.searched(record.trial.params),
+        )
+    ]
+
+
+def _announce_confirmation(
+    study_run: StudyRun, limit: SearchLimit, trials: int, candidates: int
+) -> None:
+    study, progress = study_run.study, study_run.progress
+    progress.expect(
+        trials
+        - study.budget.trials * len(study_run.plan.searchers)
+        + study.confirm.seeds * (candidates - study.confirm.top_k)
+    )
+    if ended_by := limit.over():
+        progress.say(f"\nThe search has ended: {ended_by}")
+    models = "candidate" if candidates == 1 else "candidates"
+    seeds = "seed" if study.confirm.seeds == 1 else "seeds each"
+    progress.say(f"\nConfirmation: {candidates} {models}, {study.confirm.seeds} fresh {seeds}")
+
+
+def _long_runs(study: Study, epochs: int) -> list[Proposal]:
+    """Baseline and references again, with the same seeds, for more epochs."""
+    configs = {keys.BASELINE: study.baseline, **study.references}
+    return [
+        replace(proposal, epochs=epochs)
+        for name, params in configs.items()
+        for proposal in _repeats(study, f"long-{name}", name, params)
+    ]
+
+
+def _ablation(study_run: StudyRun, ended: Sequence[TrialRecord]) -> list[Proposal]:
+    """The winner with each changed hyperparameter set back to the baseline's value."""
+    study = study_run.study
+    best = choose_best(study, _in_phase(ended, Phase.CONFIRM))
+    if best is None:
+        return []
+    study_run.progress.say("\nAblation: one change at a time set back")
+    proposals = [
+        proposal
+        for name, params in set_back(study, best).items()
+        for proposal in _repeats(study, f"without-{name}", name, params)
+    ]
+    # How many changes there are was not known when the trials were counted.
+    study_run.progress.expect(len(proposals))
+    return proposals
+
+
+def choose_best(study: Study, confirmed: Sequence[TrialRecord]) -> Config | None:
+    """The configuration with the best mean over all seeds; None if none has all of them."""
+    values: dict[str, list[float]] = {}
+    params: dict[str, Config] = {}
+    for record in filter(lambda record: record.completed, confirmed):
+        label = record.trial.tags[keys.CANDIDATE]
+        values.setdefault(label, []).append(record.result.value or 0.0)
+        params[label] = study.searched(record.trial.params)
+    best = study.winner(values)
+    return None if best is None else params[best]
+
+
+def set_back(study: Study, best: Config) -> dict[str, Config]:
+    """The configuration with each changed hyperparameter set back, by its name.
+
+    What then exists for the first time takes the baseline's value, and what no longer exists is
+    left out; where there is no such value, the hyperparameter is left out altogether.
+    """
+    found: dict[str, Config] = {}
+    for changed, value in best.items():
+        if changed not in study.baseline or study.baseline[changed] == value:
+            continue
+        config: Config = {}
+        for name in study.space.names:
+            if study.space.is_active(name, config):
+                source = study.baseline if name == changed or name not in best else best
+                if name in source:
+                    config[name] = source[name]
+        try:
+            found[changed] = study.space.canonical(config)
+        except ValueError:
+            continue
+    return found
+
+
+def _repeats(study: Study, prefix: str, candidate: str, params: Params) -> list[Proposal]:
+    """The same configuration with every fresh seed, which all repeated configurations share."""
+    return [
+        Proposal(
+            params=params,
+            name=f"{prefix}-seed{number}",
+            seed=derive_seed(study.seed, "confirm", number),
+            tags={keys.CANDIDATE: candidate},
+        )
+        for number in range(1, study.confirm.seeds + 1)
+    ]

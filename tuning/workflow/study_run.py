@@ -1,0 +1,290 @@
+"""A study while it runs: store, parent run, workers, tracker and driver, opened and closed."""
+
+import platform
+import shlex
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+import tuning
+from tuning.core.errors import BadInputError, InterruptedStudyError
+from tuning.core.interfaces import Executor, UploadsModels
+from tuning.core.task import DataInfo, Task
+from tuning.core.trial import Phase, TrialRecord
+from tuning.driver.driver import Driver
+from tuning.driver.failures import FailurePolicy
+from tuning.driver.interrupts import StopSignal, listening
+from tuning.study.file import Study
+from tuning.study.record import StudyRecord
+from tuning.tracking import keys
+from tuning.tracking.heartbeat import Heartbeat
+from tuning.tracking.reader import Curves, read_record, write_head
+from tuning.tracking.retry import RetryPolicy, retrying, without_mlflow_retries
+from tuning.tracking.store import (
+    Parent,
+    is_remote,
+    is_server,
+    open_parent,
+    open_store,
+    take_launcher,
+)
+from tuning.tracking.tracker import MlflowTracker, dataset_inputs
+from tuning.tracking.writers import writers_of
+from tuning.training.workspace import clear, machine_id
+from tuning.workflow.plan import Plan
+from tuning.workflow.preparation import PreparedStudy, prepare_study, run_lock
+from tuning.workflow.progress import Progress, make_progress
+from tuning.workflow.resume import reopen
+from tuning.workflow.workers import start_workers
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+@dataclass
+class StudyRun:
+    """What the phases share; its client waits out an outage of the store."""
+
+    plan: Plan
+    study: Study
+    task: Task
+    data: DataInfo
+    client: "MlflowClient"
+    parent: Parent
+    tracker: MlflowTracker
+    executor: Executor
+    driver: Driver
+    progress: Progress
+    stop: StopSignal
+    record: StudyRecord | None = None
+    curves: Curves = field(default_factory=dict)
+
+    @property
+    def workers(self) -> int:
+        """How many trials can be trained at once."""
+        return self.executor.slots
+
+    def read(self) -> StudyRecord:
+        """Reads the record as it is now."""
+        return read_record(self.client, self.parent.run_id, self.curves)
+
+    def earlier(self, *phases: Phase, searcher: str | None = None) -> list[TrialRecord]:
+        """The trials of an earlier run of this study; none if it is new."""
+        records = self.record.in_phase(*phases) if self.record else []
+        return [r for r in records if searcher is None or r.trial.searcher == searcher]
+
+
+@contextmanager
+def open_study_run(plan: Plan, kind: str = keys.TUNE) -> Iterator[StudyRun]:
+    """Opens everything that a study needs; closes it and ends the parent run, whatever happens.
+
+    Args:
+        plan: The plan.
+        kind: ``tune`` or ``baseline``.
+
+    Yields:
+        The open run.
+
+    Raises:
+        BadInputError: The data or the store cannot be had, or the study cannot be judged.
+    """
+    stop = StopSignal()
+    launcher = take_launcher()
+    with ExitStack() as stack:
+        stack.enter_context(listening(stop))
+        stack.enter_context(without_mlflow_retries())
+        prepared = prepare_study(plan, kind, stack)
+        progress = _show_progress(prepared, stack)
+        # Workers import Keras while this process opens the store.
+        executor = start_workers(prepared)
+        stack.callback(executor.close)
+        client, parent = _open_parent(prepared, launcher)
+        if prepared.record is None:
+            stack.enter_context(run_lock(plan, parent.run_id))
+        tracker = _make_tracker(client, parent, prepared, stop)
+        _let_nodes_upload(client, parent, tracker, executor)
+        heartbeat = _make_heartbeat(client, parent, prepared)
+        # The heartbeat outlives the tracker, whose last writes are this driver's too.
+        with (
+            heartbeat.kept(lambda: _lose_run(tracker, parent, stop)),
+            _ending(client, parent, prepared, kind, heartbeat, progress),
+            closing(tracker),
+        ):
+            retrying_client = retrying(client)
+            _begin(retrying_client, parent, prepared, kind, tracker)
+            driver = _make_driver(prepared, executor, [tracker, progress], stop)
+            try:
+                yield StudyRun(
+                    plan=prepared.plan,
+                    study=prepared.study,
+                    task=prepared.task,
+                    data=prepared.data,
+                    client=retrying_client,
+                    parent=parent,
+                    tracker=tracker,
+                    executor=executor,
+                    driver=driver,
+                    progress=progress,
+                    stop=stop,
+                    record=prepared.record,
+                )
+            except InterruptedStudyError:
+                # It may be the tracker that gave up, and not the user.
+                tracker.raise_error()
+                raise
+            tracker.flush()
+
+
+def _show_progress(prepared: PreparedStudy, stack: ExitStack) -> Progress:
+    progress = make_progress(prepared.plan.options.output, prepared.study.objective)
+    stack.callback(progress.close)
+    if prepared.data.warning:
+        progress.say(f"\n*** {prepared.data.warning} ***\n")
+    return progress
+
+
+def _open_parent(prepared: PreparedStudy, launcher: str) -> tuple["MlflowClient", Parent]:
+    earlier = prepared.earlier
+    client = earlier.client if earlier else open_store(prepared.plan.tracking_uri)
+    resume = earlier.record.run_id if earlier else ""
+    parent = RetryPolicy()(
+        lambda: open_parent(client, prepared.study.name, prepared.workspace.name, launcher, resume)
+    )
+    return client, parent
+
+
+def _make_tracker(
+    client: "MlflowClient", parent: Parent, prepared: PreparedStudy, stop: StopSignal
+) -> MlflowTracker:
+    return MlflowTracker(
+        client,
+        parent.experiment_id,
+        parent.run_id,
+        prepared.study,
+        prepared.data,
+        prepared.workspace,
+        # What is trained after that would be lost.
+        on_failure=stop.end_now,
+        writers=writers_of(client.tracking_uri),
+    )
+
+
+def _let_nodes_upload(
+    client: "MlflowClient", parent: Parent, tracker: MlflowTracker, executor: Executor
+) -> None:
+    """Lets other machines upload their models, where the store can be written from there."""
+    if not isinstance(executor, UploadsModels) or not is_server(client.tracking_uri):
+        return
+    experiment = retrying(client).get_experiment(parent.experiment_id)
+    if is_remote(experiment.artifact_location):
+        executor.upload_models_to(tracker.upload_target)
+
+
+def _make_heartbeat(client: "MlflowClient", parent: Parent, prepared: PreparedStudy) -> Heartbeat:
+    return Heartbeat(
+        client,
+        parent.run_id,
+        machine_id(prepared.plan.options.cache_dir),
+        prepared.earlier.last_heartbeat if prepared.earlier else "",
+    )
+
+
+def _lose_run(tracker: MlflowTracker, parent: Parent, stop: StopSignal) -> None:
+    tracker.give_up(f"another driver goes on with run {parent.run_id}")
+    stop.end_now()
+
+
+def _make_driver(
+    prepared: PreparedStudy,
+    executor: Executor,
+    listeners: list[MlflowTracker | Progress],
+    stop: StopSignal,
+) -> Driver:
+    study = prepared.study
+    driver = Driver(
+        executor,
+        listeners,
+        study_seed=study.seed,
+        fixed=study.fixed,
+        policy=FailurePolicy(study.limits, study.on_error),
+        stop=stop,
+    )
+    if prepared.record is not None:
+        driver.restore(prepared.record.trials)
+    return driver
+
+
+@contextmanager
+def _ending(
+    client: "MlflowClient",
+    parent: Parent,
+    prepared: PreparedStudy,
+    kind: str,
+    heartbeat: Heartbeat,
+    progress: Progress,
+) -> Iterator[None]:
+    """Ends the parent run, and tells how to go on with a study that is not done."""
+    try:
+        yield
+    except BaseException as error:
+        if heartbeat.lost:
+            raise
+        interrupted = isinstance(error, InterruptedStudyError | KeyboardInterrupt)
+        with suppress(Exception):
+            client.set_terminated(parent.run_id, "KILLED" if interrupted else "FAILED")
+        if kind != keys.TUNE:
+            clear(prepared.workspace)
+        elif not isinstance(error, BadInputError):
+            progress.close()
+            study_file = shlex.quote(str(prepared.plan.options.study))
+            progress.conclude(
+                "\nGo on with: mlflow run . -e tune "
+                f"-P study={study_file} -P resume={parent.run_id}"
+            )
+        raise
+    clear(prepared.workspace)
+    retrying(client).set_terminated(parent.run_id, "FINISHED")
+
+
+def _begin(
+    client: "MlflowClient",
+    parent: Parent,
+    prepared: PreparedStudy,
+    kind: str,
+    tracker: MlflowTracker,
+) -> None:
+    """Writes what the record of a study begins with."""
+    study, data, options = prepared.study, prepared.data, prepared.plan.options
+    client.update_run(parent.run_id, name=f"{study.name} on {data.label}")
+    tags = {
+        keys.STUDY: study.name,
+        keys.KIND: kind,
+        keys.DATASET: data.label,
+        keys.DATASET_DIGEST: data.digest,
+        keys.BACKEND: prepared.plan.backend,
+        keys.SEED: str(study.seed),
+        keys.VERSION: tuning.__version__,
+        keys.WORKSPACE: prepared.workspace.name,
+    }
+    if prepared.record is None:
+        tags |= {keys.COMMAND: options.command, keys.DATASET_OPTION: options.dataset}
+    for key, value in tags.items():
+        client.set_tag(parent.run_id, key, value)
+    write_head(client, parent.run_id, study, prepared.written, data)
+    client.log_text(parent.run_id, _environment(), keys.ENVIRONMENT_FILE)
+    client.log_inputs(parent.run_id, datasets=dataset_inputs(data, "training"))
+    if prepared.record is not None:
+        reopen(client, prepared.record)
+        tracker.restore(prepared.record.trials)
+
+
+def _environment() -> str:
+    """The platform and every installed package with its version, one per line."""
+    packages = sorted(
+        {f"{dist.metadata['Name']}=={dist.version}" for dist in metadata.distributions()},
+        key=str.lower,
+    )
+    head = f"# Python {platform.python_version()} on {platform.platform()}"
+    return "\n".join([head, *packages, ""])

@@ -1,0 +1,157 @@
+"""What people read when a study is done: the report in MLflow, and the terminal's last lines."""
+
+import math
+import sys
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuning.core.trial import TrialState
+from tuning.report.text import columns
+from tuning.study.file import Study
+from tuning.study.record import StudyRecord
+from tuning.tracking import keys
+from tuning.tracking.leaderboard import leaderboard_link
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from tuning.evaluation.comparison import Comparison
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command leaves behind.
+
+    Attributes:
+        run_id: The parent run.
+        experiment_id: Its experiment.
+        verdict: Of the comparison; empty if none was made.
+        registered: ``name/version``; empty if nothing was registered.
+        promoted: Whether it became champion.
+    """
+
+    run_id: str
+    experiment_id: str
+    verdict: str = ""
+    registered: str = ""
+    promoted: bool = False
+
+
+def make_report(client: "MlflowClient", record: StudyRecord) -> "Comparison":
+    """Compares, writes the report into the parent run, and sets its metrics and description."""
+    from mlflow.entities import Metric
+
+    from tuning.evaluation.comparison import compare
+
+    comparison = compare(record)
+    _write(client, record, comparison)
+    # Rounded, because MLflow's pages show every digit.
+    metrics = [
+        Metric(key, round(value, 6), record.started_ms, 0)
+        for key, value in _metrics(comparison).items()
+    ]
+    client.log_batch(record.run_id, metrics=metrics)
+    client.set_tag(record.run_id, keys.VERDICT, comparison.verdict.value)
+    return comparison
+
+
+def make_interim_report(client: "MlflowClient", record: StudyRecord) -> "Comparison | None":
+    """Writes what a study that was stopped has found so far; it concludes nothing.
+
+    Returns:
+        What there is; None if no baseline trial has ended yet.
+    """
+    from tuning.evaluation.comparison import compare
+
+    try:
+        comparison = compare(record)
+    except ValueError:
+        return None
+    comparison = replace(comparison, why="the study was stopped before it was done")
+    ended = sum(trial.result.state is not TrialState.INTERRUPTED for trial in record.trials)
+    _write(
+        client,
+        record,
+        comparison,
+        f"Interim report: the study was stopped after {ended} trials. It concludes nothing; "
+        f"resume={record.run_id} goes on.",
+    )
+    return comparison
+
+
+def _write(
+    client: "MlflowClient", record: StudyRecord, comparison: "Comparison", notice: str = ""
+) -> None:
+    from tuning.report.report import (
+        change_table,
+        headline,
+        markdown_table,
+        model_table,
+        write_report,
+    )
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_report(record, comparison, Path(folder), notice)
+        client.log_artifacts(record.run_id, folder, keys.REPORT_FOLDER)
+    note = [
+        f"**{notice}**" if notice else "",
+        f"**{headline(comparison, record.study.compare.confidence)}**",
+        f"**{record.data.warning}**" if record.data.warning else "",
+        markdown_table(model_table(comparison)),
+        markdown_table(change_table(comparison)) if comparison.changes else "",
+        f"The whole report is the artifact `{keys.REPORT_FOLDER}/report.html`.",
+    ]
+    client.set_tag(record.run_id, keys.NOTE, "\n\n".join(part for part in note if part))
+
+
+def describe(comparison: "Comparison", study: Study) -> str:
+    """Both tables and the verdict, for the terminal."""
+    from tuning.report.report import change_table, headline, model_table
+
+    tables = [rows for rows in (model_table(comparison), change_table(comparison)) if rows[1:]]
+    parts = [*map(columns, tables), headline(comparison, study.compare.confidence)]
+    return "".join(f"\n{part}\n" for part in parts)[:-1]
+
+
+def describe_interim(comparison: "Comparison | None", study: Study) -> str:
+    """What a study that was stopped has found so far."""
+    if comparison is None:
+        return "\nNo baseline trial has ended yet, so there is no report."
+    rows = [["trained so far", "trials", "pruned", f"best {study.objective.metric}", "by"]]
+    baseline = comparison.baseline
+    rows.append(
+        ["baseline", str(len(baseline.trials)), "0", f"{baseline.mean_validation:.4f}", ""]
+    )
+    for search in comparison.searches:
+        best = "–" if search.best_value is None else f"{search.best_value:.4f}"
+        rows.append(
+            [search.searcher, str(search.trials), str(search.pruned), best, search.best_trial]
+        )
+    return f"\n{columns(rows)}\n\nThe interim report is in the run's artifacts."
+
+
+def say_where(outcome: Outcome) -> None:
+    """Prints where to look next."""
+    with suppress(BrokenPipeError):
+        print(f"\nRun {outcome.run_id}; `make ui` opens MLflow, the leaderboard is at")
+        print(leaderboard_link(outcome.experiment_id))
+        sys.stdout.flush()
+
+
+def _metrics(comparison: "Comparison") -> dict[str, float]:
+    metrics: dict[str, float] = {}
+    if comparison.baseline.test_accuracy:
+        metrics["baseline_test_accuracy"] = comparison.baseline.mean_test
+    if comparison.best is not None and comparison.best.test_accuracy:
+        metrics["best_test_accuracy"] = comparison.best.mean_test
+    if comparison.gain is not None:
+        metrics |= {
+            "test_accuracy_gain": comparison.gain.estimate,
+            "gain_ci_low": comparison.gain.low,
+            "gain_ci_high": comparison.gain.high,
+            "p_value": comparison.gain.p_value,
+        }
+    return {key: value for key, value in metrics.items() if math.isfinite(value)}

@@ -1,0 +1,46 @@
+"""Starts the workers of a study: on this machine, or on a Ray cluster."""
+
+import os
+from dataclasses import replace
+
+from tuning.core.interfaces import Executor
+from tuning.executors.local import LocalExecutor
+from tuning.training.devices import gpu_share_environment
+from tuning.training.messages import WorkerSpec
+from tuning.workflow.plan import compile_cache, process_environment
+from tuning.workflow.preparation import PreparedStudy
+
+
+def start_workers(prepared: PreparedStudy) -> Executor:
+    """Starts the workers, which import Keras and load the data by themselves."""
+    plan, study = prepared.plan, prepared.study
+    spec = WorkerSpec(
+        task=study.task,
+        task_options={**study.task_options, **prepared.task.worker_options()},
+        objective=study.objective,
+        training=study.training,
+        backend=plan.backend,
+        folder=str(prepared.workspace),
+        cache_dir=str(compile_cache(plan)),
+        path=(os.getcwd(),),
+    )
+    if plan.options.executor == "local":
+        # Every GPU gets one worker before any gets a second.
+        devices = [process_environment(plan, [gpu]) for gpu in plan.gpus]
+        return LocalExecutor(
+            spec,
+            plan.options.workers,
+            devices=devices * study.resources.workers_per_gpu,
+            trial_memory_mb=study.limits.memory_mb,
+        )
+    from tuning.executors.ray.executor import RayExecutor
+
+    resources = study.resources
+    return RayExecutor(
+        replace(spec, environment=gpu_share_environment(resources.trial_gpus)),
+        plan.options.workers,
+        address=plan.options.ray_address,
+        trial_cpus=resources.trial_cpus,
+        trial_gpus=resources.trial_gpus,
+        trial_memory_mb=study.limits.memory_mb,
+    )
