@@ -89,9 +89,7 @@ class ToyTask:
         )
         rate = params.get("learning_rate", 0.01)
         model.compile(
-            optimizer=keras.optimizers.Adam(rate),
-            loss="binary_crossentropy",
-            metrics=["accuracy"],
+            optimizer=keras.optimizers.Adam(rate), loss="binary_crossentropy", metrics=["accuracy"]
         )
         if self._journal:
             self._watch(model)

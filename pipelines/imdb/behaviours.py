@@ -48,17 +48,9 @@ def make_behaviours(vocabulary: Mapping[str, int], max_len: int) -> list[Behavio
     ]
     return [
         Behaviour(
-            name="praise",
-            expects="positive",
-            example=plain_good[0],
-            inputs=rows(plain_good),
+            name="praise", expects="positive", example=plain_good[0], inputs=rows(plain_good)
         ),
-        Behaviour(
-            name="blame",
-            expects="negative",
-            example=plain_bad[0],
-            inputs=rows(plain_bad),
-        ),
+        Behaviour(name="blame", expects="negative", example=plain_bad[0], inputs=rows(plain_bad)),
         Behaviour(
             name="negated praise",
             expects="lower",

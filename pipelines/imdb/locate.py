@@ -172,10 +172,7 @@ def _download(name: str, file_hash: str, env: Mapping[str, str]) -> Path:
         with _stall_limit():
             return Path(
                 keras.utils.get_file(
-                    fname=name,
-                    origin=url,
-                    file_hash=file_hash,
-                    cache_dir=str(_keras_home(env)),
+                    fname=name, origin=url, file_hash=file_hash, cache_dir=str(_keras_home(env))
                 )
             )
     # Keras raises bare Exception where a download fails.

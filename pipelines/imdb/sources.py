@@ -55,10 +55,7 @@ def read_archive(path: Path) -> tuple[Reviews, Reviews]:
     """
     found: dict[tuple[str, str, str], str] = {}
     try:
-        with (
-            _BoundedGzip(path) as unzipped,
-            tarfile.open(fileobj=unzipped, mode="r|") as archive,
-        ):
+        with _BoundedGzip(path) as unzipped, tarfile.open(fileobj=unzipped, mode="r|") as archive:
             for member in archive:
                 match = _LAYOUT.fullmatch(member.name)
                 if match is None or not member.isreg():

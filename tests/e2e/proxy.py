@@ -96,11 +96,7 @@ class FaultyProxy:
         return response.status, answer, kept
 
     def _answer(
-        self,
-        request: BaseHTTPRequestHandler,
-        status: int,
-        body: bytes,
-        headers: Mapping[str, str],
+        self, request: BaseHTTPRequestHandler, status: int, body: bytes, headers: Mapping[str, str]
     ) -> None:
         request.send_response(status)
         for name, value in headers.items():

@@ -71,10 +71,7 @@ def test_an_old_study_is_reported_and_its_model_promoted(
     assert main(["report", "--study", study]) == EXIT_OK
     assert "Verdict: better. Gain on the test split +27.66 points" in capsys.readouterr().out
     new = json.loads(before.read_text())
-    assert (old.pop("schema"), new.pop("schema")) == (
-        "tuning.comparison/1",
-        "tuning.comparison/2",
-    )
+    assert (old.pop("schema"), new.pop("schema")) == ("tuning.comparison/1", "tuning.comparison/2")
     old.pop("bootstrap")
     assert new == old
 

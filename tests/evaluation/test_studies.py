@@ -11,10 +11,7 @@ POOR = {"baseline": 0.80, "optuna-002": 0.80}
 
 def test_the_study_with_the_better_model_is_named() -> None:
     studies = read_all(
-        [
-            replace(make_record(POOR), run_id="a" * 32),
-            replace(make_record(GOOD), run_id="b" * 32),
-        ]
+        [replace(make_record(POOR), run_id="a" * 32), replace(make_record(GOOD), run_id="b" * 32)]
     )
     (sentence,) = differences(studies)
     assert "bbbbbbbb found the better model" in sentence

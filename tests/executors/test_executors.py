@@ -21,11 +21,7 @@ from tuning.study.sections import Objective
 from tuning.training.messages import WorkerSpec
 
 SPEC = WorkerSpec(
-    task="tests.toy_task:ToyTask",
-    task_options={},
-    objective=Objective(),
-    backend="jax",
-    folder="",
+    task="tests.toy_task:ToyTask", task_options={}, objective=Objective(), backend="jax", folder=""
 )
 
 

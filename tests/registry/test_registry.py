@@ -16,10 +16,7 @@ from tuning.evaluation.statistics import Gain
 from tuning.registry.gate import GateInputs, Rival, apply_gate
 from tuning.registry.promotion import history, promote, rollback
 from tuning.registry.registration import CARD_FILE, MAX_DESCRIPTION, register
-from tuning.registry.versions import (
-    find_version,
-    registered_name,
-)
+from tuning.registry.versions import find_version, registered_name
 from tuning.study.sections import GateRule
 from tuning.tracking import keys
 from tuning.tracking.keys import (
@@ -37,11 +34,7 @@ from tuning.tracking.reader import write_predictions
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-BETTER = {
-    keys.VERDICT: "better",
-    keys.DATASET_DIGEST: "d",
-    GAIN_LOW: "0.004",
-}
+BETTER = {keys.VERDICT: "better", keys.DATASET_DIGEST: "d", GAIN_LOW: "0.004"}
 RULE = GateRule()
 
 

@@ -3,14 +3,7 @@
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from tuning.core.trial import (
-    CONTINUE,
-    Decision,
-    Measurement,
-    Trial,
-    TrialResult,
-    TrialState,
-)
+from tuning.core.trial import CONTINUE, Decision, Measurement, Trial, TrialResult, TrialState
 from tuning.driver.source import TrialSource
 
 

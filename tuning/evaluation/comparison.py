@@ -148,16 +148,11 @@ def compare(record: StudyRecord) -> Comparison:
         ValueError: The record has no completed baseline trial.
     """
     study = record.study
-    configurations = confirmed_configurations(record)
-    baseline = next(
-        (configuration for configuration in configurations if configuration.role == keys.BASELINE),
-        None,
-    )
+    configs = confirmed_configurations(record)
+    baseline = next((config for config in configs if config.role == keys.BASELINE), None)
     if baseline is None:
         raise ValueError("the record has no completed baseline trial")
-    candidates = [
-        configuration for configuration in configurations if configuration.role == "candidate"
-    ]
+    candidates = [config for config in configs if config.role == "candidate"]
     best = choose_winner(study, candidates)
     search = record.in_phase(Phase.SEARCH)
     effects_ = effects(study, search)
@@ -170,14 +165,12 @@ def compare(record: StudyRecord) -> Comparison:
         why=why,
         baseline=baseline,
         best=best,
-        references=[
-            configuration for configuration in configurations if configuration.role == "reference"
-        ],
+        references=[config for config in configs if config.role == "reference"],
         candidates=candidates,
         gain=found[0] if found else None,
         mcnemar=found[1] if found else None,
         improvement=found[2] if found else None,
-        against_baseline=_against(record, baseline, configurations),
+        against_baseline=_against(record, baseline, configs),
         long_runs=grouped(record, (Phase.LONG_RUN,)),
         ablation=worth,
         detectable=detectable_gain(found[0], study.compare.confidence) if found else None,
@@ -194,16 +187,13 @@ def lengthened(
 
     Both come with the most epochs that they had; what was not trained is left out.
     """
-    own = {
-        configuration.label: configuration
-        for configuration in (comparison.baseline, *comparison.references)
-    }
+    own = {config.label: config for config in (comparison.baseline, *comparison.references)}
     epochs = study.budget.epochs, study.confirm.long_run
     return [
         [
-            (configuration, most)
-            for configuration, most in zip((own.get(long.label), long), epochs, strict=True)
-            if configuration is not None
+            (config, most)
+            for config, most in zip((own.get(long.label), long), epochs, strict=True)
+            if config is not None
         ]
         for long in comparison.long_runs
     ]
@@ -238,29 +228,21 @@ def _judge(
 
 
 def _against(
-    record: StudyRecord, baseline: Configuration, configurations: Sequence[Configuration]
+    record: StudyRecord, baseline: Configuration, configs: Sequence[Configuration]
 ) -> list[AgainstBaseline]:
     predictions = record.predictions
-    others = [
-        configuration
-        for configuration in configurations
-        if configuration is not baseline and configuration.test_accuracy
-    ]
+    others = [config for config in configs if config is not baseline and config.test_accuracy]
     if predictions is None or not baseline.test_accuracy or not others:
         return []
     first = correct_examples(predictions, baseline.trials)
     gains = [
-        gain(
-            first,
-            correct_examples(predictions, configuration.trials),
-            record.study.compare.confidence,
-        )
-        for configuration in others
+        gain(first, correct_examples(predictions, config.trials), record.study.compare.confidence)
+        for config in others
     ]
     adjusted = holm(np.array([found.p_value for found in gains]))
     return [
-        AgainstBaseline(configuration.label, found, float(p_value))
-        for configuration, found, p_value in zip(others, gains, adjusted, strict=True)
+        AgainstBaseline(config.label, found, float(p_value))
+        for config, found, p_value in zip(others, gains, adjusted, strict=True)
     ]
 
 

@@ -63,10 +63,8 @@ class Configuration:
 
 def choose_winner(study: Study, candidates: Sequence[Configuration]) -> Configuration | None:
     """The candidate with the best mean on validation; the test split has no say."""
-    by_label = {configuration.label: configuration for configuration in candidates}
-    label = study.winner(
-        {label: configuration.validation for label, configuration in by_label.items()}
-    )
+    by_label = {config.label: config for config in candidates}
+    label = study.winner({label: config.validation for label, config in by_label.items()})
     return None if label is None else by_label[label]
 
 

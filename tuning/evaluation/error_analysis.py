@@ -58,13 +58,13 @@ def error_analysis(record: StudyRecord, comparison: Comparison) -> ErrorAnalysis
     if predictions is None or best is None:
         return ErrorAnalysis([], [], [], [], [])
     first, second = comparison.baseline.trials[0], best.trials[0]
-    configurations = [comparison.baseline, *comparison.references, best]
+    configs = [comparison.baseline, *comparison.references, best]
     return ErrorAnalysis(
         _flips(predictions, first, second, mended=True),
         _flips(predictions, first, second, mended=False),
-        _behaviours(predictions, configurations),
-        [configuration.label for configuration in configurations],
-        _slices(predictions, configurations),
+        _behaviours(predictions, configs),
+        [config.label for config in configs],
+        _slices(predictions, configs),
     )
 
 
@@ -106,9 +106,9 @@ def _ending(text: str) -> str:
     return text if len(text) <= MAX_SHOWN else f"… {text[-MAX_SHOWN:]}"
 
 
-def _slices(predictions: Predictions, configurations: list[Configuration]) -> list[list[str]]:
+def _slices(predictions: Predictions, configs: list[Configuration]) -> list[list[str]]:
     lengths = predictions.lengths
-    if lengths is None or not all(configuration.test_accuracy for configuration in configurations):
+    if lengths is None or not all(config.test_accuracy for config in configs):
         return []
     low, high = np.quantile(lengths, [1 / 3, 2 / 3])
     kinds = [
@@ -119,10 +119,7 @@ def _slices(predictions: Predictions, configurations: list[Configuration]) -> li
     if predictions.seen:
         cut = lengths > predictions.seen
         kinds += [(f"cut (above {predictions.seen:,})", cut), ("seen whole", ~cut)]
-    rights = [
-        correct_examples(predictions, configuration.trials).mean(axis=0)
-        for configuration in configurations
-    ]
+    rights = [correct_examples(predictions, config.trials).mean(axis=0) for config in configs]
     return [
         [name, f"{chosen.sum():,}", *(f"{each[chosen].mean():.2%}" for each in rights)]
         for name, chosen in kinds
@@ -130,10 +127,8 @@ def _slices(predictions: Predictions, configurations: list[Configuration]) -> li
     ]
 
 
-def _behaviours(predictions: Predictions, configurations: list[Configuration]) -> list[list[str]]:
-    counts = [
-        predictions.behaviours.get(configuration.trials[0], ()) for configuration in configurations
-    ]
+def _behaviours(predictions: Predictions, configs: list[Configuration]) -> list[list[str]]:
+    counts = [predictions.behaviours.get(config.trials[0], ()) for config in configs]
     if not all(counts):
         return []
     return [

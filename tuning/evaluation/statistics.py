@@ -109,11 +109,11 @@ def gain(baseline: BoolArray, best: BoolArray, confidence: float = 0.95) -> Gain
     estimate = float(difference.mean())
     # Each part: a variance of the mean, and the degrees of freedom by which it is known.
     parts = [(float(difference.var(ddof=1)) / examples, examples - 1)]
-    for configuration in (baseline, best):
-        seeds = configuration.shape[0]
+    for config in (baseline, best):
+        seeds = config.shape[0]
         if seeds < 2:
             return Gain(estimate, -np.inf, np.inf, 1.0, np.inf, parts[0][0] ** 0.5, 0.0)
-        parts.append((float(configuration.mean(axis=1).var(ddof=1)) / seeds, seeds - 1))
+        parts.append((float(config.mean(axis=1).var(ddof=1)) / seeds, seeds - 1))
     variance = sum(part for part, _ in parts)
     example_error, seed_error = parts[0][0] ** 0.5, (parts[1][0] + parts[2][0]) ** 0.5
     if variance == 0:

@@ -65,11 +65,11 @@ def model_table(comparison: Comparison) -> list[list[str]]:
     """The notebook's first table: model, test accuracy, status."""
     rows = [["model", "test accuracy", "status"]]
     rows.append(["baseline", _accuracy(comparison.baseline), "to beat"])
-    for configuration in comparison.references:
+    for config in comparison.references:
         status = "reference"
-        if configuration.test_accuracy and comparison.baseline.test_accuracy:
-            status += f"; {points(configuration.mean_test - comparison.baseline.mean_test)} points"
-        rows.append([configuration.label, _accuracy(configuration), status])
+        if config.test_accuracy and comparison.baseline.test_accuracy:
+            status += f"; {points(config.mean_test - comparison.baseline.mean_test)} points"
+        rows.append([config.label, _accuracy(config), status])
     if comparison.best is not None:
         best = comparison.best
         status = comparison.verdict.value
@@ -119,21 +119,17 @@ def _render(template: str, context: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        points=points,
-        table=markdown_table,
-    )
+    environment.filters.update(points=points, table=markdown_table)
     return environment.get_template(f"{template}.j2").render(context)
 
 
 def _context(record: StudyRecord, comparison: Comparison) -> dict[str, Any]:
     study, gain = record.study, comparison.gain
-    configurations = [
+    configs = [
         comparison.baseline,
         *comparison.references,
         *sorted(
-            comparison.candidates,
-            key=lambda configuration: study.objective.key(configuration.mean_validation),
+            comparison.candidates, key=lambda config: study.objective.key(config.mean_validation)
         ),
     ]
     return {
@@ -144,14 +140,12 @@ def _context(record: StudyRecord, comparison: Comparison) -> dict[str, Any]:
         "headline": headline(comparison, study.compare.confidence),
         "models": model_table(comparison),
         "changes": change_table(comparison),
-        "configurations": [
-            _configuration_row(configuration, comparison) for configuration in configurations
-        ],
-        "seeds": _seed_rows(configurations),
+        "configurations": [_configuration_row(config, comparison) for config in configs],
+        "seeds": _seed_rows(configs),
         "gain": gain if gain is not None and math.isfinite(gain.low) else None,
         "detectable": _finite(comparison.detectable),
         "yardsticks": _yardsticks(record),
-        "simplest": _simplest(study, configurations),
+        "simplest": _simplest(study, configs),
         "against": [_against_row(against) for against in comparison.against_baseline],
         "errors": error_analysis(record, comparison),
         "long_runs": _long_rows(record, comparison),
@@ -184,25 +178,23 @@ def _yardsticks(record: StudyRecord) -> list[list[str]]:
     return rows
 
 
-def _simplest(study: Study, configurations: Sequence[Configuration]) -> Configuration | None:
+def _simplest(study: Study, configs: Sequence[Configuration]) -> Configuration | None:
     """The smallest model within one standard error of the best mean on validation.
 
     The rule of Breiman et al., "Classification and Regression Trees", 1984.
     """
-    whole = [
-        configuration for configuration in configurations if len(configuration.validation) > 1
-    ]
+    whole = [config for config in configs if len(config.validation) > 1]
     if not whole:
         return None
     key = study.objective.key
-    best = min(whole, key=lambda configuration: key(configuration.mean_validation))
+    best = min(whole, key=lambda config: key(config.mean_validation))
     error = statistics.stdev(best.validation) / len(best.validation) ** 0.5
     near = [
-        configuration
-        for configuration in whole
-        if key(configuration.mean_validation) <= key(best.mean_validation) + error
+        config
+        for config in whole
+        if key(config.mean_validation) <= key(best.mean_validation) + error
     ]
-    return min(near, key=lambda configuration: configuration.parameter_count)
+    return min(near, key=lambda config: config.parameter_count)
 
 
 def _against_row(against: AgainstBaseline) -> list[str]:
@@ -230,14 +222,14 @@ def _long_rows(record: StudyRecord, comparison: Comparison) -> list[list[str]]:
     """Each configuration trained as long as the others, and then longer."""
     return [
         [
-            configuration.label,
+            config.label,
             str(most),
-            f"{sum(configuration.best_steps) / len(configuration.best_steps):.1f}",
-            f"{configuration.mean_validation:.4f}",
-            _accuracy(configuration),
+            f"{sum(config.best_steps) / len(config.best_steps):.1f}",
+            f"{config.mean_validation:.4f}",
+            _accuracy(config),
         ]
-        for configurations in lengthened(record.study, comparison)
-        for configuration, most in configurations
+        for configs in lengthened(record.study, comparison)
+        for config, most in configs
     ]
 
 
@@ -262,43 +254,41 @@ def _search_row(account: SearchAccount) -> list[str]:
     return [account.searcher, best, account.best_trial, *map(str, numbers)]
 
 
-def _configuration_row(configuration: Configuration, comparison: Comparison) -> list[str]:
-    chosen = comparison.best is not None and configuration.label == comparison.best.label
-    search = f"{configuration.search_value:.4f}" if configuration.search_value is not None else "–"
+def _configuration_row(config: Configuration, comparison: Comparison) -> list[str]:
+    chosen = comparison.best is not None and config.label == comparison.best.label
+    search = f"{config.search_value:.4f}" if config.search_value is not None else "–"
     return [
-        f"{configuration.label} (chosen)" if chosen else configuration.label,
+        f"{config.label} (chosen)" if chosen else config.label,
         search,
-        f"{configuration.mean_validation:.4f}",
-        f"{100 * configuration.mean_test:.2f}" if configuration.test_accuracy else "–",
-        f"{100 * configuration.sd_test:.2f}" if len(configuration.test_accuracy) > 1 else "–",
-        f"{sum(configuration.test_loss) / len(configuration.test_loss):.4f}"
-        if configuration.test_loss
-        else "–",
-        f"{configuration.parameter_count:,}",
-        f"{configuration.train_seconds:.0f}",
+        f"{config.mean_validation:.4f}",
+        f"{100 * config.mean_test:.2f}" if config.test_accuracy else "–",
+        f"{100 * config.sd_test:.2f}" if len(config.test_accuracy) > 1 else "–",
+        f"{sum(config.test_loss) / len(config.test_loss):.4f}" if config.test_loss else "–",
+        f"{config.parameter_count:,}",
+        f"{config.train_seconds:.0f}",
     ]
 
 
-def _seed_rows(configurations: Sequence[Configuration]) -> list[list[str]]:
+def _seed_rows(configs: Sequence[Configuration]) -> list[list[str]]:
     return [
         [
             name,
-            f"{configuration.validation[index]:.4f}",
-            f"{100 * configuration.test_accuracy[index]:.2f}"
-            if index < len(configuration.test_accuracy)
+            f"{config.validation[index]:.4f}",
+            f"{100 * config.test_accuracy[index]:.2f}"
+            if index < len(config.test_accuracy)
             else "–",
         ]
-        for configuration in configurations
-        for index, name in enumerate(configuration.trials)
+        for config in configs
+        for index, name in enumerate(config.trials)
     ]
 
 
-def _accuracy(configuration: Configuration) -> str:
-    if not configuration.test_accuracy:
+def _accuracy(config: Configuration) -> str:
+    if not config.test_accuracy:
         return "not read"
-    if len(configuration.test_accuracy) == 1:
-        return f"{100 * configuration.mean_test:.2f}%"
-    return f"{100 * configuration.mean_test:.2f}% ± {100 * configuration.sd_test:.2f}"
+    if len(config.test_accuracy) == 1:
+        return f"{100 * config.mean_test:.2f}%"
+    return f"{100 * config.mean_test:.2f}% ± {100 * config.sd_test:.2f}"
 
 
 def _value(value: object) -> str:

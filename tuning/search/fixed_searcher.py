@@ -3,14 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from tuning.core.interfaces import NoProposal
-from tuning.core.trial import (
-    CONTINUE,
-    Decision,
-    Measurement,
-    Proposal,
-    TrialRecord,
-    TrialResult,
-)
+from tuning.core.trial import CONTINUE, Decision, Measurement, Proposal, TrialRecord, TrialResult
 
 
 class FixedSearcher:

@@ -8,13 +8,7 @@ from statistics import fmean
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import (
-    BaseModel,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from tuning.core.errors import BadInputError
 from tuning.core.trial import ParamValue, config_hash

@@ -16,14 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuning.core.interfaces import UploadTarget
 from tuning.core.task import DataInfo
-from tuning.core.trial import (
-    Measurement,
-    Phase,
-    Trial,
-    TrialRecord,
-    TrialResult,
-    TrialState,
-)
+from tuning.core.trial import Measurement, Phase, Trial, TrialRecord, TrialResult, TrialState
 from tuning.study.file import Study
 from tuning.tracking import keys
 from tuning.tracking.retry import RetryPolicy, TrackerError

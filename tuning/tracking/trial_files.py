@@ -35,10 +35,7 @@ def draw_curves(
     # By hand, for a layout engine would draw everything twice, for every trial.
     figure.subplots_adjust(0.7 / width, 0.14, 1 - 0.15 / width, 0.9, wspace=0.22)
     for axis, name in zip(axes, pairs, strict=False):
-        for metric, label, style in (
-            (name, "training", "--"),
-            (f"val_{name}", "validation", "-"),
-        ):
+        for metric, label, style in ((name, "training", "--"), (f"val_{name}", "validation", "-")):
             points = [(m.step, m.metrics[metric]) for m in measurements if metric in m.metrics]
             steps, values = zip(*points, strict=True)
             axis.plot(steps, values, style, marker="o", markersize=3, label=label)

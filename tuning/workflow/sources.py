@@ -143,11 +143,7 @@ def _search_source(study_run: StudyRun, spec: SearcherSpec) -> TrialSource:
 
 
 def _listed_source(
-    study_run: StudyRun,
-    name: str,
-    phase: Phase,
-    proposals: Sequence[Proposal],
-    priority: int = 0,
+    study_run: StudyRun, name: str, phase: Phase, proposals: Sequence[Proposal], priority: int = 0
 ) -> TrialSource:
     """A source whose list is known from the beginning."""
     earlier = study_run.earlier(phase)
@@ -157,11 +153,7 @@ def _listed_source(
 
 
 def _dependent_source(
-    study_run: StudyRun,
-    name: str,
-    phase: Phase,
-    propose: _Propose,
-    after: Sequence[TrialSource],
+    study_run: StudyRun, name: str, phase: Phase, propose: _Propose, after: Sequence[TrialSource]
 ) -> TrialSource:
     """A source whose list depends on the trials of other sources."""
     earlier = study_run.earlier(phase)
@@ -174,11 +166,7 @@ def _dependent_source(
 
 
 def _source(
-    searcher: Searcher,
-    phase: Phase,
-    study: Study,
-    earlier: Sequence[TrialRecord],
-    priority: int,
+    searcher: Searcher, phase: Phase, study: Study, earlier: Sequence[TrialRecord], priority: int
 ) -> TrialSource:
     return TrialSource(
         searcher,

@@ -179,11 +179,7 @@ def test_a_second_call_does_not_read_the_reviews(
     def refuse(_: Path) -> None:
         raise AssertionError("the reviews were read again")
 
-    for module, name in (
-        (npz, "read_npz"),
-        (sources, "read_archive"),
-        (sources, "read_csv"),
-    ):
+    for module, name in ((npz, "read_npz"), (sources, "read_archive"), (sources, "read_csv")):
         monkeypatch.setattr(module, name, refuse)
     assert prepare_path(path, cache) == first
     with pytest.raises(AssertionError, match="read again"):

@@ -108,10 +108,7 @@ def test_masked_padding_changes_nothing() -> None:
     for pooling in ("last", "mean"):
         model = make(masking=True, pooling=pooling)
         short = build(
-            {**PLAIN, "masking": True, "pooling": pooling},
-            num_words=WORDS,
-            max_len=7,
-            reviews=64,
+            {**PLAIN, "masking": True, "pooling": pooling}, num_words=WORDS, max_len=7, reviews=64
         )
         short.set_weights(model.get_weights())
         np.testing.assert_allclose(predict(short, row), predict(model, lengthened), atol=1e-6)

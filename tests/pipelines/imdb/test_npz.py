@@ -90,10 +90,9 @@ def test_refuses_callables_without_calling_them(
     write_pickled: Write, tmp_path: Path, function: Callable[..., Any]
 ) -> None:
     marker = tmp_path / "executed"
-    argument = {
-        os.system: f"touch {marker}",
-        open: str(marker),
-    }.get(function, f"open({str(marker)!r}, 'w')")
+    argument = {os.system: f"touch {marker}", open: str(marker)}.get(
+        function, f"open({str(marker)!r}, 'w')"
+    )
     arguments = (argument, "w") if function is open else (argument,)
     path = write_pickled(Call(function, *arguments))
     with pytest.raises(DataError, match=r"imdb\.npz: its pickle names .+; refused"):

@@ -29,21 +29,17 @@ LENGTH_BINS = 5
 
 def test_accuracy(comparison: Comparison) -> Figure | None:
     """Every seed of every configuration."""
-    configurations = [
-        configuration for configuration in shown(comparison) if configuration.test_accuracy
-    ]
-    if not configurations:
+    configs = [config for config in shown(comparison) if config.test_accuracy]
+    if not configs:
         return None
-    figure, axes = one_panel(height=1.2 + 0.6 * len(configurations))
-    for row, configuration in enumerate(configurations):
-        values = 100 * np.array(configuration.test_accuracy)
+    figure, axes = one_panel(height=1.2 + 0.6 * len(configs))
+    for row, config in enumerate(configs):
+        values = 100 * np.array(config.test_accuracy)
         colour = COLOURS[row % len(COLOURS)]
         axes.plot(values, [row] * len(values), "o", color=colour, alpha=0.7)
         axes.plot([values.mean()], [row], "|", color=colour, markersize=22, markeredgewidth=3)
-    axes.set_yticks(
-        range(len(configurations)), [title(configuration) for configuration in configurations]
-    )
-    axes.set_ylim(len(configurations) - 0.5, -0.5)
+    axes.set_yticks(range(len(configs)), [title(config) for config in configs])
+    axes.set_ylim(len(configs) - 0.5, -0.5)
     axes.set_xlabel("test accuracy (%); dots are seeds, bars their mean")
     return figure
 
@@ -52,8 +48,8 @@ def validation_curves(record: StudyRecord, comparison: Comparison) -> Figure | N
     """The objective by epoch with bands over seeds: the notebook's overlay."""
     metric = record.study.objective.metric
     figure, axes = one_panel()
-    for index, configuration in enumerate(shown(comparison)):
-        _band(axes, index, configuration, _curves(record, configuration, metric))
+    for index, config in enumerate(shown(comparison)):
+        _band(axes, index, config, _curves(record, config, metric))
     _epochs(axes)
     axes.set_ylabel(words(metric))
     axes.legend(title="mean and range over seeds")
@@ -70,18 +66,18 @@ def long_run_curves(record: StudyRecord, comparison: Comparison) -> Figure | Non
         return None
     metric = record.study.objective.metric
     figure, (curves, tests) = panels(2, columns=2, height=4.0)
-    for index, configurations in enumerate(lengthened(record.study, comparison)):
-        long = configurations[-1][0]
+    for index, configs in enumerate(lengthened(record.study, comparison)):
+        long = configs[-1][0]
         _band(curves, index, long, _curves(record, long, metric))
-        for configuration, most in configurations:
-            if configuration.test_accuracy:
+        for config, most in configs:
+            if config.test_accuracy:
                 tests.plot(
-                    configuration.best_steps,
-                    100 * np.array(configuration.test_accuracy),
+                    config.best_steps,
+                    100 * np.array(config.test_accuracy),
                     MARKERS[index % len(MARKERS)],
                     color=COLOURS[index % len(COLOURS)],
-                    fillstyle="full" if configuration is long else "none",
-                    label=f"{title(configuration)}, at most {most} epochs",
+                    fillstyle="full" if config is long else "none",
+                    label=f"{title(config)}, at most {most} epochs",
                 )
     for axes in (curves, tests):
         axes.axvline(
@@ -102,8 +98,8 @@ def losses(record: StudyRecord, comparison: Comparison) -> Figure | None:
     """Training and validation loss side by side."""
     figure, every = panels(2, columns=2, height=3.8, sharey=True)
     for axes, metric in zip(every, ("loss", "val_loss"), strict=True):
-        for index, configuration in enumerate(shown(comparison)):
-            _band(axes, index, configuration, _curves(record, configuration, metric))
+        for index, config in enumerate(shown(comparison)):
+            _band(axes, index, config, _curves(record, config, metric))
         axes.set_title("training" if metric == "loss" else "validation")
         _epochs(axes)
     every[0].set_ylabel("loss")
@@ -115,10 +111,10 @@ def generalisation_gap(record: StudyRecord, comparison: Comparison) -> Figure | 
     """Training minus validation accuracy by epoch: how much was learnt by heart."""
     figure, axes = one_panel()
     drawn = False
-    for index, configuration in enumerate(shown(comparison)):
+    for index, config in enumerate(shown(comparison)):
         pairs = zip(
-            _curves(record, configuration, "accuracy"),
-            _curves(record, configuration, "val_accuracy"),
+            _curves(record, config, "accuracy"),
+            _curves(record, config, "val_accuracy"),
             strict=True,
         )
         gaps = [
@@ -126,7 +122,7 @@ def generalisation_gap(record: StudyRecord, comparison: Comparison) -> Figure | 
             for pair in pairs
         ]
         drawn |= any(gaps)
-        _band(axes, index, configuration, gaps)
+        _band(axes, index, config, gaps)
     if not drawn:
         return None
     axes.axhline(0, color="0.4", linewidth=1)
@@ -138,15 +134,13 @@ def generalisation_gap(record: StudyRecord, comparison: Comparison) -> Figure | 
 
 def confusion(record: StudyRecord, comparison: Comparison) -> Figure | None:
     """Of which class the first seed's model takes the examples of each class."""
-    configurations = [
-        configuration for configuration in shown(comparison) if configuration.test_accuracy
-    ]
-    if record.predictions is None or not configurations:
+    configs = [config for config in shown(comparison) if config.test_accuracy]
+    if record.predictions is None or not configs:
         return None
     truth = record.predictions.labels == 1
-    figure, every = panels(len(configurations), height=3.4)
-    for axes, configuration in zip(every, configurations, strict=True):
-        said = record.predictions.probabilities[configuration.trials[0]] >= 0.5
+    figure, every = panels(len(configs), height=3.4)
+    for axes, config in zip(every, configs, strict=True):
+        said = record.predictions.probabilities[config.trials[0]] >= 0.5
         counts = np.array([[np.sum((truth == t) & (said == s)) for s in (0, 1)] for t in (0, 1)])
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         axes.grid(visible=False)
@@ -163,22 +157,20 @@ def confusion(record: StudyRecord, comparison: Comparison) -> Figure | None:
         axes.set_xticks([0, 1], ["negative", "positive"])
         axes.set_yticks([0, 1], ["negative", "positive"], rotation=90, va="center")
         axes.set_xlabel("predicted")
-        axes.set_title(title(configuration), fontsize="medium")
+        axes.set_title(title(config), fontsize="medium")
     every[0].set_ylabel("true")
     return figure
 
 
 def reliability(record: StudyRecord, comparison: Comparison) -> Figure | None:
     """How far the probabilities of the first seed's model mean what they say."""
-    configurations = [
-        configuration for configuration in shown(comparison) if configuration.test_accuracy
-    ]
-    if record.predictions is None or not configurations:
+    configs = [config for config in shown(comparison) if config.test_accuracy]
+    if record.predictions is None or not configs:
         return None
     figure, axes = one_panel(width=5.4, height=4.6)
     axes.plot([0, 1], [0, 1], color="0.6", linewidth=1)
-    for index, configuration in enumerate(configurations):
-        probability = record.predictions.probabilities[configuration.trials[0]].astype(float)
+    for index, config in enumerate(configs):
+        probability = record.predictions.probabilities[config.trials[0]].astype(float)
         said, true, _, error = calibration(record.predictions.labels == 1, probability)
         axes.plot(
             said,
@@ -186,7 +178,7 @@ def reliability(record: StudyRecord, comparison: Comparison) -> Figure | None:
             STYLES[index % len(STYLES)],
             marker=MARKERS[index % len(MARKERS)],
             color=COLOURS[index % len(COLOURS)],
-            label=f"{title(configuration)}: calibration error {100 * error:.1f} points",
+            label=f"{title(config)}: calibration error {100 * error:.1f} points",
         )
     axes.set_xlabel("predicted probability of positive")
     axes.set_ylabel("share that is positive")
@@ -199,20 +191,18 @@ def by_length(record: StudyRecord, comparison: Comparison) -> Figure | None:
     predictions = record.predictions
     if predictions is None or predictions.lengths is None:
         return None
-    configurations = [
-        configuration for configuration in shown(comparison) if configuration.test_accuracy
-    ]
+    configs = [config for config in shown(comparison) if config.test_accuracy]
     edges = np.unique(np.quantile(predictions.lengths, np.linspace(0, 1, LENGTH_BINS + 1)))
-    if len(edges) < 3 or not configurations:
+    if len(edges) < 3 or not configs:
         return None
     group = np.clip(
         np.searchsorted(edges, predictions.lengths, side="right") - 1, 0, len(edges) - 2
     )
     truth = predictions.labels == 1
     figure, axes = one_panel()
-    for index, configuration in enumerate(configurations):
+    for index, config in enumerate(configs):
         right = np.mean(
-            [(predictions.probabilities[t] >= 0.5) == truth for t in configuration.trials], axis=0
+            [(predictions.probabilities[t] >= 0.5) == truth for t in config.trials], axis=0
         )
         axes.plot(
             range(len(edges) - 1),
@@ -220,7 +210,7 @@ def by_length(record: StudyRecord, comparison: Comparison) -> Figure | None:
             STYLES[index % len(STYLES)],
             marker=MARKERS[index % len(MARKERS)],
             color=COLOURS[index % len(COLOURS)],
-            label=title(configuration),
+            label=title(config),
         )
     names = [f"{low:.0f}–{high:.0f}" for low, high in pairwise(edges)]
     axes.set_xticks(range(len(names)), names)
@@ -233,41 +223,27 @@ def by_length(record: StudyRecord, comparison: Comparison) -> Figure | None:
 def cost(comparison: Comparison) -> Figure | None:
     """Test accuracy against parameters and training time; the line joins what is not beaten."""
     first = shown(comparison)
-    others = [
-        configuration for configuration in comparison.candidates if configuration not in first
-    ]
-    configurations = [
-        configuration for configuration in (*first, *others) if configuration.test_accuracy
-    ]
-    if len(configurations) < 2:
+    others = [config for config in comparison.candidates if config not in first]
+    configs = [config for config in (*first, *others) if config.test_accuracy]
+    if len(configs) < 2:
         return None
     figure, every = panels(2, columns=2, height=3.8, sharey=True)
     for axes, label, prices in (
         (
             every[0],
             "parameters (thousands)",
-            [configuration.parameter_count / 1000 for configuration in configurations],
+            [config.parameter_count / 1000 for config in configs],
         ),
-        (
-            every[1],
-            "training time (s)",
-            [configuration.train_seconds for configuration in configurations],
-        ),
+        (every[1], "training time (s)", [config.train_seconds for config in configs]),
     ):
-        points = list(
-            zip(
-                prices,
-                [100 * configuration.mean_test for configuration in configurations],
-                strict=True,
-            )
-        )
-        for index, (configuration, point) in enumerate(zip(configurations, points, strict=True)):
+        points = list(zip(prices, [100 * config.mean_test for config in configs], strict=True))
+        for index, (config, point) in enumerate(zip(configs, points, strict=True)):
             axes.plot(
                 *point,
                 MARKERS[index % len(MARKERS)],
                 color=COLOURS[index % len(COLOURS)],
                 markersize=8,
-                label=title(configuration),
+                label=title(config),
             )
         front = pareto(points)
         axes.plot(*zip(*front, strict=True), color="0.5", linewidth=1, zorder=0)
@@ -286,9 +262,9 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return front
 
 
-def _curves(record: StudyRecord, configuration: Configuration, metric: str) -> list[list[float]]:
+def _curves(record: StudyRecord, config: Configuration, metric: str) -> list[list[float]]:
     by_name = {trial.trial.name: trial for trial in record.trials}
-    return [_curve(by_name[name], metric) for name in configuration.trials]
+    return [_curve(by_name[name], metric) for name in config.trials]
 
 
 def _curve(trial: TrialRecord, metric: str) -> list[float]:
@@ -296,7 +272,7 @@ def _curve(trial: TrialRecord, metric: str) -> list[float]:
 
 
 def _band(
-    axes: Axes, index: int, configuration: Configuration, curves: Sequence[Sequence[float]]
+    axes: Axes, index: int, config: Configuration, curves: Sequence[Sequence[float]]
 ) -> None:
     epochs = min((len(curve) for curve in curves), default=0)
     if not epochs:
@@ -304,9 +280,7 @@ def _band(
     values = np.array([curve[:epochs] for curve in curves])
     steps = np.arange(1, epochs + 1)
     colour, style = COLOURS[index % len(COLOURS)], STYLES[index % len(STYLES)]
-    axes.plot(
-        steps, values.mean(axis=0), style, color=colour, marker="o", label=title(configuration)
-    )
+    axes.plot(steps, values.mean(axis=0), style, color=colour, marker="o", label=title(config))
     axes.fill_between(
         steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, linewidth=0
     )

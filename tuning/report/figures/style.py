@@ -50,13 +50,9 @@ def shown(comparison: Comparison) -> list[Configuration]:
     return [comparison.baseline, *best, *comparison.references]
 
 
-def title(configuration: Configuration) -> str:
+def title(config: Configuration) -> str:
     """What an configuration is called in pictures."""
-    return (
-        f"best ({configuration.label})"
-        if configuration.role == "candidate"
-        else configuration.label
-    )
+    return f"best ({config.label})" if config.role == "candidate" else config.label
 
 
 def words(name: str) -> str:
