@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 PORT ?= 5000
 
-.PHONY: help setup setup-dev tune ui test test-fast chaos bench lint audit clean
+.PHONY: help setup setup-dev tune ui test test-fast test-all chaos bench lint audit clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,9 @@ test: setup-dev ## Run every test that this machine can run
 
 test-fast: setup-dev ## Run the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow and not browser and not imdb" $(ARGS)
+
+test-all: setup-dev ## Run everything: the fault tests too, the wheel, the lowest dependencies
+	$(BIN)/python -m pytest -m "" $(ARGS)
 
 chaos: setup-dev ## Run the fault tests that `make test` leaves out, half an hour
 	$(BIN)/python -m pytest -m chaos $(ARGS)

@@ -97,7 +97,13 @@ def finished_study(tmp_path_factory: pytest.TempPathFactory) -> CommandResult:
     """The main job, once for all tests: ``mlflow run`` on embedded data, as small as can be."""
     folder = tmp_path_factory.mktemp("study")
     return run_project(
-        folder, "tune", "dataset=synthetic", "trials=3", "epochs=2", "seeds=2", "top_k=1"
+        folder,
+        "tune",
+        "dataset=synthetic",
+        "trials=3",
+        "epochs=2",
+        "seeds=2",
+        "set=confirm.top_k=1",
     )
 
 

@@ -29,8 +29,27 @@ def pinned(file: str) -> dict[str, set[str]]:
     return found
 
 
-def test_conda_has_exactly_the_project_s_dependencies() -> None:
-    assert conda()[1] == project()["dependencies"]
+def dependencies(*extras: str) -> list[Requirement]:
+    texts = list(project()["dependencies"])
+    for extra in extras:
+        texts += project()["optional-dependencies"][extra]
+    return [Requirement(text) for text in texts]
+
+
+def test_conda_has_exactly_the_project_s_dependencies_as_they_are_pinned() -> None:
+    listed = [Requirement(text) for text in conda()[1]]
+    wanted = {requirement.name for requirement in dependencies("jax", "tensorflow")}
+    assert {requirement.name for requirement in listed} == wanted
+    pins = pinned("requirements.txt")
+    for requirement in listed:
+        assert requirement.specifier
+        assert all(requirement.specifier.contains(pin) for pin in pins[requirement.name])
+
+
+def test_every_dependency_has_a_range_with_two_ends() -> None:
+    for requirement in dependencies("jax", "tensorflow", "ray"):
+        operators = sorted(specifier.operator for specifier in requirement.specifier)
+        assert operators == ["<", ">="], requirement
 
 
 def test_conda_s_python_is_one_that_the_project_accepts() -> None:
@@ -40,16 +59,20 @@ def test_conda_s_python_is_one_that_the_project_accepts() -> None:
 
 
 def test_requirements_satisfy_every_dependency() -> None:
-    for file, extra in (("requirements.txt", []), ("requirements-dev.txt", ["dev"])):
+    run, dev = ("jax", "tensorflow"), ("jax", "tensorflow", "ray", "dev")
+    for file, extras in (("requirements.txt", run), ("requirements-dev.txt", dev)):
         pins = pinned(file)
-        wanted = list(project()["dependencies"])
-        for name in extra:
-            wanted += project()["optional-dependencies"][name]
-        for text in wanted:
-            requirement = Requirement(text)
+        for requirement in dependencies(*extras):
             versions = pins.get(requirement.name.lower())
             assert versions, f"{requirement.name} is not in {file}"
-            assert all(requirement.specifier.contains(version) for version in versions), text
+            assert all(requirement.specifier.contains(version) for version in versions)
+
+
+def test_no_file_tells_people_to_install_somebody_elses_package() -> None:
+    assert project()["name"] != "tuning"
+    files = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "MLproject"]
+    for file in files:
+        assert not re.search(r"pip install (-\S+ )*tuning(?![\w-])", file.read_text()), file
 
 
 def test_the_two_requirements_files_pin_the_same_versions() -> None:
@@ -89,6 +112,7 @@ def test_every_option_of_mlproject_is_one_of_the_command_line() -> None:
     for name, point in document["entry_points"].items():
         command = "tune" if name == "main" else name
         given = re.findall(r"(--[a-z-]+) \{(\w+)\}", point["command"])
+        assert point["command"].startswith(f"python -m tuning {command} --study {{study}} ")
         assert {parameter for _, parameter in given} == set(point["parameters"])
         arguments = [command]
         for option, parameter in given:
@@ -107,5 +131,5 @@ def test_the_compose_file_asks_for_nothing_that_its_example_does_not_name() -> N
     asked = set(re.findall(r"(?<!\$)\$\{(\w+)", text))
     named = set(re.findall(r"^(\w+)=", (folder / ".env.example").read_text(), re.M))
     assert asked == named
-    mlflow = next(d for d in project()["dependencies"] if d.startswith("mlflow=="))
-    assert f'mlflow[auth]=={mlflow.split("==")[1]}"' in (folder / "Dockerfile").read_text()
+    (mlflow,) = pinned("requirements.txt")["mlflow"]
+    assert f'mlflow[auth]=={mlflow}"' in (folder / "Dockerfile").read_text()

@@ -1,7 +1,7 @@
-"""Tune Keras models honestly: search, repeat, compare on held-out data, promote what is better.
+"""Tune Keras models: search, repeat with fresh seeds, compare on test data, promote the winner.
 
-Importing the package is cheap on purpose: Keras, TensorFlow, JAX and MLflow are imported by the
-functions that need them, after the arguments and the study are known to be good.
+Importing the package is cheap. Functions import Keras, TensorFlow, JAX and MLflow only when they
+need them, after the arguments and the study file have been checked.
 """
 
 __version__ = "0.1.0"

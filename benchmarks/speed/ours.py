@@ -28,14 +28,14 @@ def main() -> None:
             dataset=job.dataset,
             # The prepared arrays are there.
             cache_dir=Path(job.prepared).parent,
-            workers_per_gpu=job.workers_per_gpu,
+            settings=(f"resources.workers_per_gpu={job.workers_per_gpu}",),
         )
     )
     searcher = FixedSearcher("fixed", [Proposal(params=params) for params in CONFIGS])
-    with open_study_run(plan) as session:
-        session.driver.run([TrialSource(searcher, Phase.SEARCH, job.epochs)])
-        session.tracker.flush()
-        session.client.set_tag(session.parent.run_id, WORKERS, str(session.workers))
+    with open_study_run(plan) as study_run:
+        study_run.driver.run([TrialSource(searcher, Phase.SEARCH, job.epochs)])
+        study_run.tracker.flush()
+        study_run.client.set_tag(study_run.parent.run_id, WORKERS, str(study_run.workers))
 
 
 if __name__ == "__main__":

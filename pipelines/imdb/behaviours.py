@@ -1,7 +1,7 @@
-"""What a model of sentiment should be able to do, as small tests that people can read.
+"""Behaviour tests of a sentiment model: short sentences with a known answer or a known change.
 
-In the manner of Ribeiro et al., "Beyond Accuracy: Behavioral Testing of NLP Models with
-CheckList", ACL 2020. The sentences are made from templates of our own.
+They follow Ribeiro et al., "Beyond Accuracy: Behavioral Testing of NLP Models with CheckList",
+ACL 2020. The sentences come from the templates in this module.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ def make_behaviours(vocabulary: Mapping[str, int], max_len: int) -> list[Behavio
     """Makes the tests, encoded for the models.
 
     Args:
-        vocabulary: Word to index.
+        vocabulary: Index of each word.
         max_len: Length of the rows, in tokens.
     """
 
@@ -38,9 +38,9 @@ def make_behaviours(vocabulary: Mapping[str, int], max_len: int) -> list[Behavio
             old,
             new,
             place,
-            there,
+            elsewhere,
         )
-        for (old, new), (place, there), (thing, word) in product(
+        for (old, new), (place, elsewhere), (thing, word) in product(
             zip(_NAMES, _OTHERS, strict=True),
             zip(_PLACES, _ELSEWHERE, strict=True),
             (("plot", "great"), ("acting", "awful")),

@@ -16,7 +16,7 @@ import numpy as np
 
 from pipelines.imdb import sources, synthetic, text
 from pipelines.imdb.cache import META, read_meta, store
-from pipelines.imdb.content import Content, Parameters, Split, read_content
+from pipelines.imdb.content import Content, read_content
 from pipelines.imdb.errors import DataError
 from pipelines.imdb.locate import Label, Source, find_word_index, resolve
 from pipelines.imdb.text import IntArray
@@ -97,15 +97,20 @@ def prepare(
         DataError: The reviews cannot be read, or they are too few.
         ValueError: A parameter is out of range.
     """
-    parameters = Parameters(num_words, max_len, validation_share)
+    if num_words <= text.INDEX_FROM + 1:
+        raise ValueError(f"num_words must be above {text.INDEX_FROM + 1}; got {num_words}")
+    if max_len < 1:
+        raise ValueError(f"max_len must be at least 1; got {max_len}")
+    if not 0 < validation_share < 1:
+        raise ValueError(f"validation_share must lie between 0 and 1; got {validation_share}")
     word_index, raw_digest = _fingerprint(source, env)
     key = [FORMAT_VERSION, source.kind, raw_digest, num_words, max_len, validation_share]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()
     folder = cache_dir.absolute() / digest[:16]
     meta = read_meta(folder, digest)
     if meta is None:
-        content = read_content(source, word_index, parameters)
-        store(folder, digest, lambda target: _write(target, digest, content, parameters))
+        content = read_content(source, word_index, num_words, max_len, validation_share)
+        store(folder, digest, lambda target: _write(target, digest, content))
         meta = read_meta(folder, digest)
         assert meta is not None, "what was stored a moment ago can be read"
     return Prepared(
@@ -210,19 +215,13 @@ def _digest_folder(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _write(folder: Path, digest: str, content: Content, parameters: Parameters) -> None:
-    cut = parameters.train_rows(len(content.train.sequences))
-    parts = {
-        "train": Split(content.train.sequences[:cut], content.train.labels[:cut]),
-        "validation": Split(content.train.sequences[cut:], content.train.labels[cut:]),
-        "test": content.test,
-    }
-    for part, split in parts.items():
-        if not split.sequences:
+def _write(folder: Path, digest: str, content: Content) -> None:
+    for part, reviews in content.parts.items():
+        if not reviews.rows:
             raise DataError(f"too few reviews: none is left for the {part} split")
-        np.save(folder / f"x_{part}.npy", text.pad(split.sequences, content.max_len))
-        np.save(folder / f"y_{part}.npy", np.asarray(split.labels, dtype=np.int32))
-    lengths = np.array([len(sequence) for sequence in content.test.sequences], dtype=np.int32)
+        np.save(folder / f"x_{part}.npy", text.pad(reviews.rows, content.max_len))
+        np.save(folder / f"y_{part}.npy", np.asarray(reviews.labels, dtype=np.int32))
+    lengths = np.array([len(sequence) for sequence in content.parts["test"].rows], dtype=np.int32)
     np.save(folder / "length_test.npy", lengths)
     if content.vocabulary is not None:
         (folder / _VOCABULARY).write_text(
@@ -234,7 +233,7 @@ def _write(folder: Path, digest: str, content: Content, parameters: Parameters) 
     meta = {
         "digest": digest,
         "format_version": FORMAT_VERSION,
-        "sizes": {part: len(split.sequences) for part, split in parts.items()},
+        "sizes": {part: len(reviews.rows) for part, reviews in content.parts.items()},
         "num_words": content.num_words,
         "max_len": content.max_len,
         "files": sorted(file.name for file in folder.iterdir()),

@@ -5,8 +5,7 @@ import socket
 import threading
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,17 +15,12 @@ from pipelines.imdb.errors import DataError
 DIR_VARIABLE = "TUNING_IMDB_DIR"
 NPZ_NAME = "imdb.npz"
 ARCHIVE_NAME = "aclImdb_v1.tar.gz"
-FOLDER_NAME = "aclImdb"
 WORD_INDEX_NAME = "imdb_word_index.json"
-
 # Both as in keras.datasets.imdb.
 NPZ_SHA256 = "69664113be75683a8fe16e3ed0ab59fda8886cb3cd7ada244f7d9544e4676b9f"
 _WORD_INDEX_MD5 = "bfafd718b763782e994055a2d397834f"
 _ORIGIN = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
-
 PROBE_SECONDS = 3.0
-_STALL_SECONDS = 10.0
-
 ACCEPTED = (
     "auto, imdb, synthetic, or the path of an imdb.npz, of aclImdb_v1.tar.gz, of its unpacked "
     "folder, or of a .csv with the columns review and sentiment"
@@ -34,18 +28,12 @@ ACCEPTED = (
 
 Kind = Literal["npz", "archive", "folder", "csv", "synthetic"]
 Label = Literal["imdb", "synthetic"]
+_ENDINGS: dict[str, Kind] = {".npz": "npz", ".tar.gz": "archive", ".tgz": "archive", ".csv": "csv"}
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where the reviews are.
-
-    Attributes:
-        kind: The form they are in.
-        path: The file or folder; None for synthetic reviews.
-        label: What figures measured on them may be called.
-        fallback_reason: Why ``auto`` had to take synthetic reviews; None where it did not.
-    """
+    """The form of the reviews, their path, what figures on them are called, why synthetic ones."""
 
     kind: Kind
     path: Path | None
@@ -54,16 +42,10 @@ class Source:
 
 
 def resolve(dataset: str, env: Mapping[str, str] = os.environ) -> Source:
-    """Finds the reviews that a data set's name or path means.
+    """Finds, without reading them, the reviews that a data set's name or path means.
 
-    Args:
-        dataset: ``auto``, ``imdb``, ``synthetic`` or a path. ``imdb`` looks into the folder that
-            TUNING_IMDB_DIR names, then into Keras's cache, and then downloads the file as Keras
-            does; ``auto`` takes synthetic reviews where all of that fails.
-        env: The environment variables.
-
-    Returns:
-        The source, which has been found but not read.
+    ``imdb`` looks into the folder that TUNING_IMDB_DIR names, then into Keras's cache, and then
+    downloads the file as Keras does; ``auto`` takes synthetic reviews where all of that fails.
 
     Raises:
         DataError: There is no such data set or path, or ``imdb`` cannot be had.
@@ -71,142 +53,87 @@ def resolve(dataset: str, env: Mapping[str, str] = os.environ) -> Source:
     if dataset == "synthetic":
         return Source("synthetic", None, "synthetic")
     if dataset not in ("auto", "imdb"):
-        return _resolve_path(dataset)
+        path = Path(dataset).expanduser()
+        if source := _find(path):
+            return source
+        problem = "in no known form" if path.exists() else "no data set or path"
+        raise DataError(f"{dataset!r} is {problem}; accepted are {ACCEPTED}")
+    named = env.get(DIR_VARIABLE)
+    if named and Path(named).expanduser().is_dir() and (source := _find(Path(named).expanduser())):
+        return source
     try:
-        return _resolve_imdb(env)
+        return Source("npz", _from_keras(NPZ_NAME, NPZ_SHA256, env), "imdb")
     except DataError as error:
+        setting = f"names {named!r}, which holds none" if named else "is not set"
+        reason = (
+            f"the IMDB reviews cannot be had: {DIR_VARIABLE} {setting}, {error}. Point "
+            f"{DIR_VARIABLE} to a folder that holds {NPZ_NAME} (with {WORD_INDEX_NAME}) or "
+            f"{ARCHIVE_NAME}, or pass the path of such a file."
+        )
         if dataset == "imdb":
-            raise
-        return Source("synthetic", None, "synthetic", fallback_reason=str(error))
+            raise DataError(reason) from error
+        return Source("synthetic", None, "synthetic", reason)
 
 
-def find_word_index(
-    npz: Path, npz_sha256: str, env: Mapping[str, str] = os.environ
-) -> Path | None:
-    """Finds the word index by which an ``imdb.npz`` was made.
-
-    Args:
-        npz: The file of ranks. A word index beside it is taken to be its own.
-        npz_sha256: Its digest. Keras's index, cached or downloaded, fits Keras's file only.
-        env: The environment variables.
-
-    Returns:
-        The path of the index, or None where there is none to be had.
-    """
+def find_word_index(npz: Path, sha256: str, env: Mapping[str, str] = os.environ) -> Path | None:
+    """Finds the word index of an ``imdb.npz``: beside it or, for Keras's own file, at Keras."""
     beside = npz.parent / WORD_INDEX_NAME
     if beside.is_file():
         return beside
-    if npz_sha256 != NPZ_SHA256:
-        return None
-    cached = _keras_home(env) / "datasets" / WORD_INDEX_NAME
-    if cached.is_file():
-        return cached
     try:
-        return _download(WORD_INDEX_NAME, _WORD_INDEX_MD5, env)
+        is_keras_file = sha256 == NPZ_SHA256
+        return _from_keras(WORD_INDEX_NAME, _WORD_INDEX_MD5, env) if is_keras_file else None
     except DataError:
         return None
 
 
-def _resolve_path(dataset: str) -> Source:
-    path = Path(dataset).expanduser()
-    if not path.exists():
-        raise DataError(f"there is no data set or path {dataset!r}; accepted are {ACCEPTED}")
-    source = _in_folder(path) if path.is_dir() else _of_file(path)
-    if source is None:
-        raise DataError(f"{dataset!r} is in no known form; accepted are {ACCEPTED}")
-    return source
-
-
-def _of_file(path: Path) -> Source | None:
-    forms: dict[str, Kind] = {
-        ".npz": "npz",
-        ".tar.gz": "archive",
-        ".tgz": "archive",
-        ".csv": "csv",
-    }
-    for suffix, kind in forms.items():
-        if path.name.lower().endswith(suffix):
-            return Source(kind, path, "imdb")
+def _find(path: Path) -> Source | None:
+    for file in (path / NPZ_NAME, path / ARCHIVE_NAME, path):
+        for ending, kind in _ENDINGS.items():
+            if file.is_file() and file.name.lower().endswith(ending):
+                return Source(kind, file, "imdb")
+    for folder in (path / "aclImdb", path):
+        if (folder / "train").is_dir() and (folder / "test").is_dir():
+            return Source("folder", folder, "imdb")
     return None
 
 
-def _in_folder(folder: Path) -> Source | None:
-    if (folder / NPZ_NAME).is_file():
-        return Source("npz", folder / NPZ_NAME, "imdb")
-    if (folder / ARCHIVE_NAME).is_file():
-        return Source("archive", folder / ARCHIVE_NAME, "imdb")
-    for candidate in (folder / FOLDER_NAME, folder):
-        if (candidate / "train").is_dir() and (candidate / "test").is_dir():
-            return Source("folder", candidate, "imdb")
-    return None
-
-
-def _resolve_imdb(env: Mapping[str, str]) -> Source:
-    named = env.get(DIR_VARIABLE)
-    if named and (source := _in_folder(Path(named).expanduser())):
-        return source
-    cached = _keras_home(env) / "datasets" / NPZ_NAME
+def _from_keras(name: str, file_hash: str, env: Mapping[str, str]) -> Path:
+    home = Path(env.get("KERAS_HOME") or "~/.keras").expanduser()
+    cached, url = home / "datasets" / name, _ORIGIN + name
     if cached.is_file():
-        return Source("npz", cached, "imdb")
+        return cached
+    timeout = socket.getdefaulttimeout()
     try:
-        return Source("npz", _download(NPZ_NAME, NPZ_SHA256, env), "imdb")
-    except DataError as error:
-        tried = f"names {named!r}, which holds none" if named else "is not set"
-        raise DataError(
-            f"the IMDB reviews cannot be had: {DIR_VARIABLE} {tried}, {cached} does not exist, "
-            f"and {error}. Point {DIR_VARIABLE} to a folder that holds {NPZ_NAME} (with "
-            f"{WORD_INDEX_NAME}) or {ARCHIVE_NAME}, or pass the path of such a file."
-        ) from error
+        _probe(url)
+        import keras
 
-
-def _keras_home(env: Mapping[str, str]) -> Path:
-    return Path(env.get("KERAS_HOME") or "~/.keras").expanduser()
-
-
-def _download(name: str, file_hash: str, env: Mapping[str, str]) -> Path:
-    url = _ORIGIN + name
-    _probe(url)
-    import keras
-
-    try:
-        with _stall_limit():
-            return Path(
-                keras.utils.get_file(
-                    fname=name, origin=url, file_hash=file_hash, cache_dir=str(_keras_home(env))
-                )
-            )
+        socket.setdefaulttimeout(10)
+        return Path(keras.utils.get_file(name, url, file_hash=file_hash, cache_dir=str(home)))
     # Keras raises bare Exception where a download fails.
     except Exception as error:
-        raise DataError(f"the download of {url} failed ({error})") from error
+        problem = f"{cached} does not exist, and the download of {url} failed ({error})"
+        raise DataError(problem) from error
+    finally:
+        socket.setdefaulttimeout(timeout)
 
 
 def _probe(url: str) -> None:
     """Fails within seconds where the host cannot be reached, unlike the download itself."""
-    proxy = urllib.request.getproxies().get("https")
-    target = urllib.parse.urlsplit(proxy or url)
+    target = urllib.parse.urlsplit(urllib.request.getproxies().get("https") or url)
     address = (target.hostname or "", target.port or (443 if target.scheme == "https" else 80))
-    failure: list[str] = [f"no answer within {PROBE_SECONDS:g} s"]
+    problems = [f"no answer within {PROBE_SECONDS:g} s"]
 
     def connect() -> None:
         try:
-            socket.create_connection(address, timeout=PROBE_SECONDS).close()
-            failure.clear()
+            socket.create_connection(address, PROBE_SECONDS).close()
+            problems.clear()
         except OSError as error:
-            failure[:] = [str(error)]
+            problems[:] = [str(error)]
 
-    # The name is looked up in a thread because that has no time limit of its own.
+    # In a thread, because looking up the name has no time limit; a daemon holds up no exit.
     thread = threading.Thread(target=connect, daemon=True)
     thread.start()
     thread.join(PROBE_SECONDS)
-    if failure:
-        raise DataError(f"{address[0]} cannot be reached ({failure[0]})")
-
-
-@contextmanager
-def _stall_limit() -> Iterator[None]:
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_STALL_SECONDS)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+    if problems:
+        raise OSError(f"{address[0]} cannot be reached ({problems[0]})")

@@ -1,4 +1,4 @@
-"""The flagship model: the notebook's LSTM, with what else moves this task if a study says so."""
+"""The flagship model: an LSTM classifier, with optional variants as hyperparameters."""
 
 import math
 from collections.abc import Mapping
@@ -17,30 +17,31 @@ def build(
     """Builds and compiles the model.
 
     Every model takes the same rows, so that all candidates are judged on the same test split and
-    served alike; one with a smaller vocabulary or a shorter sequence makes them so itself.
+    are served in the same way. A model with a smaller vocabulary or a shorter sequence reduces the
+    rows itself.
 
     Args:
-        params: ``embedding_dim``, ``units``, ``spatial_dropout`` (of whole embedding dimensions),
-            ``dropout`` (of the LSTM's inputs), ``recurrent_dropout`` (of its state). Optional:
-            ``learning_rate`` (of Adam) and ``learning_rate_decay`` (its factor after each epoch,
-            which needs the hyperparameter ``batch_size``);
-            ``vocabulary_size`` (rarer words become "unknown"), ``sequence_length`` (the last
-            tokens), ``masking`` (of the padding), ``bidirectional``, ``pooling`` (``last``,
-            ``max`` or ``mean`` of the LSTM's outputs) and ``output_dropout`` (before the last
-            layer).
+        params: Hyperparameters. Required: ``embedding_dim``, ``units``, ``spatial_dropout`` (of
+            whole embedding dimensions), ``dropout`` (of the LSTM's inputs) and
+            ``recurrent_dropout`` (of the LSTM's state). Optional: ``learning_rate`` (of Adam),
+            ``learning_rate_decay`` (factor of the learning rate after each epoch; it needs the
+            hyperparameter ``batch_size``), ``vocabulary_size`` (rarer words become "unknown"),
+            ``sequence_length`` (only the last tokens are used), ``masking`` (of the padding),
+            ``bidirectional``, ``pooling`` (``last``, ``max`` or ``mean`` of the LSTM's outputs)
+            and ``output_dropout`` (before the last layer).
         num_words: Upper bound (exclusive) of the word indexes in the rows.
         max_len: Length of the rows, in tokens.
-        reviews: Number of reviews in the training part.
+        reviews: Number of reviews in the training split.
 
     Returns:
-        A model of rows, shape (reviews, max_len), to probabilities, shape (reviews, 1).
+        A model that maps rows of shape (reviews, max_len) to probabilities of shape (reviews, 1).
 
     Raises:
-        BadInputError: The learning rate decays, and the batch size is no hyperparameter.
+        BadInputError: The learning rate decays, and the batch size is not a hyperparameter.
     """
     import keras
 
-    # Whoever serves it need not pad to the full length where padding makes no difference.
+    # With masking, the served model may pad rows to less than the full length.
     length = None if params.get("masking") else max_len
     rows = keras.layers.Input((length,), dtype="int32")
     tokens, vocabulary = _shortened(rows, params, num_words, max_len)
@@ -75,7 +76,7 @@ def build(
 def _shortened(
     rows: Any, params: Mapping[str, Any], num_words: int, max_len: int
 ) -> tuple[Any, int]:
-    """The rows' last tokens, and the size of their vocabulary."""
+    """Returns the last tokens of the rows, and the size of their vocabulary."""
     import keras
 
     length = min(params.get("sequence_length", max_len), max_len)
@@ -106,10 +107,10 @@ def _learning_rate(params: Mapping[str, Any], reviews: int) -> Any:
 
 
 def padding_is_free(model: "keras.Model", max_len: int) -> bool:
-    """Whether padding on the left changes no probability, so that rows may be shorter.
+    """Returns whether padding on the left changes no probability, so that rows may be shorter.
 
-    It is so where the padding is masked and every layer heeds the mask, which is not left to
-    belief: short rows are judged with and without padding.
+    This holds if the padding is masked and every layer applies the mask. To be sure, short random
+    rows are predicted with and without padding.
     """
     import keras
     import numpy as np
@@ -121,5 +122,5 @@ def padding_is_free(model: "keras.Model", max_len: int) -> bool:
     random = np.random.default_rng(0)
     rows = random.integers(1, embeddings[0].input_dim, (8, length)).astype("int32")
     padded = np.pad(rows, ((0, 0), (max_len - length, 0)))
-    with_padding, without = (np.asarray(model.predict_on_batch(x)) for x in (padded, rows))
-    return bool(np.allclose(with_padding, without, rtol=0, atol=1e-6))
+    with_padding, without_padding = (np.asarray(model.predict_on_batch(x)) for x in (padded, rows))
+    return bool(np.allclose(with_padding, without_padding, rtol=0, atol=1e-6))

@@ -1,4 +1,4 @@
-"""Which words moved an answer: each is left out, and the model is asked again."""
+"""Explains a prediction: each word is left out, and the model predicts the text again."""
 
 from tuning.core.task import Ask
 
@@ -6,19 +6,21 @@ MAX_WORDS = 400
 
 
 def occlusion(ask: Ask, text: str, count: int = 6) -> list[tuple[str, float]]:
-    """Leaves out one word after the other.
+    """Measures how much each word of a text changes the predicted probability.
 
-    After Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014,
-    with words for patches. A word that stands twice counts by its strongest place.
+    The method is that of Zeiler and Fergus, "Visualizing and Understanding Convolutional
+    Networks", ECCV 2014, with words instead of patches. If a word occurs more than once, its
+    largest change counts.
 
     Args:
-        ask: Answers texts, one row per text, with one column of probabilities.
-        text: The input; only its last ``MAX_WORDS`` words are looked at.
-        count: The number of words to return.
+        ask: Function that predicts texts. It returns one row per text; the first numeric column
+            is the probability.
+        text: Text to explain. Only its last ``MAX_WORDS`` words are left out in turn.
+        count: Maximum number of words to return.
 
     Returns:
-        Words and by how much they raise the probability (negative: lower it), the strongest first;
-        empty if the model answers without a number or the text has one word.
+        Words with the amount by which they raise the probability (negative: lower it), largest
+        amounts first. Empty if the prediction has no number or the text has fewer than two words.
     """
     words = text.split()
     if len(words) < 2:
@@ -26,7 +28,7 @@ def occlusion(ask: Ask, text: str, count: int = 6) -> list[tuple[str, float]]:
     places = range(max(0, len(words) - MAX_WORDS), len(words))
     without = [" ".join([*words[:place], *words[place + 1 :]]) for place in places]
     if len(words) == 2:
-        # What is left may be no text to the model, such as the number in "Loved 10".
+        # The remaining word may not be a text for the model, such as the number in "Loved 10".
         without = [rest if _is_answered(ask, rest) else text for rest in without]
     numbers = ask([text, *without]).select_dtypes("number")
     if numbers.shape[1] == 0:

@@ -1,18 +1,18 @@
-"""Generated film reviews, for where the real ones cannot be had.
+"""Generated film reviews, for machines on which the real reviews are not available.
 
-They let a whole study run anywhere within minutes, on a task that behaves like the real one: the
-order of words decides, labels are noisy, and a better model than the baseline exists. Figures
-measured on them say nothing about real reviews.
+With them a whole study takes only minutes. The task behaves like the real one: the order of the
+words matters, labels are noisy, and a better model than the baseline exists. Results on generated
+reviews say nothing about real reviews.
 
-Measured with the constants below (Keras on JAX, one CPU core), where the baseline is
-``Embedding(num_words, 32)``, ``LSTM(32)``, ``Dense(1)``, Adam 1e-3, batches of 64, and the best by
-validation of 5 epochs:
+Measurements with the constants below (Keras on JAX, one CPU core). The baseline is
+``Embedding(num_words, 32)``, ``LSTM(32)``, ``Dense(1)``, Adam 1e-3, batches of 64, and the best
+epoch of 5 by validation:
 
 - baseline, test accuracy for 5 training seeds: 85.6, 86.2, 87.1, 87.3 and 87.6%; with three other
   seeds of the data: 84.0, 85.7 and 86.3%;
 - logistic regression on TF-IDF of single words: 63.4% (62.7 to 63.9% with other data);
-- a bidirectional LSTM of 64 units with dropout: 90.5%, next to the 91% that label noise allows;
-- an epoch of the baseline: 0.5 to 0.7 s, the first one 3 s with compilation.
+- a bidirectional LSTM of 64 units with dropout: 90.5%; the label noise allows at most 91%;
+- time per epoch of the baseline: 0.5 to 0.7 s; 3 s for the first epoch, with compilation.
 """
 
 from collections.abc import Sequence
@@ -24,16 +24,16 @@ from pipelines.imdb.sources import Reviews
 TRAIN_ROWS = 10_000
 TEST_ROWS = 4_000
 SEED = 2011
-# Nearly every review fits; a longer one loses its beginning, as a long real one does.
+# Nearly every review fits. A longer review loses its beginning, as a long real review does.
 MAX_LEN = 48
 LABEL_NOISE = 0.09
 
-# Each of these three takes from what a bag of words can tell: a word of praise in a negation, one
-# in the clause that does not decide, and one in somebody else's mouth.
+# Each of these three shares makes a bag of words less informative: opinion words in a negation, in
+# the minor clause of a contrast, and in the opinion of somebody else.
 NEGATED_SHARE = 0.2
 CONTRAST_SHARE = 0.4
 ASIDE_SHARE = 0.15
-# The share of reviews with a second verdict, and with a second sentence that judges nothing.
+# Share of reviews with a second opinion sentence, and share with a second neutral sentence.
 SECOND_SENTENCE_SHARE = 0.4
 
 
@@ -154,7 +154,7 @@ _NEGATED = (
     "the {part} is anything but {word}",
     "I can not say that the {part} was {degree} {word}",
 )
-# What follows "but" and "still" decides, and so does what does not follow "although".
+# The clause after "but", "yet" or "however" decides, and so does the clause without "although".
 _CONTRASTS = (
     "{minor}, but {major}",
     "{minor}, but {major}",
@@ -174,15 +174,15 @@ _ASIDES = (
 
 
 def generate(rows: int, seed: int) -> tuple[list[str], list[int]]:
-    """Writes reviews.
+    """Generates reviews.
 
     Args:
-        rows: How many.
-        seed: Seed of everything that is drawn.
+        rows: Number of reviews.
+        seed: Seed of all random choices.
 
     Returns:
-        The reviews and, for each, 1 if it is labelled positive and 0 if negative. Before the
-        noise, the labels are balanced to within one.
+        The reviews, and one label per review: 1 for positive, 0 for negative. Before the label
+        noise, the numbers of both labels differ by at most one.
     """
     writer = _Writer(seed)
     positive = writer.random.permutation(rows) % 2 == 0
@@ -192,7 +192,7 @@ def generate(rows: int, seed: int) -> tuple[list[str], list[int]]:
 
 
 def generate_splits() -> tuple[Reviews, Reviews]:
-    """Writes the training and the test reviews of the data set ``synthetic``."""
+    """Generates the training and the test reviews of the data set ``synthetic``."""
     texts, labels = generate(TRAIN_ROWS + TEST_ROWS, SEED)
     return (
         Reviews(texts[:TRAIN_ROWS], labels[:TRAIN_ROWS]),
@@ -262,5 +262,5 @@ class _Writer:
         return choices[int(self.random.random() * len(choices))]
 
     def _pick_skewed(self, choices: Sequence[str]) -> str:
-        """Prefers what stands first, so that some words are rare, as in any language."""
+        """Prefers the first choices, so that some words are rare, as in any language."""
         return choices[int(self.random.random() ** 2 * len(choices))]

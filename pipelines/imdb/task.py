@@ -1,4 +1,4 @@
-"""The flagship task: an LSTM that tells whether a film review is positive."""
+"""The flagship task: an LSTM that classifies film reviews as positive or negative."""
 
 import json
 import shutil
@@ -26,14 +26,15 @@ _EXAMPLES = (
 
 
 class ImdbTask:
-    """Sentiment of IMDB reviews: Embedding, SpatialDropout1D, LSTM, one sigmoid unit.
+    """Sentiment of IMDB reviews, classified by the model of ``pipelines.imdb.model``.
 
     Args:
-        dataset: ``auto``, ``imdb``, ``synthetic`` or a path; see ``pipelines.imdb.locate``.
-        cache_dir: Where prepared arrays are kept.
+        dataset: Name of the data set (``auto``, ``imdb`` or ``synthetic``) or a path; see
+            ``pipelines.imdb.locate``.
+        cache_dir: Folder in which prepared arrays are kept.
         num_words: Upper bound (exclusive) of the word indexes.
         max_len: Length of the rows, in tokens.
-        validation_share: Share of the official training split that is for validation.
+        validation_share: Share of the official training split that becomes the validation split.
         prepared: Folder of the prepared arrays; a worker gets it from ``worker_options``.
     """
 
@@ -80,7 +81,7 @@ class ImdbTask:
         )
 
     def worker_options(self) -> Mapping[str, object]:
-        """The prepared folder, and what the data really needs of words and tokens."""
+        """Returns the prepared folder, the number of word indexes and the length of the rows."""
         return {
             "prepared": self._prepared(),
             "num_words": self._num_words,
@@ -88,11 +89,11 @@ class ImdbTask:
         }
 
     def load(self, split: Split) -> Mapping[str, Examples]:
-        """Maps the arrays: rows of shape (reviews, max_len), labels of shape (reviews,)."""
+        """Maps the arrays into memory: rows (reviews, max_len) and labels (reviews,)."""
         return data.load_arrays(self._prepared(), split)
 
     def build(self, params: Mapping[str, Any]) -> "keras.Model":
-        """Builds and compiles the model; ``pipelines.imdb.model`` says of which params."""
+        """Builds and compiles the model; ``pipelines.imdb.model`` describes the params."""
         return model.build(
             params,
             num_words=self._num_words,
@@ -101,11 +102,11 @@ class ImdbTask:
         )
 
     def test_lengths(self) -> "np.ndarray":
-        """The lengths of the test reviews in tokens, before they were cut."""
+        """Returns the lengths of the test reviews in tokens, before they are truncated."""
         return data.load_test_lengths(self._prepared())
 
     def test_texts(self, indexes: Sequence[int]) -> Mapping[int, str]:
-        """The test reviews, or their words as far as the model sees them."""
+        """Returns test reviews, or the words that the model sees if the texts are unknown."""
         texts = data.load_test_texts(self._prepared())
         if texts is not None:
             return {index: texts[index] for index in indexes}
@@ -120,12 +121,12 @@ class ImdbTask:
         }
 
     def behaviours(self) -> Sequence[Behaviour]:
-        """Negation, contrast and irrelevant changes, where the words are known."""
+        """Returns tests of negation, contrast and irrelevant changes, if the words are known."""
         vocabulary = data.load_vocabulary(self._prepared())
         return make_behaviours(vocabulary, self._max_len) if vocabulary else []
 
     def yardsticks(self) -> "Mapping[str, np.ndarray]":
-        """A linear model of words and pairs of words."""
+        """Returns the probabilities of a linear model of words and pairs of words."""
         rows, labels = self.load("search")["train"]
         return {
             "linear, words and pairs": linear_ngrams(rows, labels, self.load("test")["test"][0])
@@ -133,25 +134,25 @@ class ImdbTask:
 
     @staticmethod
     def explain(ask: Ask, text: str) -> Sequence[tuple[str, float]]:
-        """The words that moved an answer most."""
+        """Returns the words that changed a prediction most."""
         return occlusion(ask, text)
 
     def serve(self, model_file: Path, folder: Path) -> ServedModel:
-        """Packs the model with its vocabulary, so that it answers raw review text."""
+        """Packs the model with its vocabulary, so that it can predict raw review texts."""
         vocabulary = data.load_vocabulary(self._prepared())
         if vocabulary is None:
             raise DataError(_NO_WORDS.format(source=self._dataset))
         from tuning.training.saved_model import load_model
 
         backend = _backend()
-        described = {
+        text_config = {
             "backend": backend,
             "max_len": self._max_len,
             "padding_is_free": model.padding_is_free(load_model(model_file), self._max_len),
             "vocabulary": vocabulary,
         }
         config = folder / "text.json"
-        config.write_text(json.dumps(described, ensure_ascii=False), "utf-8")
+        config.write_text(json.dumps(text_config, ensure_ascii=False), "utf-8")
         code = folder / _SERVING_CODE.name
         shutil.copyfile(_SERVING_CODE, code)
         return ServedModel(
@@ -166,34 +167,35 @@ class ImdbTask:
             ],
             intended_use=_USE,
             limits=[
-                f"It reads the last {self._max_len} words; what stands before them has no say.",
+                f"It reads only the last {self._max_len} words; earlier words have no effect.",
                 *_LIMITS,
             ],
         )
 
     def _prepared(self) -> Path:
         if self._folder is None:
-            raise RuntimeError("prepare() comes first")
+            raise RuntimeError("the data are not prepared; call prepare() first")
         return self._folder
 
 
 _NO_WORDS = (
-    "{source} holds word ranks only, and its word index cannot be had, so no model of raw text "
-    "can be made; put imdb_word_index.json beside it"
+    "{source} contains only word ranks, and its word index was not found, so no model of raw text "
+    "can be made; put imdb_word_index.json into the same folder"
 )
 
 
 _USE = (
-    "To tell whether an English film review is positive or negative, one review at a time or in "
-    "bulk, where a wrong answer now and then does no harm."
+    "To classify English film reviews as positive or negative, one at a time or many together, in "
+    "applications in which an occasional wrong answer does no harm."
 )
 _LIMITS = (
-    "It was trained on reviews of clear opinion (IMDB, 4 stars or fewer and 7 or more, until "
-    "2011): of a mixed review, or of a text that is no film review, its answer means nothing.",
-    "It knows English only, and of that the frequent words of these reviews.",
-    "Its probability was not calibrated for other texts than these.",
-    "It must not decide about people.",
-    "A text that is nothing but a number (also nan and inf), None, True or False is refused.",
+    "It was trained on IMDB reviews with a clear opinion (at most 4 or at least 7 stars of 10, "
+    "until 2011). Its answer means nothing for mixed reviews and for other kinds of text.",
+    "It knows only English, and only the frequent words of these reviews.",
+    "Its probabilities are not calibrated for other texts.",
+    "Do not use it for decisions about people.",
+    "It rejects empty texts and texts that are only a number (also nan and inf), None, True or "
+    "False.",
 )
 
 
@@ -207,7 +209,7 @@ def _backend() -> str:
 def _warning(prepared: data.Prepared) -> str:
     if prepared.label != "synthetic":
         return ""
-    text = "SYNTHETIC DATA: generated reviews; no figure says anything about real ones."
+    text = "SYNTHETIC DATA: the reviews are generated; no result says anything about real reviews."
     if prepared.fallback_reason:
-        text += f" Why: {prepared.fallback_reason}"
+        text += f" Reason: {prepared.fallback_reason}"
     return text

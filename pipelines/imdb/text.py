@@ -1,7 +1,8 @@
-"""From raw reviews to padded rows of word indexes, with Keras's conventions for IMDB.
+"""Encodes raw reviews as padded rows of word indexes, with Keras's conventions for IMDB.
 
-Index 0 pads, 1 starts every sequence, 2 stands for a word outside the vocabulary, and the word
-with rank r (1 = most frequent) has index r + 3, as in ``keras.datasets.imdb``. Index 3 is unused.
+Index 0 is the padding, index 1 starts every sequence, and index 2 is any word outside the
+vocabulary. The word with rank r (1 = most frequent) has index r + 3, as in
+``keras.datasets.imdb``. Index 3 is unused.
 """
 
 import re
@@ -24,13 +25,13 @@ _LINE_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 
 
 def tokenize(text: str) -> list[str]:
-    """Splits a review into words as Keras's ``Tokenizer`` does, once HTML breaks are gone.
+    """Removes HTML line breaks, and splits a review into words as Keras's ``Tokenizer`` does.
 
     Args:
-        text: The raw review.
+        text: Raw review.
 
     Returns:
-        The words, lower case and without punctuation; apostrophes stay.
+        The words in lower case and without punctuation; apostrophes are kept.
     """
     blank = _LINE_BREAK.sub(" ", text).lower().translate(_BLANK_FILTERS)
     return [word for word in blank.split(" ") if word]
@@ -40,12 +41,12 @@ def fit_vocabulary(texts: Iterable[str], num_words: int) -> dict[str, int]:
     """Ranks the words of the training reviews by frequency.
 
     Args:
-        texts: The reviews that the model is trained on, never those it is judged on.
+        texts: Reviews that the model is trained on; never reviews that it is judged on.
         num_words: Upper bound (exclusive) of the indexes.
 
     Returns:
-        Word to index, the offset included, most frequent word first. Words of equal frequency
-        keep the order in which they first appear.
+        Index of each word, including the offset, with the most frequent word first. Words of equal
+        frequency keep the order in which they first appear.
     """
     counts: Counter[str] = Counter()
     for text in texts:
@@ -58,11 +59,11 @@ def encode_text(text: str, vocabulary: Mapping[str, int]) -> list[int]:
     """Encodes one raw review.
 
     Args:
-        text: The raw review.
-        vocabulary: Word to index, as ``fit_vocabulary`` returns it.
+        text: Raw review.
+        vocabulary: Index of each word, as ``fit_vocabulary`` returns it.
 
     Returns:
-        The start token and one index per word, not truncated.
+        The start token and one index per word; they are not truncated.
     """
     return [START, *[vocabulary.get(word, UNKNOWN) for word in tokenize(text)]]
 
@@ -71,11 +72,11 @@ def encode_ranks(ranks: IntArray, num_words: int) -> IntArray:
     """Encodes one review that is given as word ranks.
 
     Args:
-        ranks: The ranks, from 1, of shape (words,).
+        ranks: Word ranks from 1, of shape (words,).
         num_words: Upper bound (exclusive) of the indexes.
 
     Returns:
-        The start token and one index per word, of shape (words + 1,), not truncated.
+        The start token and one index per word, of shape (words + 1,); not truncated.
     """
     encoded = np.empty(len(ranks) + 1, dtype=np.int32)
     encoded[0] = START
@@ -85,11 +86,11 @@ def encode_ranks(ranks: IntArray, num_words: int) -> IntArray:
 
 
 def pad(sequences: Sequence[Sequence[int] | IntArray], max_len: int) -> IntArray:
-    """Brings sequences to one length: zeros go in front, and the end of a long one is kept.
+    """Brings sequences to one length: pads them in front, or keeps the end of a long sequence.
 
     Args:
         sequences: Encoded reviews.
-        max_len: The length to bring them to, in tokens.
+        max_len: Length of the rows, in tokens.
 
     Returns:
         Array of shape (len(sequences), max_len).
@@ -103,12 +104,12 @@ def pad(sequences: Sequence[Sequence[int] | IntArray], max_len: int) -> IntArray
 
 
 def encode_texts(texts: Iterable[str], vocabulary: Mapping[str, int], max_len: int) -> IntArray:
-    """Encodes and pads raw reviews, ready for a model.
+    """Encodes and pads raw reviews for a model.
 
     Args:
-        texts: The raw reviews.
-        vocabulary: Word to index, as ``fit_vocabulary`` returns it.
-        max_len: The length of every row, in tokens.
+        texts: Raw reviews.
+        vocabulary: Index of each word, as ``fit_vocabulary`` returns it.
+        max_len: Length of every row, in tokens.
 
     Returns:
         Array of shape (number of reviews, max_len).

@@ -1,4 +1,4 @@
-"""A simple model to hold the networks against: linear in single words and pairs of words."""
+"""A simple model to compare the networks with: linear in words and in pairs of words."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,23 +6,23 @@ from numpy.typing import NDArray
 from pipelines.imdb.text import START, IntArray
 
 BUCKETS = 2**18
-# Strong regularisation suits some hundred thousand features and twenty thousand reviews.
+# Strong regularisation: there are a few hundred thousand features and twenty thousand reviews.
 C = 0.1
 
 
 def linear_ngrams(train: IntArray, labels: IntArray, test: IntArray) -> NDArray[np.float32]:
     """Fits logistic regression on the presence of words and pairs of words.
 
-    In the manner of Wang and Manning, "Baselines and Bigrams: Simple, Good Sentiment and Topic
+    It follows Wang and Manning, "Baselines and Bigrams: Simple, Good Sentiment and Topic
     Classification", ACL 2012, without their log-count ratios.
 
     Args:
         train: Rows of word indexes, of shape (reviews, tokens).
-        labels: 0 or 1, of shape (reviews,).
-        test: Rows of the reviews to judge.
+        labels: Labels, 0 or 1, of shape (reviews,).
+        test: Rows of the reviews to predict, of shape (reviews, tokens).
 
     Returns:
-        Probabilities of class 1, of shape (reviews,).
+        Probabilities of class 1 of the test reviews, of shape (reviews,).
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -33,7 +33,7 @@ def linear_ngrams(train: IntArray, labels: IntArray, test: IntArray) -> NDArray[
 
 
 def _features(rows: IntArray) -> object:
-    """Which words and hashed pairs each row has, as a sparse matrix of shape (rows, features)."""
+    """Returns the words and hashed pairs of each row as a sparse matrix (rows, features)."""
     from scipy.sparse import csr_matrix
 
     rows = np.asarray(rows, dtype=np.int64)

@@ -32,7 +32,7 @@ def test_infeasible_configurations_never_stop_a_study() -> None:
         assert not policy.count(failure(FailureKind.LIMIT))
     error = policy.count(failure(FailureKind.ERROR))
     assert isinstance(error, StudyFailedError)
-    assert str(error) == "5 trials in a row failed; the last: why"
+    assert str(error) == "5 trials in a row failed; the last failure: why"
 
 
 def test_what_no_trial_can_mend_ends_the_study_at_once() -> None:
@@ -58,7 +58,7 @@ def test_what_was_done_in_the_last_moment_counts() -> None:
     assert policy.judge(make_result(), why).state is TrialState.COMPLETED
     killed = policy.judge(make_result(state=TrialState.INTERRUPTED), why)
     assert killed.failure is not None
-    assert killed.failure.message == "not done after 10 s (limits.trial_seconds)"
+    assert killed.failure.message == "not finished after 10 s (limits.trial_seconds)"
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,7 @@ def test_the_report_is_whole_and_needs_no_network(
     document = json.loads((folder / "comparison.json").read_text())
     assert document["verdict"] == parent.data.tags["tuning.verdict"]
     assert document["baseline"]["params"]["units"] == 32
-    for heading in ("What the models cannot do", "Examples that flipped", "What changed"):
+    for heading in ("Behaviour tests", "Examples with different predictions", "What changed"):
         assert heading in html
     lines = (folder / "trials.csv").read_text().splitlines()
     assert len(lines) == 1 + 12
@@ -246,7 +246,7 @@ def test_predict_and_promote(finished_study: CommandResult, parent: "Run") -> No
         assert promoted.returncode == 0
     else:
         assert promoted.returncode == 3
-        assert "stays challenger" in promoted.stderr
+        assert "was not promoted" in promoted.stderr
 
 
 @pytest.mark.parametrize("entry", ["tune", "predict"])

@@ -67,16 +67,16 @@ def test_reviews_are_answered(address: str) -> None:
     [
         ({"dataframe_records": [{"text": "a"}]}, "review"),
         ({"dataframe_records": [{"review": None}]}, "review"),
-        ({"dataframe_records": [{"review": ""}]}, "must be text, and more than a number"),
+        ({"dataframe_records": [{"review": ""}]}, "must be a text and not only a number"),
         ({"dataframe_records": [{"review": 5}]}, "review"),
         ({"dataframe_records": [{"review": "fine"}, {"review": 5.5}]}, "review"),
         ({"dataframe_records": [{"review": ["a", "b"]}]}, "review"),
-        ({"dataframe_records": [{"review": "fine"}, {"review": "-1.5e3 "}]}, "not in rows [1]"),
-        ({"inputs": [1]}, "not in rows [0]"),
-        ({"inputs": [None]}, "not in rows [0]"),
-        ({"inputs": ["fine", None, 2.5, True]}, "not in rows [1, 2, 3]"),
-        ({"inputs": {"review": [1]}}, "not in rows [0]"),
-        ({"instances": ["fine", 3]}, "not in rows [1]"),
+        ({"dataframe_records": [{"review": "fine"}, {"review": "-1.5e3 "}]}, "from 0: [1]"),
+        ({"inputs": [1]}, "from 0: [0]"),
+        ({"inputs": [None]}, "from 0: [0]"),
+        ({"inputs": ["fine", None, 2.5, True]}, "from 0: [1, 2, 3]"),
+        ({"inputs": {"review": [1]}}, "from 0: [0]"),
+        ({"instances": ["fine", 3]}, "from 0: [1]"),
         ({"inputs": 5}, "review"),
         ({"inputs": None}, ""),
         ({"dataframe_records": []}, ""),
@@ -184,7 +184,7 @@ def test_it_carries_its_card_its_requirements_and_an_example(
     import mlflow
 
     card = (downloaded / "artifacts" / "model_card.md").read_text("utf-8")
-    for heading in ("## Verdict", "## Data", "## Intended use", "## Limits", "## Going back"):
+    for heading in ("## Verdict", "## Data", "## Intended use", "## Limits", "## Rolling back"):
         assert heading in card
     assert "SYNTHETIC" in card
     name, alias = MODEL.removeprefix("models:/").split("@")

@@ -22,8 +22,7 @@ import atheris
 with atheris.instrument_imports():
     import numpy as np
 
-    from pipelines.imdb.npz import read_npz, read_word_index
-    from pipelines.imdb.sources import read_archive, read_csv
+    from pipelines.imdb.sources import read_csv, read_npz, read_stanford, read_word_index
     from tuning.core.errors import BadInputError
     from tuning.study.file import load_study
 
@@ -78,7 +77,7 @@ def _npz(data: bytes, file: Path) -> None:
 
 def _archive(data: bytes, file: Path) -> None:
     file.write_bytes(gzip.compress(data[1:], 1) if data[0] % 2 else data[1:])
-    _read(read_archive, file)
+    _read(read_stanford, file)
 
 
 def _plain(read: Callable[[Path], object]) -> Callable[[bytes, Path], None]:

@@ -96,7 +96,7 @@ def doubled() -> Any:
         (two_outputs, "has 2 outputs"),
         (subclassed, "is subclassed, or not built"),
         (doubled, "ends in a Rescaling layer"),
-        (lambda: "no model", "is a str and no keras.Model"),
+        (lambda: "no model", "is a str and not a keras.Model"),
     ],
 )
 def test_every_other_model_is_refused_with_what_it_ends_in(

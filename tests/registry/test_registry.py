@@ -69,11 +69,19 @@ def test_only_better_passes(verdict: str) -> None:
 @pytest.mark.parametrize(
     ("rule", "changes", "reason"),
     [
-        ({}, {"gain_low": None}, "the interval on its gain is unknown"),
-        ({"min_gain_low": 0.01}, {}, r"lower end of its gain, \+0.40 points, is not above \+1.00"),
-        ({}, {"behaviour_regression": 0.3}, r"behaviour regression 0.3 is above 0.2"),
-        ({"max_size_mb": 10}, {"size_mb": 12.5}, "size mb 12.5 is above 10"),
-        ({"max_latency_ms": 5}, {"latency_ms": 9.0}, "latency ms 9 is above 5"),
+        ({}, {"gain_low": None}, "the confidence interval of the gain is unknown"),
+        ({"min_gain_low": 0.01}, {}, r"is \+0.40 points, not above the limit of \+1.00"),
+        ({}, {"behaviour_regression": 0.3}, "behaviour regression is 0.3, above the limit of 0.2"),
+        (
+            {"max_size_mb": 10},
+            {"size_mb": 12.5},
+            "12.5 MB, above the limit of 10 MB .gate.max_size",
+        ),
+        (
+            {"max_latency_ms": 5},
+            {"latency_ms": 9},
+            "9 ms, above the limit of 5 ms .gate.max_latency",
+        ),
     ],
 )
 def test_each_limit_can_refuse(rule: dict[str, Any], changes: Any, reason: str) -> None:
@@ -90,9 +98,7 @@ def test_a_champion_must_be_surpassed_on_the_same_rows() -> None:
     assert apply_gate(RULE, make_inputs(champion=rival(0.001, 0.01))).passed
     gate = apply_gate(RULE, make_inputs(champion=rival(-0.001, 0.01)))
     assert not gate.passed
-    assert (
-        "not shown to be better than champion 1: +1.00 points (-0.10 to +2.10)" in gate.reasons[0]
-    )
+    assert "not clearly better than champion 1: +1.00 points (-0.10 to +2.10)" in gate.reasons[0]
 
 
 def test_a_study_may_be_content_with_not_worse() -> None:
@@ -105,8 +111,8 @@ def test_a_study_may_be_content_with_not_worse() -> None:
     ("changes", "reason"),
     [
         ({"digest": "other"}, "other data"),
-        ({"metric": "f1"}, "the champion by f1"),
-        ({"difference": None}, "predictions are gone"),
+        ({"metric": "f1"}, "that of the champion is f1"),
+        ({"difference": None}, "predictions are missing"),
     ],
 )
 def test_what_cannot_be_compared_with_the_champion_is_refused(changes: Any, reason: str) -> None:
@@ -151,7 +157,7 @@ def test_a_refusal_changes_no_alias(client: "MlflowClient") -> None:
     champion = add_version(client, BETTER)
     promote(client, "toy", champion, RULE, by="a test")
     worse = add_version(client, {**BETTER, keys.VERDICT: "worse"})
-    with pytest.raises(PromotionRefusedError, match="its verdict is worse"):
+    with pytest.raises(PromotionRefusedError, match="the verdict is worse"):
         promote(client, "toy", worse, RULE, by="a test")
     assert str(client.get_model_version_by_alias("toy", CHAMPION).version) == champion
     tags = client.get_model_version("toy", worse).tags
@@ -214,7 +220,7 @@ def test_a_promotion_that_hangs_elsewhere_is_named(
     monkeypatch.setattr("tuning.registry.versions.LOCK_SECONDS", 0)
     with (
         FileLock(tmp_path / "tuning-promote-toy.lock"),
-        pytest.raises(TuningError, match="another process has been promoting"),
+        pytest.raises(TuningError, match="another process has been using the registry"),
     ):
         promote(client, "toy", add_version(client, BETTER), RULE, by="a test")
 
@@ -250,7 +256,7 @@ def add_study(client: "MlflowClient", share: float, digest: str = "d") -> str:
 def test_the_challenger_meets_the_champion_on_the_same_test_rows(client: "MlflowClient") -> None:
     champion, equal, better = (add_study(client, share) for share in (0.85, 0.851, 0.93))
     assert promote(client, "toy", champion, RULE, by="a test").passed
-    with pytest.raises(PromotionRefusedError, match="not shown to be better than champion 1"):
+    with pytest.raises(PromotionRefusedError, match="not clearly better than champion 1"):
         promote(client, "toy", equal, RULE, by="a test")
     gate = promote(client, "toy", better, RULE, by="a test")
     assert "points against champion 1" in gate.reasons[0]
@@ -306,5 +312,5 @@ def test_a_promotion_elsewhere_at_the_same_moment_is_noticed(
         set_alias(name, alias, theirs)
 
     monkeypatch.setattr(client, "set_registered_model_alias", set_twice)
-    with pytest.raises(TuningError, match=f"version {theirs} is now; somebody else promotes"):
+    with pytest.raises(TuningError, match=f"is version {theirs}; another process promotes"):
         promote(client, "toy", ours, RULE, by="a test")

@@ -180,7 +180,7 @@ def test_the_search_is_accounted_for() -> None:
 def test_changes_are_explained_by_what_was_measured() -> None:
     rows = {row[0]: row for row in change_table(compare(make_record({})))}
     assert rows["units"][1:3] == ["2", "6"]
-    assert "higher values did better" in rows["units"][3]
+    assert "higher values gave better results" in rows["units"][3]
     assert "9 trials" in rows["units"][3]
     assert "no clear effect by itself" in rows["rate"][3]
 
@@ -339,7 +339,7 @@ def test_the_report_shows_where_the_models_differ(tmp_path: Path) -> None:
     assert "25%" in html
     assert "a coin" in html
     assert "cut (above 200)" in html
-    assert "the larger class" in html
+    assert "always the majority class" in html
     assert "within one standard error" in html
     shown = error_analysis(record, comparison)
     thirds, parts = shown.slices[:3], shown.slices[3:]
@@ -444,10 +444,11 @@ def test_longer_trainings_and_the_ablation_are_reported(tmp_path: Path) -> None:
     assert worth["units"].low < 0.03 < worth["units"].high
     assert worth["rate"].loss == pytest.approx(0.0)
     reasons = {change.name: change.reason for change in comparison.changes}
-    assert reasons["units"].startswith("set back alone, val_accuracy changes by -0.0300 (-0.0")
+    assert reasons["units"].startswith("if only this value is set back, val_accuracy changes")
+    assert " changes by -0.0300 (-0.0" in reasons["units"]
     assert " to -0.0" in reasons["units"]
-    assert "3 seeds), for the worse. In the search: " in reasons["units"]
-    assert "no effect shown" in reasons["rate"]
+    assert "3 seeds), which is worse. In the search: " in reasons["units"]
+    assert "no clear effect" in reasons["rate"]
     write_report(record, comparison, tmp_path)
     for name in ("report.html", "report.md"):
         text = (tmp_path / name).read_text()
@@ -476,8 +477,8 @@ def test_setting_back_a_worthwhile_change_raises_a_loss() -> None:
         for change in changes(study, best, effects(study, []), [found])
         if change.name == "units"
     )
-    assert reason.startswith("set back alone, val_loss changes by +0.1000 (+0.0")
-    assert "3 seeds), for the worse" in reason
+    assert reason.startswith("if only this value is set back, val_loss changes by +0.1000 (+0.0")
+    assert "3 seeds), which is worse" in reason
 
 
 def test_each_change_is_set_back_by_itself() -> None:

@@ -317,12 +317,12 @@ def test_a_fixed_list_is_proposed_in_order_and_restored_by_name() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("hyperopt", "there is no 'hyperopt'; accepted are optuna, keras_tuner, random"),
+        ("hyperopt", "no library 'hyperopt'; accepted are optuna, keras_tuner, random"),
         ("optuna:nsgaii", "optuna has no algorithm 'nsgaii'; accepted are tpe, gp"),
         ("optuna:tpe+retrying", "optuna has no pruner 'retrying'; accepted are median"),
         ("optuna:tpe(", "not of the form library:algorithm"),
-        ("optuna:tpe(x)", "options are option=value, each once; got 'x'"),
-        ("optuna:tpe(x=1,x=2)", "each once; got 'x=2'"),
+        ("optuna:tpe(x)", "use option=value, each option once; got 'x'"),
+        ("optuna:tpe(x=1,x=2)", "each option once; got 'x=2'"),
         ("keras_tuner:bayesian+median", "keras_tuner has no pruner 'median'; accepted are none"),
         ("random:x", "random has no algorithm 'x'"),
     ],
@@ -411,7 +411,7 @@ def test_two_searchers_of_a_library_get_names_of_their_own() -> None:
     ]
     specs = parse_searchers(["optuna:tpe", "optuna:random+none", "random"])
     assert [spec.name for spec in specs] == ["optuna-tpe-median", "optuna-random-none", "random"]
-    with pytest.raises(BadInputError, match="'optuna:tpe' is there twice"):
+    with pytest.raises(BadInputError, match="'optuna:tpe' is listed twice"):
         parse_searchers(["optuna", "optuna:tpe"])
 
 

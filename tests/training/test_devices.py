@@ -59,10 +59,10 @@ def test_gpus_are_chosen_by_option() -> None:
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("2", "'2' is not a GPU that can be seen; there are 0, 1"),
+        ("2", "no visible GPU has the id '2'; the visible GPUs are 0, 1"),
         ("0,0", "each id once"),
-        ("", "'' is not a GPU"),
-        ("all", "'all' is not a GPU"),
+        ("", "no visible GPU has the id ''"),
+        ("all", "no visible GPU has the id 'all'"),
     ],
 )
 @pytest.mark.usefixtures("two_gpus")

@@ -179,7 +179,7 @@ def test_a_killed_training_goes_on_as_if_it_had_never_stopped(
 ) -> None:
     import keras
 
-    monkeypatch.setattr("tuning.training.checkpoint.GPU_MEMORY_SHARE", 1.0)
+    monkeypatch.setattr("tuning.training.checkpoint.CHECKPOINT_TIME_SHARE", 1.0)
     whole = fit(name="whole", epochs=6)
     with pytest.raises(Killed):
         fit(killed_at(step), name="killed", epochs=6)

@@ -41,7 +41,7 @@ def test_zeros_and_ones_of_any_type_can_be_judged(labels: Any) -> None:
         (np.array([0.1, 0.9, 1.0]), r"contain 0\.1"),
         (np.array([0.0, np.nan, 1.0]), "contain nan"),
         (np.array(["no", "yes", "no"]), "are of type <U3"),
-        (np.array([]), "are none"),
+        (np.array([]), "are empty"),
     ],
 )
 def test_every_other_label_is_refused_with_its_part(part: str, labels: Any, reason: str) -> None:
@@ -59,7 +59,7 @@ def test_a_part_that_is_missing_or_no_pair_is_named() -> None:
         def load(self, split: Any) -> Any:
             return {} if split == "test" else super().load(split)
 
-    with pytest.raises(BadInputError, match=r"load\('test'\) gives no part 'test'"):
+    with pytest.raises(BadInputError, match=r"load\('test'\) returns no part 'test'"):
         check_labels(Without())
 
     class Triples(ToyTask):

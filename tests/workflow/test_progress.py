@@ -31,7 +31,7 @@ def test_each_end_is_a_line_with_state_value_and_time_left() -> None:
     assert lines[1] == "Search"
     assert "1/4  random-000" in lines[2]
     assert "completed" in lines[2]
-    assert lines[2].endswith("0:10 gone, about 0:30 left  best so far")
+    assert lines[2].endswith("0:10 elapsed, about 0:30 left  best so far")
     assert "pruned at 1" in lines[3]
     assert "best so far" not in lines[3], "a pruned trial is no candidate"
     assert "failed" in lines[4]
@@ -123,7 +123,7 @@ def test_the_live_view_shows_what_runs_and_the_best_against_the_baseline() -> No
     progress.close()
     drawn = Text.from_ansi(capture.get()).plain
     assert "5/6 trials" in drawn
-    assert "1:05 gone, about 0:13 left" in drawn
+    assert "1:05 elapsed, about 0:13 left" in drawn
     assert "random-003" in drawn
     assert "epoch 3/5" in drawn
     assert "best so far: baseline 0.8100 · random 0.8300 (+0.0200) by random-000" in drawn

@@ -1,1 +1,1 @@
-"""Facts and contracts that every other package shares; it imports none of them."""
+"""Data types and protocols that all other packages use; core imports none of these packages."""

@@ -1,4 +1,4 @@
-"""The exceptions of the library, and the exit codes that the command line gives them."""
+"""The exceptions of the library, and the exit codes that the command line returns for them."""
 
 import re
 
@@ -10,44 +10,48 @@ EXIT_INTERRUPTED = 130
 
 
 def redact(text: str) -> str:
-    """Hides the user and password of every address in a message."""
+    """Hides the user name and the password in every address of a message."""
     return re.sub(r"(?<=://)[^\s?#]*@", "***@", text)
 
 
 class TuningError(Exception):
-    """Base of every error that the library raises on purpose; its message is shown as it is."""
+    """Base class of the library's errors; users see its message without a traceback."""
 
     exit_code = EXIT_ERROR
 
 
 class BadInputError(TuningError):
-    """A parameter, a study file or a data set is not usable; nothing was started."""
+    """A parameter, a study file, a data set or a model cannot be used.
+
+    Most checks run before any training. A worker that refuses the task or its model reports this
+    error later.
+    """
 
     exit_code = EXIT_BAD_INPUT
 
 
 class PromotionRefusedError(TuningError):
-    """The gate refused to promote; no alias was changed."""
+    """The gate refused the promotion; no alias was changed."""
 
     exit_code = EXIT_REFUSED
 
 
 class InterruptedStudyError(TuningError):
-    """The user stopped the study; what had been finished by then is in MLflow."""
+    """The user stopped the study; the trials that ended before the stop are in MLflow."""
 
     exit_code = EXIT_INTERRUPTED
 
 
 class StudyFailedError(TuningError):
-    """Training cannot succeed: a fatal failure, or one failure after the other."""
+    """Training cannot continue, for example after a fatal or too many other failures."""
 
 
 class InfeasibleError(TuningError):
-    """Raised by a task's ``build``: these hyperparameters cannot make a model.
+    """A task's ``build`` raises this error if the hyperparameters cannot make a model.
 
-    The trial fails without a retry, and the searcher learns of it.
+    The trial fails without a retry, and the searcher learns of the failure.
     """
 
 
 class FatalTrialError(TuningError):
-    """Raised by a task: no further trial can succeed, so the whole study stops."""
+    """A task raises this error if no further trial can succeed; the whole study then stops."""

@@ -1,24 +1,23 @@
-"""The contracts between the parts: who calls, in which order, and what may be raised.
+"""The protocols between the parts of the library: order of calls, threads and exceptions.
 
-Every implementation, the fakes of the tests included, inherits the tests in ``tests/contract``.
+The tests of every searcher inherit ``tests/search/searcher_contract.py``. The tests of every
+executor, including the fake one, inherit ``tests/executors/executor_contract.py``.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from tuning.core.trial import Decision, Measurement, Proposal, Trial, TrialRecord, TrialResult
 
-if TYPE_CHECKING:
-    pass
-
 
 class NoProposal(Enum):
-    """Why a searcher has nothing to propose.
+    """Reason why a searcher proposes nothing.
 
-    ``WAIT``: ask again after the next ``tell``. ``EXHAUSTED``: never ask again.
+    ``WAIT``: The driver asks again after the next ``tell``. ``EXHAUSTED``: The searcher has no
+    more proposals, and the driver does not ask again.
     """
 
     WAIT = "wait"
@@ -26,23 +25,24 @@ class NoProposal(Enum):
 
 
 class Searcher(Protocol):
-    """Proposes configurations and learns from their results.
+    """An algorithm that proposes configurations and learns from their results.
 
-    The driver calls it from one thread only. A searcher does no I/O, owns no files, knows no
-    clock, and never blocks for longer than its algorithm computes; the first call may import it::
+    The driver calls a searcher from one thread only. A searcher does no I/O, has no files and does
+    not read the clock. It blocks only while its algorithm computes; the first call may also import
+    its library::
 
         searcher.restore(records)                 # once, before the first ask
-        proposal = searcher.ask(0)                # numbers 0, 1, 2, … in order
-        searcher.report(0, measurement)           # once a step, steps increasing
-        searcher.tell(0, result)                  # once a number, also for failures
+        proposal = searcher.ask(0)                # numbers 0, 1, 2, … in this order
+        searcher.report(0, measurement)           # once per step, in increasing order
+        searcher.tell(0, result)                  # once per number, also for failures
 
-    Several numbers may be between ``ask`` and ``tell`` at once. An interrupted trial is told too;
-    it says nothing about its configuration.
+    Several trials may be between ``ask`` and ``tell`` at the same time. The driver also calls
+    ``tell`` for an interrupted trial; its result says nothing about the configuration.
     """
 
     @property
     def name(self) -> str:
-        """Unique in the study, and the prefix of its trials' names."""
+        """Name of the searcher, unique in the study; default names of its trials begin with it."""
         ...
 
     def ask(self, number: int) -> Proposal | NoProposal:
@@ -50,25 +50,25 @@ class Searcher(Protocol):
         ...
 
     def report(self, number: int, measurement: Measurement) -> Decision:
-        """Learns one epoch and decides whether the trial goes on."""
+        """Learns the metrics of one epoch and decides whether the trial continues."""
         ...
 
     def tell(self, number: int, result: TrialResult) -> None:
-        """Learns the end of a trial. Never raises for any well-formed result."""
+        """Learns the result of a trial. Never raises for a well-formed result."""
         ...
 
     def restore(self, records: Iterable[TrialRecord]) -> None:
-        """Learns the trials of an earlier run of the same study, before the first ask.
+        """Learns the trials of an earlier run of the same study, before the first ``ask``.
 
-        An interrupted one will be trained again under its number, so it counts as running and is
-        reported and told later.
+        An interrupted trial is trained again under the same number. It counts as running, and its
+        ``report`` and ``tell`` follow later.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """An epoch of a running trial ended."""
+    """The event that an epoch of a running trial ended."""
 
     name: str
     attempt: int
@@ -77,7 +77,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """An attempt ended."""
+    """The event that an attempt of a trial ended."""
 
     name: str
     attempt: int
@@ -85,24 +85,24 @@ class Finished:
 
 
 class UploadTarget(Protocol):
-    """Where the file of a trained model goes; it travels to the machine that has the file."""
+    """The destination of a model file; this object is sent to the machine that has the file."""
 
     def upload(self, file: str) -> None:
-        """Takes a file of this machine there."""
+        """Uploads a file of this machine to the destination."""
         ...
 
 
 class Executor(Protocol):
-    """Trains trials somewhere; exactly one ``Finished`` per submitted attempt, always."""
+    """Trains trials; every submitted attempt ends with exactly one ``Finished``."""
 
     @property
     def slots(self) -> int:
-        """How many trials can be trained at once."""
+        """Number of trials that can be trained at the same time."""
         ...
 
     @property
     def free_slots(self) -> int:
-        """How many trials can be submitted now."""
+        """Number of trials that can be submitted now."""
         ...
 
     def submit(self, trial: Trial) -> None:
@@ -110,23 +110,23 @@ class Executor(Protocol):
         ...
 
     def poll(self, timeout_s: float) -> Sequence[Measured | Finished]:
-        """Waits for events, at most ``timeout_s`` seconds. Never raises because of a trial.
+        """Waits for events, at most ``timeout_s`` seconds. A failed trial raises no error here.
 
         Raises:
-            StudyFailedError: There is nothing left to train on.
+            StudyFailedError: No worker is left that could train.
         """
         ...
 
     def reply(self, name: str, decision: Decision) -> None:
-        """Answers a measurement. Ignored for unknown or finished trials."""
+        """Sends the decision about a measurement. Ignores unknown and finished trials."""
         ...
 
     def cancel(self, name: str, reason: str) -> None:
-        """Kills a trial's process. A ``Finished`` still follows. Ignored for unknown trials."""
+        """Kills the process of a trial; a ``Finished`` still follows. Ignores unknown trials."""
         ...
 
     def close(self) -> None:
-        """Leaves no process behind. May be called twice."""
+        """Ends all processes of the executor. May be called twice."""
         ...
 
 
@@ -135,48 +135,52 @@ FindUploadTarget = Callable[[Trial, TrialResult], "Future[UploadTarget | None]"]
 
 @runtime_checkable
 class UploadsModels(Protocol):
-    """What an executor has besides whose trials leave their models on other machines."""
+    """An executor whose trained models stay on remote machines until they are uploaded."""
 
     def upload_models_to(self, find_target: FindUploadTarget) -> None:
-        """Has those machines take models to the artifact store.
+        """Lets the remote machines upload models directly to the artifact store.
+
+        Without this call, every model comes to the driver's machine.
 
         Args:
-            find_target: Says, in its own time, where a trained model goes. None stands for
-                nowhere, an exception for this machine, where all of them go otherwise.
+            find_target: Function that returns a future of the upload target of a trained model.
+                None means that the model is not kept. An exception means that the model has to
+                come to the driver's machine instead.
         """
         ...
 
 
 class TrialListener(Protocol):
-    """Is told by the driver what happens to trials, in order, each fact once.
+    """An object that the driver informs about trials, in order and once per event.
 
-    Must not raise and must not block for long: what takes time belongs in a thread of its own.
+    The methods must not raise and must return quickly. Slow work belongs in a separate thread.
     """
 
     def trial_started(self, trial: Trial) -> None:
-        """A trial was submitted (again, with ``attempt`` > 0, after the loss of a worker)."""
+        """Learns that a trial starts; ``attempt`` is above 0 for a retry and after a resume."""
         ...
 
     def measured(self, trial: Trial, measurement: Measurement) -> None:
-        """An epoch ended."""
+        """Learns the metrics of one epoch."""
         ...
 
     def trial_finished(self, trial: Trial, result: TrialResult) -> None:
-        """The trial reached its end; called once a trial, after any retries."""
+        """Learns the end of a trial; called once per trial, after all retries."""
         ...
 
 
 class Tracker(TrialListener, Protocol):
-    """Keeps the record of a study.
+    """A listener that keeps the record of a study.
 
-    Idempotent by (trial, attempt, step). An outage of the store is queued and retried, never
-    raised into the driver's loop.
+    The same (trial, attempt, step) may arrive twice; the second time changes nothing. While the
+    store is unavailable, the tracker queues and retries its writes and raises nothing in the
+    driver's loop.
     """
 
     def flush(self) -> None:
-        """Blocks until everything told so far is in the store. Raises if the store stays away."""
+        """Blocks until the store has all events so far. Raises if it stays unavailable."""
         ...
 
     def close(self) -> None:
-        """Flushes and releases the thread. May be called twice."""
+        """Flushes, and ends the threads of the tracker. May be called twice."""
         ...

@@ -1,4 +1,4 @@
-"""What was seen of the test split: facts that the store keeps and the report reads."""
+"""Results on the test split, as the store keeps them and the report reads them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BehaviourCount:
-    """How often one model failed the tests of one behaviour; see ``protocols.Behaviour``."""
+    """Failures of one model in the tests of one behaviour; see ``tuning.core.task.Behaviour``."""
 
     name: str
     expects: str
@@ -21,16 +21,18 @@ class BehaviourCount:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the confirmed models say of the test split.
+    """Predictions of the confirmed models on the test split.
 
     Attributes:
         labels: True classes, 0 or 1, of shape (examples,).
-        probabilities: Of class 1, by trial name, each of shape (examples,).
-        lengths: Of the inputs, of shape (examples,); None if they have none.
-        seen: How much of an input models see, in the unit of ``lengths``; 0 if all of it.
-        texts: Inputs on which models differ, by position in the test split.
-        behaviours: Tests of what models can do, by trial name.
-        yardsticks: What simple models say of the test split, by their names.
+        probabilities: Probabilities of class 1 by trial name, each of shape (examples,).
+        lengths: Lengths of the inputs, of shape (examples,); None if inputs have no length.
+        seen: Length of the part of an input that models see, in the unit of ``lengths``; 0 if
+            they see the whole input.
+        texts: Inputs on which two models differ, as text, by position in the test split.
+        behaviours: Results of the behaviour tests, by trial name.
+        yardsticks: Probabilities of class 1 from simple models, by the name of the model, each of
+            shape (examples,).
     """
 
     labels: "np.ndarray[Any, Any]"

@@ -1,4 +1,4 @@
-"""Seeds as functions of what they are for: order, parallelism and resumes cannot change them."""
+"""Seeds that depend only on their purpose, not on order, parallelism or resumes."""
 
 import hashlib
 
@@ -8,15 +8,15 @@ LARGEST_SEED = 2_147_483_647
 def derive_seed(study_seed: int, *purpose: str | int) -> int:
     """Derives the seed for one purpose from the study's seed.
 
-    Hashing keeps the seeds of neighbouring numbers far apart: KerasTuner draws from seed + 1,
-    seed + 2, …, so that neighbouring seeds would share most of their random trials.
+    Hashing keeps the seeds of neighbouring numbers far apart. KerasTuner draws from seed + 1,
+    seed + 2, …, so two neighbouring seeds would give mostly the same random trials.
 
     Args:
-        study_seed: The study's seed.
-        *purpose: What the seed is for, for example ``("search", 7)``.
+        study_seed: Seed of the study.
+        *purpose: Purpose of the seed, for example ``("search", 7)``.
 
     Returns:
-        An integer from 1 to 2**31 - 1. Never 0, which some libraries take for "no seed".
+        An integer from 1 to 2**31 - 1. It is never 0, because some libraries read 0 as "no seed".
     """
     text = "/".join([str(study_seed), *map(str, purpose)])
     digest = hashlib.sha256(text.encode()).digest()

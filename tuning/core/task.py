@@ -1,4 +1,4 @@
-"""What a user's task is: its data, its models, and what it may tell beside them."""
+"""The protocol of a user's task: data, model, and optional extras."""
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
@@ -16,16 +16,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataInfo:
-    """What a study is trained on.
+    """Description of the data that a study uses.
 
     Attributes:
         label: Short name that goes into run tags and selects a profile of the study.
-        name: Name for people.
-        source: Path or address it came from.
-        digest: Hexadecimal digest of raw data and preprocessing.
-        sizes: Examples by split.
-        warning: A sentence to be shown loudly, or empty.
-        cannot_serve: Why no model of raw input can be registered, or empty.
+        name: Full name, for reports.
+        source: Path or address of the data.
+        digest: Hexadecimal digest of the raw data and the preprocessing.
+        sizes: Number of examples by split.
+        warning: Sentence that is shown prominently; empty for no warning. Models of data with a
+            warning are registered under a separate name.
+        cannot_serve: Reason why no model of raw input can be registered; empty if it can.
     """
 
     label: str
@@ -45,17 +46,17 @@ Examples = tuple["np.ndarray", "np.ndarray"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedModel:
-    """The files from which MLflow makes a model of raw input.
+    """The files from which MLflow makes a model that takes raw input.
 
     Attributes:
-        code: A Python file in MLflow's models-from-code form that imports nothing of the project.
-        artifacts: Local files by the name under which the code finds them.
+        code: Python file in MLflow's models-from-code form; it imports nothing of the project.
+        artifacts: Local files, by the name under which the code finds them.
         input_column: Name of the text column.
-        outputs: MLflow type by output column, in order.
-        input_example: A few values of the input column.
-        pip_requirements: Exact requirements of ``code``.
-        intended_use: What it is for, in a sentence or two; goes into the model card.
-        limits: What it should not be trusted with, a sentence each.
+        outputs: MLflow types of the output columns, by column name and in order.
+        input_example: Example values of the input column.
+        pip_requirements: Exact package requirements of ``code``.
+        intended_use: Purpose of the model in one or two sentences, for the model card.
+        limits: Known limits of the model, one sentence each, for the model card.
     """
 
     code: Path
@@ -70,16 +71,16 @@ class ServedModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behaviour:
-    """A capability that models are tested for with inputs made for it.
+    """A capability of models, with inputs that test it.
 
     Attributes:
-        name: In words.
-        expects: The class of every input (``positive``, ``negative``), or what a change of the
-            input does to it: the class stays the ``same``, or its probability gets ``higher`` or
-            ``lower``.
-        example: One test, for people.
-        inputs: As the model takes them, of shape (tests, …).
-        changed: The same inputs after the change; None if there is none.
+        name: Name of the capability, in words.
+        expects: Expected class of every input (``positive``, ``negative``), or expected effect of
+            a change of the input: the class stays the ``same``, or the probability of class 1
+            gets ``higher`` or ``lower``.
+        example: One of the tests as text, for reports.
+        inputs: Inputs in the form that the model takes, of shape (tests, …).
+        changed: The same inputs after the change; None if the behaviour has no change.
     """
 
     name: str
@@ -89,118 +90,120 @@ class Behaviour:
     changed: "np.ndarray | None" = None
 
 
-# Answers raw inputs, one row per input.
+# A function that answers raw inputs; the data frame has one row per input.
 Ask = Callable[[Sequence[str]], "pd.DataFrame"]
-# What moved the answer to an input: its parts, and by how much, the strongest first.
+# A function that returns the parts of an input and how much each moves the answer.
 Explain = Callable[[Ask, str], Sequence[tuple[str, float]]]
 
 
 @runtime_checkable
 class HasTestLengths(Protocol):
-    """A task that knows the length of each input of its test split; optional."""
+    """A task that knows the length of each input of its test split (optional)."""
 
     def test_lengths(self) -> "np.ndarray | None":
-        """The length of each input, of shape (examples,); None if they have none."""
+        """Returns the length of each input, of shape (examples,); None without lengths."""
         ...
 
 
 @runtime_checkable
 class HasTestTexts(Protocol):
-    """A task that can show inputs of its test split to people; optional."""
+    """A task that can show inputs of its test split as text (optional)."""
 
     def test_texts(self, indexes: Sequence[int]) -> Mapping[int, str]:
-        """The inputs at these positions, as people read them; those that are known."""
+        """Returns the inputs at these positions as text; it may leave out unknown ones."""
         ...
 
 
 @runtime_checkable
 class HasBehaviours(Protocol):
-    """A task that tests capabilities of its models; optional."""
+    """A task that tests capabilities of its models (optional)."""
 
     def behaviours(self) -> Sequence[Behaviour]:
-        """Further tests of what a model can do."""
+        """Returns the capabilities and their tests."""
         ...
 
 
 @runtime_checkable
 class HasYardsticks(Protocol):
-    """A task that knows simple models to compare with; optional."""
+    """A task that has simple models for comparison (optional)."""
 
     def yardsticks(self) -> "Mapping[str, np.ndarray]":
-        """What simple models say of the test split: probabilities of class 1, by their names."""
+        """Returns the probabilities of class 1 on the test split, by name of the simple model."""
         ...
 
 
 @runtime_checkable
 class Explains(Protocol):
-    """A task that can tell what moved an answer; optional."""
+    """A task that can explain an answer (optional)."""
 
     @staticmethod
     def explain(ask: Ask, text: str) -> Sequence[tuple[str, float]]:
-        """The parts of an input that moved its answer most.
+        """Returns the parts of an input that moved its answer most.
 
         Args:
-            ask: Answers raw inputs, one row of a data frame per input.
-            text: The input.
+            ask: Function that answers raw inputs; the data frame has one row per input.
+            text: Input to explain.
 
         Returns:
-            Parts and by how much they raise the answer's number; the strongest first.
+            Pairs of a part and the amount by which it raises the number in the answer, sorted
+            from the strongest to the weakest.
         """
         ...
 
 
 class Task(Protocol):
-    """What is tuned: the data and the model. A user of another model writes one of these.
+    """The data and the model of a study. Users write such a class for every new problem.
 
-    Constructed as ``TaskClass(dataset=…, cache_dir=…, **study.task_options)``, in the driver and
-    again in every worker; the constructor must be cheap. In a worker Keras itself does without
-    scikit-learn, Matplotlib and pandas (``tuning.training.keras_process``): data are arrays.
+    The driver and every worker call ``TaskClass(dataset=…, cache_dir=…, **study.task_options)``,
+    so the constructor must be cheap. Workers import Keras without its support for scikit-learn,
+    Matplotlib and pandas (``tuning.training.keras_process``), so the data must be arrays.
     """
 
     def prepare(self) -> DataInfo:
-        """Makes the data ready on this machine; called once in the driver, before any worker.
+        """Prepares the data on this machine; called once in the driver, before any worker starts.
 
         Raises:
-            BadInputError: If the data cannot be had or is not what it should be.
+            BadInputError: The data cannot be loaded, or they are not valid.
         """
         ...
 
     def worker_options(self) -> Mapping[str, object]:
-        """Constructor arguments for the workers' copy, known after ``prepare``.
+        """Returns further constructor arguments for the workers; called after ``prepare``.
 
-        A ``pathlib.Path`` among them is a file or folder that workers read. An executor whose
-        workers are on other machines sends it there, and tells them the path that it has there.
+        A ``pathlib.Path`` among the values is a file or folder that workers read. An executor with
+        workers on other machines copies it to them and passes the path of the copy.
         """
         ...
 
     def load(self, split: Split) -> Mapping[str, Examples]:
         """Loads a split: ``search`` has the parts train and validation, ``test`` has test.
 
-        Only the final evaluation asks for ``test``.
+        Only the final evaluation loads ``test``.
         """
         ...
 
     def build(self, params: Mapping[str, object]) -> "keras.Model":
         """Builds a compiled model.
 
-        On JAX, programs that are compiled meanwhile are not optimised, since they run once, to
-        draw weights. What is to run often belongs into ``load`` or the training.
+        On JAX, programs that are compiled inside this method are not optimised, because they
+        usually run only once, to draw weights. Code that runs often belongs in ``load`` or in the
+        training.
 
         Raises:
-            InfeasibleError: If these params cannot make one.
+            InfeasibleError: The hyperparameters cannot make a model.
         """
         ...
 
     def serve(self, model_file: Path, folder: Path) -> ServedModel:
-        """Writes into ``folder`` what a model of raw input needs around a trained ``.keras``."""
+        """Writes the files into ``folder`` that a raw-input model needs besides ``model_file``."""
         ...
 
 
 def import_task(path: str) -> Any:
-    """Imports ``package.module:Class``.
+    """Imports the class that ``package.module:Class`` names.
 
     Raises:
-        BadInputError: There is no such module or class.
+        BadInputError: The module or the class cannot be imported.
     """
     module_name, _, class_name = path.partition(":")
     try:
@@ -208,5 +211,5 @@ def import_task(path: str) -> Any:
     except (ImportError, AttributeError) as error:
         raise BadInputError(
             f"task: {path!r} cannot be imported ({error}); "
-            "give it as package.module:Class, importable from the current folder"
+            "write it as package.module:Class; the current folder must be able to import it"
         ) from error

@@ -1,4 +1,4 @@
-"""The facts that travel between driver, searchers, executors and trackers: all frozen."""
+"""Immutable data that driver, searchers, executors and trackers exchange."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ Params = Mapping[str, ParamValue]
 
 
 class Phase(StrEnum):
-    """Why a trial is trained."""
+    """Purpose of a trial."""
 
     BASELINE = "baseline"
     SEARCH = "search"
@@ -32,14 +32,16 @@ class TrialState(StrEnum):
 
 
 class FailureKind(StrEnum):
-    """Why a trial failed, which decides what the driver does next.
+    """Cause of a failure; it decides what the driver does next.
 
-    ``INFEASIBLE``: these params cannot make a model; no retry. ``WORKER_LOST``: the process died
-    or ran out of memory; retried with the same seed. ``ERROR``: an exception in user code; what
-    follows is the study's ``on_error``, and many in a row stop the study. ``LIMIT``: killed at
-    a limit of the study; no retry. ``FATAL``: no trial can succeed; the study stops, and a
-    resumed one trains this trial again. ``BAD_INPUT``: the same, because the task or its model is
-    not what a study can judge.
+    ``INFEASIBLE``: The hyperparameters cannot make a model, or the training diverged; no retry.
+    ``WORKER_LOST``: The process died or ran out of memory; retried with the same seed. ``ERROR``:
+    User code raised an exception; the study's ``on_error`` decides what follows. ``LIMIT``: The
+    process was killed at a limit of the study; no retry. ``FATAL``: No trial can succeed; the
+    study stops, and a resumed study trains this trial again. ``BAD_INPUT``: The study cannot judge
+    the task or its model; the study stops as for ``FATAL``.
+
+    Several failures in a row stop the study, except those of kind ``INFEASIBLE``.
     """
 
     INFEASIBLE = "infeasible"
@@ -51,22 +53,22 @@ class FailureKind(StrEnum):
 
     @property
     def ends_study(self) -> bool:
-        """Whether no other trial could do better."""
+        """Whether the study stops, because no other trial can succeed."""
         return self in (FailureKind.FATAL, FailureKind.BAD_INPUT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What a searcher wants trained next.
+    """A training that a searcher proposes.
 
     Attributes:
-        params: A value for every active hyperparameter of the space.
-        epochs: Total epochs to reach; None means the source's own number.
-        resume_from: Name of the finished trial whose checkpoint to go on from.
-        name: A name of the searcher's choice; None means ``<searcher>-<number>``.
-        seed: A seed of the searcher's choice; None means the driver's function of the number.
-        keep_checkpoint: Whether a later trial may go on from where this one ends.
-        tags: More facts for the record, such as the candidate that is being confirmed.
+        params: Values of all active hyperparameters of the space.
+        epochs: Total number of epochs; None for the number of the trial source.
+        resume_from: Name of the finished trial from whose checkpoint the training continues.
+        name: Name of the trial; None for ``<searcher>-<number>``.
+        seed: Seed of the trial; None for a seed that the driver derives from the number.
+        keep_checkpoint: Whether a later trial may continue from the end of this trial.
+        tags: Additional tags for the record, for example the candidate that is being confirmed.
     """
 
     params: Params
@@ -83,17 +85,17 @@ class Trial:
     """One training of one configuration with one seed.
 
     Attributes:
-        name: Unique in the study; also the name of the MLflow run.
+        name: Name of the trial, unique in the study; also the name of the MLflow run.
         number: Position in its searcher's sequence, from 0.
         params: Searched and fixed hyperparameters.
-        phase: Why it is trained.
+        phase: Purpose of the trial.
         searcher: Name of the searcher that proposed it.
         seed: Seed of initialisation, shuffling and dropout.
-        epochs: Total epochs to reach.
-        attempt: 0 for the first, more after the loss of a worker.
-        resume_from: Name of the finished trial whose checkpoint to go on from.
-        keep_checkpoint: Whether to leave a checkpoint of the last epoch behind.
-        tags: More facts for the record.
+        epochs: Total number of epochs.
+        attempt: Number of the attempt: 0 for the first, higher after a retry or a resume.
+        resume_from: Name of the finished trial from whose checkpoint the training continues.
+        keep_checkpoint: Whether the worker keeps a checkpoint of the last epoch.
+        tags: Additional tags for the record.
     """
 
     name: str
@@ -114,9 +116,10 @@ class Measurement:
     """The metrics of one finished epoch.
 
     Attributes:
-        step: The epoch, from 1.
-        metrics: Values by the names that Keras gives them.
-        elapsed_s: Seconds since the trial began to train.
+        step: Number of the epoch, from 1.
+        metrics: Values by name: the metrics of Keras, and ``epoch_seconds``.
+        elapsed_s: Seconds of training until the end of the epoch. Earlier attempts count, and so
+            does the trial from whose checkpoint this one continued.
     """
 
     step: int
@@ -126,7 +129,7 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """The answer to a measurement: go on, or stop for a reason."""
+    """The answer to a measurement: continue, or stop for a reason."""
 
     stop: bool = False
     reason: str = ""
@@ -141,7 +144,7 @@ CONTINUE = Decision()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """What went wrong in a trial."""
+    """The cause and the message of a failed trial."""
 
     kind: FailureKind
     message: str
@@ -150,24 +153,24 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialResult:
-    """How a trial ended and what it left behind.
+    """The end of a trial and its results.
 
     Attributes:
-        state: Completed, pruned, failed or interrupted.
-        value: The objective at the best epoch; None if no finite value was seen.
-        best_step: The epoch, from 1, at which ``value`` was measured and the model was kept.
-        measurements: Every epoch, in order.
-        duration_s: Seconds of its own training and saving, without waiting.
-        failure: Set exactly when ``state`` is failed.
+        state: Final state: completed, pruned, failed or interrupted.
+        value: Objective at the best epoch; None if no finite value was measured.
+        best_step: Epoch, from 1, at which ``value`` was measured; the kept model is from it.
+        measurements: Measurements of all epochs, in order.
+        duration_s: Seconds of training and saving, without waiting and inherited epochs.
+        failure: Cause of the failure; set exactly if ``state`` is failed.
         artifacts: Local paths by kind: ``model`` (a ``.keras`` file), ``model_spec`` (its inputs
             and outputs as JSON).
-        facts: Numbers worth recording once, such as ``parameter_count``.
-        worker: The worker that trained it.
-        stop_reason: Why it ended before its last epoch; set by the driver.
-        reused_from: The trial of the same configuration whose result this is; this one was not
-            trained.
-        inherited: Epochs at the beginning of ``measurements`` that another trial has trained, from
-            whose checkpoint this one went on.
+        facts: Numbers that are recorded once per trial, for example ``parameter_count``.
+        worker: Name of the worker that trained the trial.
+        stop_reason: Reason why the trial ended before its last epoch; set by the driver.
+        reused_from: Name of the trial with the same configuration whose result this is; empty if
+            this trial was trained.
+        inherited: Number of epochs at the beginning of ``measurements`` that another trial
+            trained; this trial continued from its checkpoint.
     """
 
     state: TrialState
@@ -185,22 +188,23 @@ class TrialResult:
 
     def __post_init__(self) -> None:
         if (self.failure is not None) != (self.state is TrialState.FAILED):
-            raise ValueError("a failure belongs to a failed trial, and only to that")
+            raise ValueError("a failure belongs to a failed trial and to no other trial")
         if self.value is not None and not math.isfinite(self.value):
             raise ValueError(f"the value of a trial must be finite, got {self.value}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRecord:
-    """A trial with its end: what a resumed study and the report read back from MLflow.
+    """A trial and its result; a resumed study and the report read it from MLflow.
 
     Attributes:
         trial: The trial.
-        result: Its end; interrupted if it has none, and then it is trained again on a resume.
-        run_id: Its MLflow run.
-        model_id: Its logged model, or empty.
-        started_ms: When it was proposed, Unix time in milliseconds.
-        ended_ms: When its end was told; 0 if it has none.
+        result: Result of the trial. Its state is interrupted if the trial did not end; a resume
+            trains such a trial again.
+        run_id: ID of the MLflow run.
+        model_id: ID of the logged model; empty if there is none.
+        started_ms: Start of the trial, Unix time in milliseconds.
+        ended_ms: End of the trial, Unix time in milliseconds; 0 if it did not end.
     """
 
     trial: Trial
@@ -212,20 +216,20 @@ class TrialRecord:
 
     @property
     def completed(self) -> bool:
-        """Whether it was trained to its end and has a value that can be compared."""
+        """Whether the trial was trained to its end and has a value that can be compared."""
         return self.result.state is TrialState.COMPLETED and self.result.value is not None
 
 
 def trial_name(searcher: str, number: int) -> str:
-    """The name of a search trial: ``optuna-007``."""
+    """Returns the name of a search trial, for example ``optuna-007``."""
     return f"{searcher}-{number:03d}"
 
 
 def config_hash(params: Params) -> str:
-    """Hashes a configuration, whatever the order of its hyperparameters.
+    """Hashes a configuration; the order of its hyperparameters does not matter.
 
-    ``0``, ``0.0`` and ``False`` train the same model only where the space says so; the space
-    gives every value its declared type, so no numeric folding is done here.
+    ``0``, ``0.0`` and ``False`` give different hashes. The space gives every value its declared
+    type before, so equal configurations have equal hashes.
 
     Returns:
         Twelve hexadecimal digits.

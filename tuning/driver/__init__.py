@@ -1,1 +1,1 @@
-"""The loop: sources propose, an executor trains, listeners are told."""
+"""The driver: it takes trials from sources, has them trained, and informs listeners."""

@@ -1,4 +1,4 @@
-"""The loop that runs every phase: sources propose, an executor trains, listeners are told."""
+"""The loop of all phases: sources propose, an executor trains, and listeners are informed."""
 
 import contextlib
 import logging
@@ -27,7 +27,7 @@ from tuning.driver.source import TrialSource
 from tuning.driver.source_pool import SourcePool
 
 POLL_SECONDS = 0.5
-# Longer between two checks of the limits, and this process was suspended: so were its workers.
+# A longer time between two checks of the limits shows that this machine was suspended.
 SUSPENDED_SECONDS = 10.0
 DRAIN_POLLS = 60
 
@@ -38,16 +38,16 @@ _log = logging.getLogger(__name__)
 
 
 class Driver:
-    """Runs sources on an executor until each has spent its budget or has nothing left to propose.
+    """Runs sources on an executor until all budgets are spent or no source has more proposals.
 
     Args:
-        executor: Trains the trials.
-        listeners: Objects that are told what happens.
-        study_seed: The seed from which those of the trials are derived.
-        fixed: Hyperparameters that every trial shares.
-        policy: The rule for failures.
-        stop: A signal that is set from outside, by a signal handler for example.
-        clock: Seconds from any origin.
+        executor: Executor that trains the trials.
+        listeners: Objects that are informed about every trial.
+        study_seed: Seed of the study, from which the seeds of the trials are derived.
+        fixed: Hyperparameters that have the same value in every trial.
+        policy: Rule for failures.
+        stop: Signal that ends the run; a signal handler sets it, for example.
+        clock: Function that returns seconds since an arbitrary origin.
     """
 
     def __init__(
@@ -79,11 +79,11 @@ class Driver:
 
     @property
     def records(self) -> Sequence[TrialRecord]:
-        """The trials that have ended so far in this run, in the order in which they did."""
+        """Trials that have ended so far in this run, in the order of their ends."""
         return self._records
 
     def trained(self, *phases: Phase) -> list[TrialRecord]:
-        """The trials of these phases that have ended, in this run or an earlier one."""
+        """Returns the trials of these phases that have ended, in this run or an earlier one."""
         latest = {record.trial.name: record for record in [*self._earlier, *self._records]}
         return [
             record
@@ -92,7 +92,7 @@ class Driver:
         ]
 
     def restore(self, records: Sequence[TrialRecord]) -> None:
-        """Learns the trials of an earlier run: none of the search's is trained twice."""
+        """Learns the trials of an earlier run, so that no search trial is trained twice."""
         self._earlier = [*records]
         self._duplicates.restore(records)
 
@@ -102,16 +102,16 @@ class Driver:
         """Runs the sources together.
 
         Args:
-            sources: The sources of trials.
-            limit: Ends the search before its budget is spent: its sources are asked no more. Other
-                phases go on.
+            sources: Sources of trials.
+            limit: Rule that ends the search before its budget is spent; the other phases continue.
 
         Returns:
-            A record for each trial, in the order in which they ended.
+            Records of all trials, in the order of their ends.
 
         Raises:
-            InterruptedStudyError: The user stopped it; what had ended was told to the listeners.
-            StudyFailedError: A failure was fatal, or nothing but failures was seen.
+            InterruptedStudyError: The user stopped the run; the listeners know the ended trials.
+            StudyFailedError: A failure was fatal, too many trials in a row failed, or no worker
+                is left.
             BadInputError: A worker refused the task or its model.
         """
         self._pool = SourcePool(sources, limit, self._study_seed, self._fixed)
@@ -132,7 +132,7 @@ class Driver:
         return self._records
 
     def _turn(self) -> None:
-        """One turn of the loop: what the executor reports, and what follows from it."""
+        """Runs one turn of the loop: handles the executor's events, the limits and a stop."""
         if self._stop.level == 0:
             self._pool.prepare_one()
         for event in self._executor.poll(POLL_SECONDS):
@@ -151,7 +151,7 @@ class Driver:
     # Proposing
 
     def _fill_slots(self) -> bool:
-        """Gives the free slots something to train; whether there is more than they could take."""
+        """Starts trials in the free slots; returns whether more trials wait for a slot."""
         while self._stop.level == 0:
             has_slot = bool(self._executor.free_slots)
             if self._retries:
@@ -177,7 +177,7 @@ class Driver:
         self._train(live)
 
     def _train(self, live: LiveTrial) -> None:
-        """Has the trial trained; or takes a duplicate's result, or waits for one."""
+        """Submits a trial, reuses the result of a duplicate, or waits for that result."""
         live.submitted(self._clock())
         result = self._duplicates.result_for(live.trial)
         if result is not None:
@@ -196,7 +196,7 @@ class Driver:
         self._end(live, result)
 
     def _live_attempt(self, event: Measured | Finished) -> LiveTrial | None:
-        """The trial that an event is of; None if that attempt is over."""
+        """Returns the trial of an event; None if the attempt of the event is over."""
         live = self._live.get(event.name)
         return live if live is not None and live.trial.attempt == event.attempt else None
 
@@ -227,7 +227,7 @@ class Driver:
             if self._stop.level == 0:
                 self._retry(live, result.failure)
                 return
-            # What stopped the driver may have killed the worker too; a resume trains it again.
+            # The stop signal may have killed the worker, too; a resume trains the trial again.
             live.stop = _STOPPED
             result = replace(result, state=TrialState.INTERRUPTED, failure=None)
         result = live.final_result(result)
@@ -235,16 +235,18 @@ class Driver:
         self._fatal = self._policy.count(result.failure) or self._fatal
 
     def _retry(self, live: LiveTrial, failure: Failure) -> None:
-        _log.warning("%s: %s; trained again with the same seed", live.trial.name, failure.message)
+        _log.warning(
+            "%s: %s; it is trained again with the same seed", live.trial.name, failure.message
+        )
         live.wait_for_retry()
-        # Its slot may have been given away already, if the worker was dead when it was submitted.
+        # The slot may be in use again, if the worker was already dead at the submission.
         self._retries.append(live)
 
     def _kill_overdue(self) -> None:
         now = self._clock()
         passed = now - self._checked_at
         if passed < POLL_SECONDS:
-            return  # a thousand workers report more often than any limit has to be checked
+            return  # with many workers, events arrive more often than limits need a check
         self._checked_at = now
         for name, live in self._live.items():
             if passed > SUSPENDED_SECONDS:
@@ -269,7 +271,7 @@ class Driver:
         for listener in self._listeners:
             listener.trial_finished(trial, result)
         waiting = self._duplicates.end(trial, result)
-        # After a stop nothing begins; trials that wait are ended by the loop.
+        # After a stop no trial begins; the loop interrupts the trials that wait.
         if self._stop.level == 0:
             for name in waiting:
                 self._train(self._live[name])
@@ -289,13 +291,13 @@ class Driver:
             self._executor.cancel(name, decision.reason)
 
     def _drain(self) -> None:
-        """Ends what is running, so that no listener waits for an end that never comes."""
+        """Ends the running trials, so that the listeners learn an end of every trial."""
         for live in self._waiting():
             self._abandon(live, TrialResult(state=TrialState.INTERRUPTED))
         self._cancel_all(_ENDED_EARLY)
-        with contextlib.suppress(StudyFailedError):  # nothing is left that could answer
+        with contextlib.suppress(StudyFailedError):  # no worker is left
             self._drain_executor()
-        # Their ends were in the events that the error has swallowed.
+        # The ends of these trials were among the events that the error discarded.
         for live in list(self._live.values()):
             self._abandon(live, TrialResult(state=TrialState.INTERRUPTED))
 
@@ -317,7 +319,7 @@ class Driver:
                 stop_reason=_ENDED_EARLY.reason,
             )
         for listener in self._listeners:
-            # What brought the driver down may be a listener; the others still want to know.
+            # The error may come from a listener; the other listeners still need the result.
             with contextlib.suppress(Exception):
                 listener.trial_finished(live.trial, result)
 

@@ -1,4 +1,4 @@
-"""Search trials that would be the same training: one is trained, the others take its result."""
+"""Search trials with the same training: one is trained, and the others reuse its result."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -7,11 +7,11 @@ from tuning.core.trial import Phase, Trial, TrialRecord, TrialResult, TrialState
 
 
 class Duplicates:
-    """Knows which search trials were trained, are being trained, and wait for one of these.
+    """Keeps track of search trials that were trained, are being trained, or wait for a duplicate.
 
-    Trials are duplicates if they have the same hyperparameters and epochs; one that goes on from
-    another, or that others go on from, has none. Baseline, references and confirmation are
-    repeated with seeds of their own on purpose.
+    Search trials are duplicates if they have the same hyperparameters and number of epochs. A
+    trial that continues from a checkpoint, or keeps one, has no duplicates. Other phases train a
+    configuration repeatedly on purpose, with different seeds.
     """
 
     def __init__(self) -> None:
@@ -25,17 +25,17 @@ class Duplicates:
             self._learn(record.trial, record.result)
 
     def result_for(self, trial: Trial) -> TrialResult | None:
-        """The result of a duplicate that was trained to its end, as this trial's own; or None."""
+        """Returns the result of a completed duplicate, marked as reused; None without one."""
         key = _key(trial)
         if key not in self._ended:
             return None
-        source = self._ended[key]
+        record = self._ended[key]
         return replace(
-            source.result, artifacts={}, duration_s=0.0, worker="", reused_from=source.trial.name
+            record.result, artifacts={}, duration_s=0.0, worker="", reused_from=record.trial.name
         )
 
     def begin(self, trial: Trial) -> bool:
-        """Whether the trial may be trained; if not it waits for the end of a duplicate."""
+        """Returns whether the trial may be trained; if not, it waits for a duplicate to end."""
         key = _key(trial)
         if not key:
             return True
@@ -46,7 +46,7 @@ class Duplicates:
         return True
 
     def end(self, trial: Trial, result: TrialResult) -> list[str]:
-        """Learns the end of a trial; the names of those that have waited for it."""
+        """Learns the end of a trial; returns the names of the trials that waited for it."""
         key = _key(trial)
         self._learn(trial, result)
         if self._training.get(key) != trial.name:
@@ -60,5 +60,5 @@ class Duplicates:
 
 
 def _key(trial: Trial) -> str:
-    alone = trial.phase is not Phase.SEARCH or trial.keep_checkpoint or trial.resume_from
-    return "" if alone else f"{config_hash(trial.params)}-{trial.epochs}"
+    unique = trial.phase is not Phase.SEARCH or trial.keep_checkpoint or trial.resume_from
+    return "" if unique else f"{config_hash(trial.params)}-{trial.epochs}"

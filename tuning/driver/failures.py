@@ -1,4 +1,4 @@
-"""What follows a failure: another attempt, the next trial, or the end of the study."""
+"""The reaction to a failure: another attempt, the next trial, or the end of the study."""
 
 from dataclasses import replace
 
@@ -7,16 +7,16 @@ from tuning.core.trial import Failure, FailureKind, TrialResult, TrialState
 from tuning.study.sections import Limits, OnError
 
 MAX_ATTEMPTS = 3
-# So many failures in a row are not bad luck.
+# This many failures in a row have a common cause.
 MAX_IN_A_ROW = 5
 
 
 class FailurePolicy:
-    """Judges the ends of a study's trials; knows no clock and trains nothing.
+    """Decides what follows from the results of trials; it reads no clock and trains nothing.
 
     Args:
-        limits: What a trial may take.
-        on_error: What follows an exception in the task's code.
+        limits: Limits per trial.
+        on_error: Reaction to an exception in the task's code.
     """
 
     def __init__(self, limits: Limits | None = None, on_error: OnError = "fail") -> None:
@@ -25,43 +25,43 @@ class FailurePolicy:
         self._in_a_row = 0
 
     def overdue(self, attempt_s: float, silence_s: float) -> str:
-        """Why an attempt is to be killed; empty if it is not.
+        """Returns why an attempt has to be killed; empty if it may continue.
 
         Args:
-            attempt_s: Seconds since it was submitted.
-            silence_s: Seconds since it was last heard of.
+            attempt_s: Seconds since the attempt was submitted.
+            silence_s: Seconds since its last epoch ended, or since it was submitted.
         """
-        longest, quiet = self._limits.trial_seconds, self._limits.epoch_seconds
-        if longest is not None and attempt_s > longest:
-            return f"not done after {longest:g} s (limits.trial_seconds)"
-        if quiet is not None and silence_s > quiet:
-            return f"no epoch ended for {quiet:g} s (limits.epoch_seconds)"
+        trial_limit, epoch_limit = self._limits.trial_seconds, self._limits.epoch_seconds
+        if trial_limit is not None and attempt_s > trial_limit:
+            return f"not finished after {trial_limit:g} s (limits.trial_seconds)"
+        if epoch_limit is not None and silence_s > epoch_limit:
+            return f"no epoch ended for {epoch_limit:g} s (limits.epoch_seconds)"
         return ""
 
     def judge(self, result: TrialResult, overdue: str) -> TrialResult:
-        """The end of an attempt as the study sees it.
+        """Returns the result of an attempt as the study counts it.
 
         Args:
-            result: As the executor told it.
-            overdue: Why the attempt was killed, if it was.
+            result: Result from the executor.
+            overdue: Reason why the attempt was killed; empty if it was not.
         """
         if overdue and result.state is not TrialState.COMPLETED:
-            failure = Failure(kind=FailureKind.LIMIT, message=overdue)
-            return replace(result, state=TrialState.FAILED, failure=failure)
-        failed = result.failure
-        if failed and failed.kind is FailureKind.ERROR and self._on_error == "stop":
-            return replace(result, failure=replace(failed, kind=FailureKind.FATAL))
+            exceeded = Failure(kind=FailureKind.LIMIT, message=overdue)
+            return replace(result, state=TrialState.FAILED, failure=exceeded)
+        failure = result.failure
+        if failure and failure.kind is FailureKind.ERROR and self._on_error == "stop":
+            return replace(result, failure=replace(failure, kind=FailureKind.FATAL))
         return result
 
     def may_retry(self, failure: Failure, retries: int) -> bool:
-        """Whether a trial that was tried again ``retries`` times gets one more attempt."""
-        worth_it = failure.kind is FailureKind.WORKER_LOST or (
+        """Returns whether a trial gets one more attempt after this number of retries."""
+        is_retryable = failure.kind is FailureKind.WORKER_LOST or (
             failure.kind is FailureKind.ERROR and self._on_error == "retry"
         )
-        return worth_it and retries + 1 < MAX_ATTEMPTS
+        return is_retryable and retries + 1 < MAX_ATTEMPTS
 
     def count(self, failure: Failure | None) -> TuningError | None:
-        """Counts the end of a trial; the error that ends the study, if it has to end."""
+        """Counts the end of a trial; returns the error that ends the study, or None."""
         if failure is None:
             self._in_a_row = 0
             return None
@@ -69,11 +69,11 @@ class FailurePolicy:
             return BadInputError(failure.message)
         if failure.kind is FailureKind.FATAL:
             return StudyFailedError(failure.message)
-        # An infeasible configuration is an answer, not a fault.
+        # An infeasible configuration is a valid result, so it does not count as a failure.
         if failure.kind is not FailureKind.INFEASIBLE:
             self._in_a_row += 1
         if self._in_a_row >= MAX_IN_A_ROW:
             return StudyFailedError(
-                f"{MAX_IN_A_ROW} trials in a row failed; the last: {failure.message}"
+                f"{MAX_IN_A_ROW} trials in a row failed; the last failure: {failure.message}"
             )
         return None

@@ -1,4 +1,4 @@
-"""What the user asks of a running study: end after the running epochs, or end now."""
+"""Requests of the user to stop a study: after the running epochs, or at once."""
 
 import os
 import signal
@@ -9,30 +9,36 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
-# On Ctrl-C, which reaches this process too, `mlflow run` passes a SIGTERM on.
+# On Ctrl-C, this process gets the SIGINT, and soon after a SIGTERM from `mlflow run`.
 SAME_REQUEST_SECONDS = 3.0
 
 
 @dataclass
 class StopSignal:
-    """What the user asked for.
+    """A request to stop the study, usually from the user.
 
     Attributes:
-        level: 0 nothing, 1 end after the running epochs, 2 end now.
-        in_loop: Whether a driver looks at it; nobody else does.
+        level: Level of the request: 0 for none, 1 for an end after the running epochs, 2 for an
+            end at once.
+        in_loop: Whether a driver runs and checks the level regularly.
     """
 
     level: int = 0
     in_loop: bool = False
 
     def end_now(self) -> None:
-        """Asks for an end without waiting for the running epochs."""
+        """Requests an end that does not wait for the running epochs."""
         self.level = 2
 
 
 @contextmanager
 def listening(stop: StopSignal) -> Iterator[None]:
-    """The first Ctrl-C ends the running epochs, the second everything; so does SIGTERM."""
+    """Handles Ctrl-C and SIGTERM; outside the main thread it does nothing.
+
+    The first Ctrl-C requests an end after the running epochs. The second Ctrl-C or a SIGTERM
+    requests an end at once. The third Ctrl-C raises KeyboardInterrupt; if no driver runs, every
+    signal does so.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -49,13 +55,13 @@ def listening(stop: StopSignal) -> Iterator[None]:
         if not stop.in_loop or stop.level > 2:
             raise KeyboardInterrupt
         if stop.level == 1:
-            # Not print: this may have come in the middle of one.
+            # Not print: the signal may arrive while another print runs.
             with suppress(OSError):
-                os.write(2, b"\nStopping after the running epochs; again to stop now.\n")
+                os.write(2, b"\nStopping after the running epochs; Ctrl-C again stops now.\n")
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    earlier = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in earlier.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""A trial between its start and its end: where it is, and why it is being stopped."""
+"""The state of a trial between its start and its end."""
 
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -8,11 +8,11 @@ from tuning.driver.source import TrialSource
 
 
 class Stage(Enum):
-    """Where a trial is.
+    """The stage of a live trial.
 
-    ``TRAINING``: the executor has it. ``WAITS_FOR_DUPLICATE``: another trial of the same
-    configuration is being trained, and this one will take its result. ``WAITS_FOR_RETRY``: its
-    attempt failed, and the next one needs a free slot.
+    ``TRAINING``: The executor has the trial. ``WAITS_FOR_DUPLICATE``: A trial with the same
+    configuration is being trained, and this trial waits for its result. ``WAITS_FOR_RETRY``: An
+    attempt failed, and the next attempt waits for a free slot.
     """
 
     TRAINING = "training"
@@ -21,7 +21,11 @@ class Stage(Enum):
 
 
 class StopCause(Enum):
-    """Why a trial is being stopped; a later cause replaces an earlier one."""
+    """The cause of a stop; a later cause replaces an earlier one, but none replaces ``LIMIT``.
+
+    ``SEARCHER``: The searcher or the time limit of the search. ``USER``: A stop of the whole
+    study. ``LIMIT``: A limit per trial.
+    """
 
     SEARCHER = "searcher"
     USER = "user"
@@ -33,16 +37,16 @@ class LiveTrial:
     """A trial between its start and its end.
 
     Attributes:
-        trial: The trial, with the number of its present attempt.
-        source: The source that proposed it.
-        stage: Where it is.
-        submitted_at: When the present attempt was submitted, by the driver's clock.
-        heard_at: When the executor last reported of it.
-        reported_step: The last epoch that its searcher has learned.
-        retries: Attempts after the first one.
-        stop: The first decision to stop it, which the worker obeys.
-        stop_cause: Why it is being stopped; None while it is not.
-        limit_reason: The limit that it exceeded, in words; empty if none.
+        trial: The trial, with the number of its current attempt.
+        source: Source that proposed the trial.
+        stage: Current stage.
+        submitted_at: Time of the current attempt's submission, in seconds of the driver's clock.
+        heard_at: Time of the last report from the executor, in seconds of the driver's clock.
+        reported_step: Last epoch that the searcher has learned.
+        retries: Number of retries in this run.
+        stop: Decision for the worker: to continue, or to stop for a reason.
+        stop_cause: Cause of the stop; None if the trial is not being stopped.
+        limit_reason: Limit that the trial exceeded, in words; empty if none.
     """
 
     trial: Trial
@@ -58,17 +62,17 @@ class LiveTrial:
 
     @property
     def trains(self) -> bool:
-        """Whether the executor has it."""
+        """Whether the executor has the trial."""
         return self.stage is Stage.TRAINING
 
     def submitted(self, now: float) -> None:
-        """Notes the beginning of an attempt."""
+        """Records the beginning of an attempt."""
         self.submitted_at = self.heard_at = now
 
     def heard(self, now: float, measurement: Measurement) -> bool:
-        """Notes an epoch; whether its searcher has yet to learn it.
+        """Records a report of an epoch; returns whether the epoch is new for the searcher.
 
-        An attempt after a loss repeats epochs, and a searcher learns each epoch once.
+        A second attempt may repeat epochs, but the searcher learns each epoch only once.
         """
         self.heard_at = now
         is_new = measurement.step > self.reported_step
@@ -76,18 +80,18 @@ class LiveTrial:
         return is_new
 
     def request_stop(self, decision: Decision, cause: StopCause) -> None:
-        """Has it stopped; the reason of the first request stays."""
+        """Requests a stop; the reason of the first request stays."""
         if not self.stop.stop:
             self.stop = decision
         if self.stop_cause is not StopCause.LIMIT:
             self.stop_cause = cause
 
     def exceed(self, reason: str) -> None:
-        """Notes that it exceeded a limit."""
+        """Records that the trial exceeded a limit."""
         self.stop_cause, self.limit_reason = StopCause.LIMIT, reason
 
     def slept(self, seconds: float) -> None:
-        """Takes time in which this machine was suspended off its account."""
+        """Excludes the time during which this machine was suspended."""
         self.submitted_at += seconds
         self.heard_at += seconds
 
@@ -99,7 +103,7 @@ class LiveTrial:
         self.stage = Stage.WAITS_FOR_RETRY
 
     def final_result(self, result: TrialResult) -> TrialResult:
-        """The result as the study records it, with the reason of an early end."""
+        """Returns the result as the study records it, with the reason of an early end."""
         if self.stop_cause is StopCause.USER and result.state is TrialState.PRUNED:
             result = replace(result, state=TrialState.INTERRUPTED)
         if result.state in (TrialState.PRUNED, TrialState.INTERRUPTED):

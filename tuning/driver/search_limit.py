@@ -1,4 +1,4 @@
-"""When a search ends before its trials are spent: out of time, or out of progress."""
+"""The early end of a search: its time is over, or its trials bring no more gain."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -8,17 +8,17 @@ from tuning.study.sections import Objective
 
 
 class SearchLimit:
-    """Ends the search; it has no say in what is confirmed and compared afterwards.
+    """Ends the search early; it does not affect the confirmation and the comparison.
 
     Args:
-        objective: The objective by which a trial is a gain.
-        deadline: The clock's time at which the whole study has to be done; None for no limit.
-        reserve: Estimates, from the trials that have ended, the seconds that the study needs after
-            its search; the search ends so many seconds before the deadline.
-        plateau_trials: The search ends after so many trials in a row without a gain; None for no
-            such rule.
-        plateau_gain: A gain is more than this, in units of the objective.
-        clock: Seconds from any origin.
+        objective: Objective in which a gain is measured.
+        deadline: Time of ``clock`` at which the whole study has to be finished; None for no limit.
+        reserve: Function that estimates the seconds that the study needs after the search, from
+            the trials that have ended. The search ends this long before the deadline.
+        plateau_trials: Number of trials in a row without a gain after which the search ends; None
+            for no such rule.
+        plateau_gain: Threshold of a gain: the objective must improve by more than this.
+        clock: Function that returns seconds since an arbitrary origin.
     """
 
     def __init__(
@@ -42,14 +42,14 @@ class SearchLimit:
         self._best: float | None = None
         self._without_gain = 0
         self._out_of_time = False
-        self._ended_because = ""
+        self._end_reason = ""
 
     def end(self, reason: str) -> None:
         """Ends the search now."""
-        self._ended_because = reason
+        self._end_reason = reason
 
     def learn(self, record: TrialRecord) -> None:
-        """Learns the end of a trial of any phase. Interrupted trials say nothing."""
+        """Learns the end of a trial of any phase; ignores interrupted trials."""
         result = record.result
         if result.state is TrialState.INTERRUPTED:
             return
@@ -67,16 +67,16 @@ class SearchLimit:
             self._without_gain += 1
 
     def out_of_time(self) -> str:
-        """Why running search trials have to end after their epoch; empty if they do not."""
+        """Returns why running search trials must end after their epoch; empty if they need not."""
         if not self._out_of_time and self._deadline is not None:
-            # An estimate that is corrected later must not begin the search again.
+            # The search must not begin again if a later estimate is lower.
             self._out_of_time = self._clock() >= self._deadline - self._reserved()
         return "the time for the search is over" if self._out_of_time else ""
 
     def over(self) -> str:
-        """Why no search trial may begin; empty if one may."""
-        if self._ended_because:
-            return self._ended_because
+        """Returns why no search trial may begin; empty if one may begin."""
+        if self._end_reason:
+            return self._end_reason
         if self._plateau_trials is not None and self._without_gain >= self._plateau_trials:
             above = f" above {self._plateau_gain:g}" if self._plateau_gain else ""
             return f"no gain{above} in the last {self._without_gain} trials"
@@ -90,6 +90,6 @@ class SearchLimit:
     def _is_gain(self, value: float) -> bool:
         if self._best is None:
             return True
-        # Of two equal gains, 0.1 and 0.3 - 0.2, neither is above the other.
+        # The tolerance covers rounding errors: 0.4 - 0.3 is slightly more than 0.1.
         gain = self._objective.key(self._best) - self._objective.key(value)
         return gain > self._plateau_gain + 1e-12

@@ -1,4 +1,4 @@
-"""A source of trials: a searcher, the phase of its trials, and what they may cost."""
+"""A source of trials: a searcher with the phase and the budget of its trials."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,24 +9,25 @@ from tuning.core.trial import Phase, Trial, TrialRecord
 
 @dataclass(eq=False)
 class TrialSource:
-    """A searcher and what it may spend.
+    """A searcher with the phase and the budget of its trials.
 
     Attributes:
-        searcher: Proposes the trials.
+        searcher: Searcher that proposes the trials.
         phase: Phase of the trials.
-        epochs: Total epochs per trial, unless the proposal says otherwise.
+        epochs: Total number of epochs per trial, unless the proposal has another number.
         budget: Number of trials; None for as many as the searcher proposes.
-        priority: Sources of a lower number are served first.
-        after: Sources that must have ended before this one begins.
-        on_begin: Called once, when the sources in ``after`` have ended and before the searcher is
-            asked, with every trial that has ended, those of an earlier run included.
-        asked: Trials proposed so far, those of an earlier run included.
-        pending: Trials of an earlier run that did not end; they go first, under their old names
-            and seeds.
-        prepare: Called once, after the first trials have been given to the workers and perhaps
-            before the searcher is asked; may take seconds.
-        waiting: Whether the searcher has to learn a result before it can propose.
-        exhausted: Whether the searcher has nothing more to propose.
+        priority: Rank of the source; sources with a lower number are served first.
+        after: Sources that must end before this source begins.
+        on_begin: Function that is called once, after the sources in ``after`` have ended and
+            before the searcher is asked. Its argument is all trials that have ended, including
+            those of an earlier run.
+        asked: Number of trials proposed so far, including those of an earlier run.
+        pending: Trials of an earlier run that did not end. They are trained first, with their old
+            names and seeds.
+        prepare: Function that is called once, after the first trials were given to the workers;
+            it may take seconds. The searcher may be asked before this call.
+        waiting: Whether the searcher must learn a result before it can propose.
+        exhausted: Whether the searcher has no more proposals.
     """
 
     searcher: Searcher
@@ -44,11 +45,11 @@ class TrialSource:
 
     @property
     def searches(self) -> bool:
-        """Whether it is a part of the search."""
+        """Whether the source is a part of the search."""
         return self.phase is Phase.SEARCH
 
     def has_work(self, search_is_over: bool = False) -> bool:
-        """Whether it has a trial to train, or may be asked for one.
+        """Returns whether the source has a trial to train, or may be asked for one.
 
         Args:
             search_is_over: Whether no trial of the search may begin any more.

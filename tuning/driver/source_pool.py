@@ -1,4 +1,4 @@
-"""Which source of trials is served next, and the trials that its proposals become."""
+"""Selects the source that is served next, and makes trials from its proposals."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
@@ -14,10 +14,10 @@ class SourcePool:
     """The sources of one run of the driver.
 
     Args:
-        sources: The sources of trials.
-        limit: Ends the search before its budget is spent; None for no such limit.
-        study_seed: The seed from which those of the trials are derived.
-        fixed: Hyperparameters that every trial shares.
+        sources: Sources of trials.
+        limit: Rule that ends the search before its budget is spent; None for no such rule.
+        study_seed: Seed of the study, from which the seeds of the trials are derived.
+        fixed: Hyperparameters that have the same value in every trial.
     """
 
     def __init__(
@@ -35,11 +35,12 @@ class SourcePool:
     def next_source(
         self, busy: Collection[TrialSource], ended: Callable[[], Sequence[TrialRecord]]
     ) -> TrialSource | None:
-        """The source to serve next; None if none may be asked now.
+        """Returns the source to serve next; None if no source can be served now.
 
         Args:
-            busy: The sources that have trials between their start and their end.
-            ended: Gives every trial that has ended, for sources that depend on others.
+            busy: Sources with trials that have started and not yet ended.
+            ended: Function that returns all trials that have ended, for sources that depend on
+                others.
         """
         over = self._search_is_over()
         ready = [
@@ -54,11 +55,11 @@ class SourcePool:
         return min(ready, key=_service_order, default=None)
 
     def next_trial(self, source: TrialSource, is_busy: bool) -> Trial | None:
-        """The next trial of a source; None if it has none now.
+        """Returns the next trial of a source; None if it has none now.
 
         Args:
             source: The source.
-            is_busy: Whether it has trials whose end it has yet to learn.
+            is_busy: Whether trials of the source have started and not yet ended.
         """
         if source.pending:
             trial = source.pending.pop(0)
@@ -66,13 +67,13 @@ class SourcePool:
         proposal = source.searcher.ask(source.asked)
         if isinstance(proposal, Proposal):
             return self._trial(source, proposal)
-        # With nothing of its own running, no tell will ever come.
+        # Without a running trial of this source, the searcher would wait for ever.
         source.waiting = proposal is NoProposal.WAIT and is_busy
         source.exhausted = not source.waiting
         return None
 
     def prepare_one(self) -> None:
-        """Prepares one source that was not prepared yet; workers wait meanwhile."""
+        """Prepares one source that was not prepared yet; the driver's events wait meanwhile."""
         over = self._search_is_over()
         for source in self._sources:
             if source.prepare is not None and source.has_work(over):
@@ -81,7 +82,7 @@ class SourcePool:
                 return
 
     def late(self, source: TrialSource) -> str:
-        """Why a running trial of a source has to end after its epoch; empty if it does not."""
+        """Returns why a source's running trials must end after their epoch; empty if not."""
         return self._limit.out_of_time() if self._limit and source.searches else ""
 
     def learn(self, record: TrialRecord) -> None:
@@ -118,5 +119,5 @@ def _waits_for_others(source: TrialSource, busy: Collection[TrialSource], over: 
 
 
 def _service_order(source: TrialSource) -> tuple[int, bool, int]:
-    """Sources with the smallest key are served first."""
+    """Returns a sort key; the source with the smallest key is served first."""
     return source.priority, not source.pending, source.asked

@@ -1,1 +1,1 @@
-"""From predictions of the test split to the comparison: numbers, no text."""
+"""Computes the comparison of a study from its record and the predictions for the test split."""

@@ -1,4 +1,4 @@
-"""From a study's record to what the comparison says: numbers only, no pictures and no text."""
+"""Computes the comparison of the baseline and the winner from the record of a study."""
 
 import math
 from collections.abc import Sequence
@@ -44,23 +44,23 @@ from tuning.tracking import keys
 
 @dataclass(frozen=True)
 class SearchAccount:
-    """What one searcher spent, saved and found.
+    """The cost and the result of one searcher.
 
     Attributes:
-        searcher: Its name.
-        trials: All of them.
-        completed: Trained to the end; without those that took over another trial's result.
-        pruned: Stopped early.
-        failed: Without a value.
-        interrupted: Not ended yet.
-        reused: Took over the result of another trial of the same configuration.
-        epochs: Trained.
-        saved_by_pruning: Epochs that pruned trials were spared.
-        saved_by_continuing: Epochs taken over from the checkpoints of other trials.
-        saved_by_reuse: Epochs of trials whose result was there already.
-        train_seconds: Of all workers together.
-        best_value: The best objective; None if no trial was completed.
-        best_trial: By which trial.
+        searcher: Name of the searcher.
+        trials: Number of all its trials.
+        completed: Number of completed trials, without the reused ones.
+        pruned: Number of trials that were stopped early.
+        failed: Number of failed trials.
+        interrupted: Number of trials without an end.
+        reused: Number of trials that took the result of a trial of the same configuration.
+        epochs: Number of trained epochs.
+        saved_by_pruning: Number of epochs that pruned trials did not train.
+        saved_by_continuing: Number of epochs that came from checkpoints of other trials.
+        saved_by_reuse: Number of epochs of the reused trials.
+        train_seconds: Training time of all workers together, in seconds.
+        best_value: Best objective; None if no trial was completed.
+        best_trial: Name of the trial with the best objective; empty if no trial was completed.
     """
 
     searcher: str
@@ -81,12 +81,12 @@ class SearchAccount:
 
 @dataclass(frozen=True)
 class AgainstBaseline:
-    """A configuration against the baseline on the test split.
+    """The comparison of a configuration with the baseline on the test split.
 
     Attributes:
-        label: Of the configuration.
-        gain: With its interval.
-        p_value: Adjusted for all that are compared with the baseline.
+        label: Label of the configuration.
+        gain: Gain over the baseline, with its interval.
+        p_value: P-value, adjusted for the number of configurations (Holm).
     """
 
     label: str
@@ -96,26 +96,30 @@ class AgainstBaseline:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that the report states.
+    """The results of a study, as the report shows them.
+
+    ``gain``, ``mcnemar``, ``improvement`` and ``detectable`` are None if there is no winner, if
+    the test split is not read yet, or if the baseline and the winner have no seed in common.
 
     Attributes:
-        verdict: The conclusion.
-        why: One sentence that explains it.
-        baseline: The baseline.
-        best: The winner; None if the search proposed nothing but the baseline.
-        references: The study's references.
-        candidates: Every confirmed candidate, the winner included.
-        gain: Winner against baseline on the test split.
-        mcnemar: The checkpoints of the first seed.
-        improvement: P(best > baseline) with its interval.
-        against_baseline: References and candidates against the baseline, p-values adjusted for
-            being several. The winner's own gain needs no adjustment: it was chosen on validation.
-        long_runs: Baseline and references, trained for more epochs.
-        ablation: What each change of the best is worth.
-        detectable: The gain that this comparison would find with 80% power.
-        searches: What each searcher spent.
-        effects: Importance and direction by hyperparameter.
-        changes: The table of hyperparameters.
+        verdict: Verdict of the comparison.
+        why: Reason for the verdict, in one sentence.
+        baseline: Configuration of the baseline.
+        best: Configuration of the winner; None if no candidate completed all fresh seeds.
+        references: Reference configurations of the study.
+        candidates: Confirmed candidates, including the winner.
+        gain: Gain of the winner over the baseline on the test split.
+        mcnemar: McNemar's test of baseline and winner, for the first seed that both have.
+        improvement: Probability that the winner beats the baseline, and its lower and upper limit.
+        against_baseline: Comparisons of references and candidates with the baseline. Their
+            p-values are adjusted. The p-value in ``gain`` needs no adjustment, because the winner
+            was chosen on the validation split.
+        long_runs: Configurations of baseline and references, trained for more epochs.
+        ablation: Effect of each changed hyperparameter of the winner.
+        detectable: Gain that this comparison would detect with 80% power.
+        searches: Cost and result of each searcher.
+        effects: Importance and direction of each hyperparameter, by name.
+        changes: Table of the hyperparameters.
     """
 
     verdict: Verdict
@@ -136,13 +140,13 @@ class Comparison:
     changes: list[Change]
 
     def to_json(self) -> dict[str, Any]:
-        """The comparison as JSON values; what is infinite or unknown is null."""
+        """Returns the comparison as JSON values. Infinite and unknown numbers become null."""
         document: dict[str, Any] = _jsonable(asdict(self))
         return document
 
 
 def compare(record: StudyRecord) -> Comparison:
-    """Compares the baseline with the winner, from the record alone.
+    """Compares the baseline with the winner. The record is the only input.
 
     Raises:
         ValueError: The record has no completed baseline trial.
@@ -156,10 +160,10 @@ def compare(record: StudyRecord) -> Comparison:
     best = choose_winner(study, candidates)
     search = record.in_phase(Phase.SEARCH)
     effects_ = effects(study, search)
-    set_back = record.in_phase(Phase.ABLATION)
-    worth = ablations(study, best.params, best.validation, set_back) if best else []
-    found = _judge(record, baseline, best) if best is not None else None
-    verdict, why = _conclude(study, best, found[0] if found else None)
+    trials = record.in_phase(Phase.ABLATION)
+    ablation = ablations(study, best.params, best.validation, trials) if best else []
+    tests = _test(record, baseline, best) if best is not None else None
+    verdict, why = _conclude(study, best, tests[0] if tests else None)
     return Comparison(
         verdict=verdict,
         why=why,
@@ -167,39 +171,40 @@ def compare(record: StudyRecord) -> Comparison:
         best=best,
         references=[config for config in configs if config.role == "reference"],
         candidates=candidates,
-        gain=found[0] if found else None,
-        mcnemar=found[1] if found else None,
-        improvement=found[2] if found else None,
+        gain=tests[0] if tests else None,
+        mcnemar=tests[1] if tests else None,
+        improvement=tests[2] if tests else None,
         against_baseline=_against(record, baseline, configs),
         long_runs=grouped(record, (Phase.LONG_RUN,)),
-        ablation=worth,
-        detectable=detectable_gain(found[0], study.compare.confidence) if found else None,
+        ablation=ablation,
+        detectable=detectable_gain(tests[0], study.compare.confidence) if tests else None,
         searches=[_account(study, name, search) for name in _searchers(search)],
         effects=effects_,
-        changes=changes(study, best.params, effects_, worth) if best else [],
+        changes=changes(study, best.params, effects_, ablation) if best else [],
     )
 
 
 def lengthened(
     study: Study, comparison: Comparison
 ) -> list[list[tuple[Configuration, int | None]]]:
-    """Each long run, after the same configuration's training of the study's own length.
+    """Pairs each long run with the normal training of the same configuration.
 
-    Both come with the most epochs that they had; what was not trained is left out.
+    Each entry is a configuration and its maximum number of epochs per trial. The normal training
+    comes first; it is left out if it does not exist.
     """
-    own = {config.label: config for config in (comparison.baseline, *comparison.references)}
+    normal = {config.label: config for config in (comparison.baseline, *comparison.references)}
     epochs = study.budget.epochs, study.confirm.long_run
     return [
         [
-            (config, most)
-            for config, most in zip((own.get(long.label), long), epochs, strict=True)
+            (config, max_epochs)
+            for config, max_epochs in zip((normal.get(run.label), run), epochs, strict=True)
             if config is not None
         ]
-        for long in comparison.long_runs
+        for run in comparison.long_runs
     ]
 
 
-def _judge(
+def _test(
     record: StudyRecord, baseline: Configuration, best: Configuration
 ) -> tuple[Gain, McNemar, tuple[float, float, float]] | None:
     predictions = record.predictions
@@ -216,13 +221,13 @@ def _judge(
     ]
     if not pairs:
         return None
-    ours, theirs = map(list, zip(*pairs, strict=True))
+    first_rows, second_rows = map(list, zip(*pairs, strict=True))
     return (
         gain(first, second, record.study.compare.confidence),
-        # The first seed, chosen before anything was seen; never the luckiest.
-        mcnemar(first[ours[0]], second[theirs[0]]),
+        # Always the first common seed: a choice by the results would bias the test.
+        mcnemar(first[first_rows[0]], second[second_rows[0]]),
         probability_of_improvement(
-            np.array(baseline.test_accuracy)[ours], np.array(best.test_accuracy)[theirs]
+            np.array(baseline.test_accuracy)[first_rows], np.array(best.test_accuracy)[second_rows]
         ),
     )
 
@@ -239,30 +244,32 @@ def _against(
         gain(first, correct_examples(predictions, config.trials), record.study.compare.confidence)
         for config in others
     ]
-    adjusted = holm(np.array([found.p_value for found in gains]))
+    adjusted = holm(np.array([gain_.p_value for gain_ in gains]))
     return [
-        AgainstBaseline(config.label, found, float(p_value))
-        for config, found, p_value in zip(others, gains, adjusted, strict=True)
+        AgainstBaseline(config.label, gain_, float(p_value))
+        for config, gain_, p_value in zip(others, gains, adjusted, strict=True)
     ]
 
 
-def _conclude(study: Study, best: Configuration | None, found: Gain | None) -> tuple[Verdict, str]:
+def _conclude(study: Study, best: Configuration | None, gain: Gain | None) -> tuple[Verdict, str]:
     if best is None:
         return Verdict.INCONCLUSIVE, "no candidate other than the baseline was confirmed"
-    if found is None:
-        return Verdict.INCONCLUSIVE, "the test split was not read"
-    verdict = verdict_of(found, study.compare.min_gain)
-    if not math.isfinite(found.low):
-        return verdict, "one seed says nothing about the spread between seeds; use two or more"
-    interval = f"{found.interval} points"
+    if gain is None:
+        return Verdict.INCONCLUSIVE, (
+            "the test split was not read, or the baseline and the winner have no seed in common"
+        )
+    verdict = verdict_of(gain, study.compare.min_gain)
+    if not math.isfinite(gain.low):
+        return verdict, "one seed does not show the spread between seeds; use two or more seeds"
+    interval = f"{gain.interval} points"
     if verdict is Verdict.BETTER:
         return verdict, f"the whole interval, {interval}, lies above zero"
     if verdict is Verdict.WORSE:
         return verdict, f"the whole interval, {interval}, lies below zero"
-    if found.low > 0:
+    if gain.low > 0:
         return verdict, (
-            f"the gain is real but smaller than {points(study.compare.min_gain)} points, the "
-            "smallest worth having"
+            f"the whole interval, {interval}, lies above zero, but the gain is smaller than "
+            f"{points(study.compare.min_gain)} points (compare.min_gain)"
         )
     return verdict, f"the interval, {interval}, contains zero"
 
@@ -272,26 +279,26 @@ def _searchers(search: Sequence[TrialRecord]) -> list[str]:
 
 
 def _account(study: Study, searcher: str, search: Sequence[TrialRecord]) -> SearchAccount:
-    own = [trial for trial in search if trial.trial.searcher == searcher]
-    spent = {name: int(value) for name, value in spending(own).items()}
+    trials = [trial for trial in search if trial.trial.searcher == searcher]
+    spent = {name: int(value) for name, value in spending(trials).items()}
     best = min(
-        completed_trials(own),
+        completed_trials(trials),
         key=lambda trial: study.objective.key(trial.result.value or 0.0),
         default=None,
     )
     return SearchAccount(
         searcher=searcher,
-        trials=len(own),
+        trials=len(trials),
         completed=spent["trials_completed"],
         pruned=spent["trials_pruned"],
         failed=spent["trials_failed"],
-        interrupted=sum(trial.result.state is TrialState.INTERRUPTED for trial in own),
+        interrupted=sum(trial.result.state is TrialState.INTERRUPTED for trial in trials),
         reused=spent["trials_reused"],
         epochs=spent["epochs_trained"],
         saved_by_pruning=spent["epochs_saved_by_pruning"],
         saved_by_continuing=spent["epochs_saved_by_continuing"],
         saved_by_reuse=spent["epochs_saved_by_reuse"],
-        train_seconds=sum(trial.result.duration_s for trial in own),
+        train_seconds=sum(trial.result.duration_s for trial in trials),
         best_value=best.result.value if best else None,
         best_trial=best.trial.name if best else "",
     )

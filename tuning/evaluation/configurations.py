@@ -1,4 +1,4 @@
-"""Configurations that were trained with fresh seeds, as the comparison sees them."""
+"""Groups trials with fresh seeds into configurations, for the comparison."""
 
 import math
 from collections.abc import Sequence
@@ -15,21 +15,23 @@ from tuning.tracking import keys
 
 @dataclass(frozen=True)
 class Configuration:
-    """A configuration that was trained with the fresh seeds.
+    """A configuration with the results of its trials with fresh seeds.
+
+    All lists are in the same order, that of ``trials``.
 
     Attributes:
-        label: ``baseline``, a reference's name, or the search trial that proposed it.
-        role: ``baseline``, ``reference`` or ``candidate``.
-        params: The configuration.
-        trials: Its completed trials, by seed.
-        seeds: Their seeds.
-        search_value: The objective in the search, for a candidate.
-        validation: Best objective, by seed.
-        best_steps: The epoch that it was reached in, whose weights the model has, by seed.
-        test_accuracy: By seed; empty before the test split was read.
-        test_loss: By seed.
-        train_seconds: Mean.
-        parameter_count: Of one model.
+        label: ``baseline``, the name of a reference, or the name of a candidate's search trial.
+        role: ``baseline``, ``reference``, ``candidate`` or ``long run``.
+        params: Searched hyperparameters of the configuration.
+        trials: Names of the completed trials.
+        seeds: Seeds of the trials.
+        search_value: Objective of a candidate in the search; None for other roles.
+        validation: Best objectives on the validation split.
+        best_steps: Epochs of the best objectives. The models have the weights of these epochs.
+        test_accuracy: Accuracies on the test split; empty before the test split is read.
+        test_loss: Losses on the test split; empty before the test split is read.
+        train_seconds: Mean training time per trial, in seconds.
+        parameter_count: Number of parameters of one model; 0 if it is unknown.
     """
 
     label: str
@@ -47,37 +49,40 @@ class Configuration:
 
     @property
     def mean_validation(self) -> float:
-        """Mean of the best objective over seeds."""
+        """Mean of the best objective over the seeds."""
         return float(np.mean(self.validation))
 
     @property
     def mean_test(self) -> float:
-        """Mean test accuracy over seeds."""
+        """Mean of the test accuracy over the seeds."""
         return float(np.mean(self.test_accuracy))
 
     @property
     def sd_test(self) -> float:
-        """Standard deviation of the test accuracy over seeds; NaN for one seed."""
+        """Standard deviation of the test accuracy over the seeds; NaN for one seed."""
         return float(np.std(self.test_accuracy, ddof=1)) if len(self.trials) > 1 else math.nan
 
 
 def choose_winner(study: Study, candidates: Sequence[Configuration]) -> Configuration | None:
-    """The candidate with the best mean on validation; the test split has no say."""
+    """Returns the candidate with the best mean validation objective, or None.
+
+    A candidate needs a result for every fresh seed. The test split is not used.
+    """
     by_label = {config.label: config for config in candidates}
     label = study.winner({label: config.validation for label, config in by_label.items()})
     return None if label is None else by_label[label]
 
 
 def confirmed_configurations(record: StudyRecord) -> list[Configuration]:
-    """Groups the completed trials with fresh seeds by configuration.
+    """Groups the completed trials of the baseline, the references and the candidates.
 
-    Once the test split was read, those whose model could not be asked about it do not count.
+    Once the test split is read, trials without predictions for it are left out.
     """
     return grouped(record, keys.CONFIRMED)
 
 
 def grouped(record: StudyRecord, phases: Sequence[Phase]) -> list[Configuration]:
-    """The same of the given phases."""
+    """Groups the completed trials of the given phases by configuration, in the same way."""
     tested = record.predictions.probabilities if record.predictions else None
     groups: dict[tuple[str, str], list[TrialRecord]] = {}
     roles = {
@@ -86,8 +91,8 @@ def grouped(record: StudyRecord, phases: Sequence[Phase]) -> list[Configuration]
         Phase.LONG_RUN: "long run",
     }
     for trial in record.in_phase(*phases):
-        done = trial.result.state is TrialState.COMPLETED
-        if done and (tested is None or trial.trial.name in tested):
+        is_completed = trial.result.state is TrialState.COMPLETED
+        if is_completed and (tested is None or trial.trial.name in tested):
             role = roles.get(trial.trial.phase, "candidate")
             label = trial.trial.tags.get(keys.CANDIDATE, keys.BASELINE)
             groups.setdefault((role, label), []).append(trial)
@@ -106,7 +111,7 @@ def _configuration(
     by_name: dict[str, TrialRecord],
 ) -> Configuration:
     trials = sorted(trials, key=lambda trial: trial.trial.number)
-    measured = [
+    test_scores = [
         scores(record.predictions.labels, record.predictions.probabilities[trial.trial.name])
         for trial in trials
         if record.predictions
@@ -121,8 +126,8 @@ def _configuration(
         search_value=origin.result.value if origin else None,
         validation=[t.result.value for t in trials if t.result.value is not None],
         best_steps=[trial.result.best_step or 0 for trial in trials],
-        test_accuracy=[score["test_accuracy"] for score in measured],
-        test_loss=[score["test_loss"] for score in measured],
+        test_accuracy=[score["test_accuracy"] for score in test_scores],
+        test_loss=[score["test_loss"] for score in test_scores],
         train_seconds=float(np.mean([trial.result.duration_s for trial in trials])),
         parameter_count=int(trials[0].result.facts.get("parameter_count", 0)),
     )

@@ -1,4 +1,4 @@
-"""What a study shows about the hyperparameters: importance, direction, ablation, boundaries."""
+"""Measures the effects of hyperparameters: importance, direction, ablation, boundaries."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,15 +16,16 @@ MIN_TRIALS_FOR_EFFECTS = 8
 
 @dataclass(frozen=True)
 class Effect:
-    """One hyperparameter in the search.
+    """The effect of one hyperparameter in the search.
 
     Attributes:
-        name: The hyperparameter.
-        importance: Its share of the explained variance, from 0 to 1; None if too few trials.
-        correlation: Spearman's rank correlation with the objective, positive where higher values
-            did better; None for values without order.
-        p_value: Of no correlation.
-        trials: Completed trials that this rests on.
+        name: Name of the hyperparameter.
+        importance: Share of the explained variance, from 0 to 1; None if there are too few trials.
+        correlation: Spearman's rank correlation with the quality of the objective. It is positive
+            if higher values gave better results, and None if the values have no order, are all
+            equal or are too few.
+        p_value: P-value of the hypothesis that there is no correlation, or None.
+        trials: Number of completed trials.
     """
 
     name: str
@@ -36,17 +37,19 @@ class Effect:
 
 @dataclass(frozen=True)
 class Ablation:
-    """The best with one hyperparameter set back to the baseline's value.
+    """The effect of one changed hyperparameter of the winner.
+
+    The winner is trained again with this hyperparameter set back to the baseline's value.
 
     Attributes:
-        name: The hyperparameter.
-        before: The baseline's value.
-        after: The best's.
-        loss: How much worse the objective is without the change, mean over seeds; negative if it
-            is better without it.
-        low: Lower end of the interval, between seeds alone (Welch).
-        high: Upper end.
-        seeds: With how many it was trained.
+        name: Name of the hyperparameter.
+        before: Value of the baseline.
+        after: Value of the winner.
+        loss: Amount by which the objective is worse without the change, as a mean over the seeds;
+            negative if the objective is better without the change.
+        low: Lower end of Welch's interval of the loss, which covers the spread between seeds.
+        high: Upper end of the same interval.
+        seeds: Number of seeds of the trials without the change.
     """
 
     name: str
@@ -60,7 +63,7 @@ class Ablation:
 
 @dataclass(frozen=True)
 class Change:
-    """A row of the notebook's table of hyperparameters."""
+    """A row of the table of hyperparameters in the report."""
 
     name: str
     baseline: ParamValue | None
@@ -69,16 +72,16 @@ class Change:
 
 
 def completed_trials(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """The trials that were trained to their end."""
+    """Returns the trials that are completed and have a value."""
     return [record for record in trials if record.completed]
 
 
 def effects(study: Study, search: Sequence[TrialRecord]) -> dict[str, Effect]:
-    """Measures every hyperparameter's importance and direction on the completed search trials."""
-    done = completed_trials(search)
-    importance = _importance(study, done) if len(done) >= MIN_TRIALS_FOR_EFFECTS else {}
+    """Measures importance and direction of each hyperparameter in the completed search trials."""
+    trials = completed_trials(search)
+    importance = _importance(study, trials) if len(trials) >= MIN_TRIALS_FOR_EFFECTS else {}
     return {
-        name: Effect(name, importance.get(name), *_correlation(study, name, done), len(done))
+        name: Effect(name, importance.get(name), *_correlation(study, name, trials), len(trials))
         for name in study.space.names
     }
 
@@ -89,19 +92,20 @@ def ablations(
     validation: Sequence[float],
     trials: Sequence[TrialRecord],
 ) -> list[Ablation]:
-    """Measures what each change of the best is worth.
+    """Measures the effect of each changed hyperparameter of the winner.
 
     Args:
-        study: The study.
-        best: The winner's configuration.
-        validation: Its objective, by seed.
-        trials: Those of the ablation.
+        study: Study with the baseline and the space.
+        best: Configuration of the winner.
+        validation: Objective values of the winner, one per seed.
+        trials: Trials of the ablation.
 
     Returns:
-        One for each hyperparameter that was set back, the most valuable change first.
+        An ablation per hyperparameter that was set back. The change with the largest loss comes
+        first.
     """
     sign = 1 if study.objective.direction == "maximize" else -1
-    found = []
+    results = []
     for name in study.space.names:
         values = [
             trial.result.value
@@ -113,8 +117,8 @@ def ablations(
                 sign * np.array(validation), sign * np.array(values), study.compare.confidence
             )
             before, after = study.baseline[name], best[name]
-            found.append(Ablation(name, before, after, loss, low, high, len(values)))
-    return sorted(found, key=lambda ablation: -ablation.loss)
+            results.append(Ablation(name, before, after, loss, low, high, len(values)))
+    return sorted(results, key=lambda ablation: -ablation.loss)
 
 
 def changes(
@@ -123,71 +127,74 @@ def changes(
     effects_: Mapping[str, Effect],
     ablations_: Sequence[Ablation],
 ) -> list[Change]:
-    """Explains, from what was measured, why the best differs from the baseline.
+    """Explains each difference between winner and baseline by the measurements.
 
-    An ablation comes first where there is one: it alone sets a single hyperparameter back.
+    If there is an ablation, its result comes first, because it changes one hyperparameter only.
     """
     ends = study.space.at_boundary(best)
-    worth = {ablation.name: ablation for ablation in ablations_}
-    found = []
+    by_name = {ablation.name: ablation for ablation in ablations_}
+    rows = []
     for name in study.space.names:
         before, after = study.baseline.get(name), best.get(name)
         reason = "unchanged"
         if before != after:
-            reason = _seen_in_search(effects_[name], ends.get(name))
-            if name in worth:
-                reason = f"{_of_setting_back(study, worth[name])}. In the search: {reason}"
-        found.append(Change(name, before, after, reason))
-    return found
+            reason = _search_text(effects_[name], ends.get(name))
+            if name in by_name:
+                reason = f"{_ablation_text(study, by_name[name])}. In the search: {reason}"
+        rows.append(Change(name, before, after, reason))
+    return rows
 
 
 def change_when_set_back(study: Study, ablation: Ablation) -> tuple[float, float, float]:
-    """By how much the objective's value changes, and the ends of the interval."""
+    """Returns how the objective changes if the value is set back, with lower and upper end."""
     if study.objective.direction == "maximize":
         return -ablation.loss, -ablation.high, -ablation.low
     return ablation.loss, ablation.low, ablation.high
 
 
-def _of_setting_back(study: Study, ablation: Ablation) -> str:
+def _ablation_text(study: Study, ablation: Ablation) -> str:
     change, low, high = change_when_set_back(study, ablation)
-    text = f"set back alone, {study.objective.metric} changes by {change:+.4f}"
+    text = f"if only this value is set back, {study.objective.metric} changes by {change:+.4f}"
     if not math.isfinite(low):
         return f"{text} (one seed: the spread is unknown)"
     text += f" ({low:+.4f} to {high:+.4f}, {ablation.seeds} seeds)"
     if ablation.low > 0:
-        return f"{text}, for the worse"
+        return f"{text}, which is worse"
     if ablation.high < 0:
-        return f"{text}, for the better"
-    return f"{text}: no effect shown"
+        return f"{text}, which is better"
+    return f"{text}, no clear effect"
 
 
-def _seen_in_search(effect: Effect, end: str | None) -> str:
+def _search_text(effect: Effect, end: str | None) -> str:
     parts: list[str] = []
     if effect.importance is not None:
         parts.append(f"importance {effect.importance:.0%}")
     if effect.correlation is not None and effect.p_value is not None:
         if effect.p_value < 0.05:
             direction = "higher" if effect.correlation > 0 else "lower"
-            parts.append(f"{direction} values did better (ρ = {effect.correlation:+.2f})")
+            parts.append(f"{direction} values gave better results (ρ = {effect.correlation:+.2f})")
         else:
             parts.append(f"no clear effect by itself (ρ = {effect.correlation:+.2f})")
     if not parts:
-        parts.append("part of the best configuration found; too few trials to say more")
+        parts.append("part of the best configuration; too few trials to measure its effect")
     text = f"{', '.join(parts)}; {effect.trials} trials"
     if end is not None:
-        text += f". It is the {end} value of the space: better ones may lie beyond"
+        text += f". It is the {end} value of the space; a better value may be outside the space"
     return text
 
 
-def _importance(study: Study, done: Sequence[TrialRecord]) -> dict[str, float]:
-    """PED-ANOVA as Optuna has it (Watanabe et al., IJCAI 2023); indicative on few trials."""
+def _importance(study: Study, trials: Sequence[TrialRecord]) -> dict[str, float]:
+    """Returns Optuna's PED-ANOVA importances, which are rough if there are only few trials.
+
+    The method is described in Watanabe et al., IJCAI 2023.
+    """
     import optuna
 
     from tuning.search.optuna_searcher import frozen_trial
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     rebuilt = optuna.create_study(direction=study.objective.direction)
-    for record in done:
+    for record in trials:
         params = study.searched(record.trial.params)
         rebuilt.add_trial(frozen_trial(study.space, study.objective, params, record.result))
     try:
@@ -197,13 +204,13 @@ def _importance(study: Study, done: Sequence[TrialRecord]) -> dict[str, float]:
 
 
 def _correlation(
-    study: Study, name: str, done: Sequence[TrialRecord]
+    study: Study, name: str, trials: Sequence[TrialRecord]
 ) -> tuple[float | None, float | None]:
     from scipy import stats
 
     pairs = [
         (float(value), record.result.value)
-        for record in done
+        for record in trials
         if isinstance(value := record.trial.params.get(name), int | float)
     ]
     if len(pairs) < MIN_TRIALS_FOR_EFFECTS or any(

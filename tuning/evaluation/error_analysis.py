@@ -1,4 +1,4 @@
-"""Where baseline and best differ: examples that flip, and what the models cannot do."""
+"""Analyses the errors of baseline and winner: examples, behaviours and lengths of inputs."""
 
 from dataclasses import dataclass
 
@@ -16,13 +16,13 @@ MAX_SHOWN = 600
 
 @dataclass(frozen=True)
 class Flip:
-    """A test example on which the two models differ.
+    """A test example that exactly one of two models classifies correctly.
 
     Attributes:
-        text: As people read it; its end, where it is long.
-        truth: Its class, 0 or 1.
-        before: Probability of class 1 by the baseline's model of the first seed.
-        after: By the best's.
+        text: Readable text of the example; only the end of a long text.
+        truth: True class, 0 or 1.
+        before: Probability of class 1, predicted by the first model of the baseline.
+        after: Probability of class 1, predicted by the first model of the winner.
     """
 
     text: str
@@ -33,16 +33,16 @@ class Flip:
 
 @dataclass(frozen=True)
 class ErrorAnalysis:
-    """What the report shows of errors.
+    """The errors of the models, as the report shows them.
 
     Attributes:
-        mended: Examples that the best gets right and the baseline does not.
-        broken: The other way round.
-        behaviours: A row for each behaviour: name, expectation, an example, and the failure rate
-            of each model.
-        models: Whose failure rates these are, and whose accuracies the slices have.
-        slices: A row for each kind of input by its length: name, examples, and the accuracy of
-            each configuration, mean over seeds.
+        mended: Examples that only the winner's model classifies correctly.
+        broken: Examples that only the baseline's model classifies correctly.
+        behaviours: Rows of a table, one per behaviour: name, expectation, an example, and the
+            failure rate of the first model of each configuration.
+        models: Labels of the configurations, in the order of the columns of both tables.
+        slices: Rows of a table, one per range of input lengths: name, number of examples, and the
+            accuracy of each configuration as a mean over its seeds.
     """
 
     mended: list[Flip]
@@ -53,7 +53,7 @@ class ErrorAnalysis:
 
 
 def error_analysis(record: StudyRecord, comparison: Comparison) -> ErrorAnalysis:
-    """Collects what the record knows of the errors of the first seeds' models."""
+    """Analyses the errors in the record. It is empty without predictions or without a winner."""
     predictions, best = record.predictions, comparison.best
     if predictions is None or best is None:
         return ErrorAnalysis([], [], [], [], [])
@@ -69,10 +69,12 @@ def error_analysis(record: StudyRecord, comparison: Comparison) -> ErrorAnalysis
 
 
 def behaviour_regression(record: StudyRecord, comparison: Comparison) -> float | None:
-    """The largest increase of a failure rate from the baseline's model to the best's.
+    """Returns the largest increase of a behaviour's failure rate from baseline to winner.
+
+    Each configuration is represented by its first model.
 
     Returns:
-        From -1 to 1; None if there are no behaviours.
+        The increase, from -1 to 1; None if there are no behaviours.
     """
     predictions, best = record.predictions, comparison.best
     if predictions is None or best is None:
@@ -88,7 +90,7 @@ def behaviour_regression(record: StudyRecord, comparison: Comparison) -> float |
 
 def _flips(predictions: Predictions, first: str, second: str, *, mended: bool) -> list[Flip]:
     before, after = predictions.probabilities[first], predictions.probabilities[second]
-    found = flips(predictions.labels, before, after, mended)
+    indexes = flips(predictions.labels, before, after, mended)
     return [
         Flip(
             _ending(predictions.texts[index]),
@@ -96,13 +98,13 @@ def _flips(predictions: Predictions, first: str, second: str, *, mended: bool) -
             float(before[index]),
             float(after[index]),
         )
-        for index in found
+        for index in indexes
         if index in predictions.texts
     ][:SHOWN]
 
 
 def _ending(text: str) -> str:
-    # Models of long inputs often see the end only.
+    # Models often see only the end of a long input.
     return text if len(text) <= MAX_SHOWN else f"… {text[-MAX_SHOWN:]}"
 
 
@@ -118,10 +120,10 @@ def _slices(predictions: Predictions, configs: list[Configuration]) -> list[list
     ]
     if predictions.seen:
         cut = lengths > predictions.seen
-        kinds += [(f"cut (above {predictions.seen:,})", cut), ("seen whole", ~cut)]
-    rights = [correct_examples(predictions, config.trials).mean(axis=0) for config in configs]
+        kinds += [(f"cut (above {predictions.seen:,})", cut), ("not cut", ~cut)]
+    correct = [correct_examples(predictions, config.trials).mean(axis=0) for config in configs]
     return [
-        [name, f"{chosen.sum():,}", *(f"{each[chosen].mean():.2%}" for each in rights)]
+        [name, f"{chosen.sum():,}", *(f"{each[chosen].mean():.2%}" for each in correct)]
         for name, chosen in kinds
         if chosen.any()
     ]

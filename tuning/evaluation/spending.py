@@ -1,4 +1,4 @@
-"""What a study has spent and saved, and what it has to keep back for its comparison."""
+"""Computes the cost of a study so far, and the time that its confirmation still needs."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from tuning.study.file import Study
 
 
 def busy_seconds(records: Sequence[TrialRecord]) -> float:
-    """Seconds during which at least one of the trials was trained; pauses between do not count."""
+    """Returns the seconds during which at least one trial was running, without pauses."""
     total, reached = 0, 0
     for start, end in sorted((r.started_ms, r.ended_ms or r.started_ms) for r in records):
         total += max(0, end - max(start, reached))
@@ -19,7 +19,10 @@ def busy_seconds(records: Sequence[TrialRecord]) -> float:
 def longest_first(
     study: Study, ended: Sequence[TrialRecord], candidates: Sequence[TrialRecord]
 ) -> list[TrialRecord]:
-    """The candidates by their seconds: a long training that begins last leaves workers idle."""
+    """Sorts candidates by training time, longest first.
+
+    If a long training starts last, other workers are idle at the end.
+    """
     seconds = _training_seconds(study, ended)
     return sorted(
         candidates, key=lambda record: -seconds.get(study.config_id(record.trial.params), 0.0)
@@ -29,16 +32,17 @@ def longest_first(
 def seconds_to_confirm(
     study: Study, ended: Sequence[TrialRecord], candidates: Sequence[TrialRecord], workers: int
 ) -> float:
-    """Estimates the seconds that the trials with fresh seeds still need.
+    """Estimates the seconds that the trials after the search still need.
 
-    A configuration takes as long as its longest training so far, and one that was not trained yet
-    as the longest of all: who was promised a comparison by some hour would rather have it early.
+    The estimate uses the longest training of each configuration so far. For a configuration that
+    was not trained yet, it uses the longest training of all. It is high on purpose: a comparison
+    that is early is better than one that is late.
 
     Args:
-        study: The study.
-        ended: Its trials so far.
-        candidates: Those that would be confirmed if the search ended now.
-        workers: That share the work.
+        study: Study with the settings of the confirmation.
+        ended: Trials that have ended so far.
+        candidates: Search trials that would be confirmed if the search ended now.
+        workers: Number of workers that train in parallel.
     """
     durations = _training_seconds(study, ended)
     if not durations:
@@ -52,26 +56,26 @@ def seconds_to_confirm(
         for record in ended
         if record.trial.phase in (Phase.BASELINE, Phase.REFERENCE, Phase.CONFIRM)
     ]
-    left: list[float] = []
+    remaining: list[float] = []
     for config in configs:
         trainings = max(0, study.confirm.seeds - fresh.count(config))
-        left += [durations.get(config, longest)] * trainings
-    extra = study.confirm.long_run or 0
-    left += [longest * extra / study.budget.epochs] * max(
+        remaining += [durations.get(config, longest)] * trainings
+    long_epochs = study.confirm.long_run or 0
+    remaining += [longest * long_epochs / study.budget.epochs] * max(
         0,
-        (extra > 0) * study.confirm.seeds * (1 + len(study.references))
-        - _of(ended, Phase.LONG_RUN),
+        (long_epochs > 0) * study.confirm.seeds * (1 + len(study.references))
+        - _count(ended, Phase.LONG_RUN),
     )
     if study.confirm.ablation:
-        most = study.confirm.seeds * len(study.space.names)
-        left += [longest] * max(0, most - _of(ended, Phase.ABLATION))
-    # The last of them can leave the other workers idle.
-    idle = longest * (1 - 1 / workers) if left else 0.0
-    return math.fsum(left) / workers + idle
+        max_trials = study.confirm.seeds * len(study.space.names)
+        remaining += [longest] * max(0, max_trials - _count(ended, Phase.ABLATION))
+    # During the last training, all other workers can be idle.
+    idle = longest * (1 - 1 / workers) if remaining else 0.0
+    return math.fsum(remaining) / workers + idle
 
 
 def spending(ended: Sequence[TrialRecord]) -> dict[str, float]:
-    """What the trials cost and saved, by the names of the parent run's metrics."""
+    """Returns the cost and the savings of the trials, by the names of the parent run's metrics."""
     search = [record for record in ended if record.trial.phase is Phase.SEARCH]
     trained = [record for record in search if not record.result.reused_from]
     states = [record.result.state for record in trained]
@@ -93,7 +97,10 @@ def spending(ended: Sequence[TrialRecord]) -> dict[str, float]:
 
 
 def _training_seconds(study: Study, ended: Sequence[TrialRecord]) -> dict[str, float]:
-    """The longest training of each configuration that was trained to its end, by its id."""
+    """Returns the longest training time of each configuration, by its id, in seconds.
+
+    Only completed trials count, and no reused ones.
+    """
     seconds: dict[str, float] = {}
     for record in ended:
         if record.completed and not record.result.reused_from:
@@ -102,7 +109,7 @@ def _training_seconds(study: Study, ended: Sequence[TrialRecord]) -> dict[str, f
     return seconds
 
 
-def _of(records: Sequence[TrialRecord], phase: Phase) -> int:
+def _count(records: Sequence[TrialRecord], phase: Phase) -> int:
     return sum(record.trial.phase is phase for record in records)
 
 

@@ -1,6 +1,6 @@
-"""The statistics of a comparison: how large the gain is, how sure, and what to call it.
+"""Statistics of a comparison: the gain, its uncertainty and the verdict.
 
-All functions are pure. Accuracies and gains are shares from 0 to 1, not percent.
+All functions are pure. Test metrics and gains are shares between 0 and 1, not percent.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ BoolArray = NDArray[np.bool_]
 
 
 class Verdict(StrEnum):
-    """What a comparison concludes."""
+    """The conclusion of a comparison."""
 
     BETTER = "better"
     INCONCLUSIVE = "inconclusive"
@@ -25,16 +25,16 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Gain:
-    """How much better one configuration is than another on the test split.
+    """The gain of one configuration over another on the test split.
 
     Attributes:
         estimate: Difference of the mean accuracies.
         low: Lower end of the confidence interval.
-        high: Upper end.
-        p_value: Two-sided, of no difference.
-        seed_error: Standard error from training with other seeds.
-        example_error: Standard error from other test examples.
-        degrees_of_freedom: Of the t distribution of the interval.
+        high: Upper end of the confidence interval.
+        p_value: Two-sided p-value of the hypothesis that there is no difference.
+        seed_error: Standard error due to the choice of seeds.
+        example_error: Standard error due to the choice of test examples.
+        degrees_of_freedom: Degrees of freedom of the interval's t distribution.
     """
 
     estimate: float
@@ -47,27 +47,27 @@ class Gain:
 
     @property
     def interval(self) -> str:
-        """Both ends, in percentage points: ``-0.31 to +1.40``."""
+        """Both ends of the interval in percentage points, for example ``-0.31 to +1.40``."""
         return f"{points(self.low)} to {points(self.high)}"
 
 
 def points(share: float) -> str:
-    """A difference of accuracies in percentage points, with its sign: ``+0.42``."""
+    """Formats a difference of shares in percentage points with its sign, for example ``+0.42``."""
     return f"{100 * share:+.2f}"
 
 
 @dataclass(frozen=True)
 class McNemar:
-    """Two checkpoints on the same examples.
+    """The result of McNemar's test of two models on the same examples.
 
     Attributes:
-        both_right: Examples that both get right.
-        only_first: Examples that only the first gets right.
-        only_second: Examples that only the second gets right.
-        both_wrong: Examples that both get wrong.
-        p_value: Exact, two-sided.
-        low: Lower end of the 95% interval on the difference in accuracy, second minus first.
-        high: Upper end.
+        both_right: Number of examples that both models classify correctly.
+        only_first: Number of examples that only the first model classifies correctly.
+        only_second: Number of examples that only the second model classifies correctly.
+        both_wrong: Number of examples that both models classify wrongly.
+        p_value: Exact two-sided p-value.
+        low: Lower end of the 95% interval of the difference in accuracy, second minus first.
+        high: Upper end of the same interval.
     """
 
     both_right: int
@@ -80,34 +80,35 @@ class McNemar:
 
     @property
     def difference(self) -> float:
-        """Accuracy of the second minus that of the first."""
+        """Accuracy of the second model minus that of the first."""
         total = self.both_right + self.only_first + self.only_second + self.both_wrong
         return (self.only_second - self.only_first) / total
 
 
 def gain(baseline: BoolArray, best: BoolArray, confidence: float = 0.95) -> Gain:
-    """Estimates a gain with an interval for other seeds and other examples at once.
+    """Estimates a gain with an interval that covers both other seeds and other examples.
 
-    The variance is the sum of two: that of the mean over seeds (Welch, the configurations may vary
-    differently) and that of the mean over examples of the difference, averaged over seeds, which
-    is paired because both configurations see the same examples. The first contains a part of the
-    second, so the interval is a little too wide rather than too narrow. Degrees of freedom after
-    Welch and Satterthwaite, from: Welch, "The generalization of Student's problem when several
-    different population variances are involved", Biometrika 34, 1947.
+    The variance is the sum of two parts. The first part is the variance of the mean over seeds.
+    It follows Welch, because the two configurations may have different variances. The second part
+    is the variance of the mean over examples. It uses the differences per example, because both
+    configurations see the same examples. The first part contains a share of the second part, so
+    the interval is slightly too wide. The degrees of freedom follow Welch and Satterthwaite, from:
+    Welch, "The generalization of Student's problem when several different population variances
+    are involved", Biometrika 34, 1947.
 
     Args:
-        baseline: Which test examples are right, of shape (seeds, examples).
-        best: The same of the other configuration; its number of seeds may differ.
-        confidence: Of the interval.
+        baseline: Whether each test example is classified correctly, of shape (seeds, examples).
+        best: Array like ``baseline`` for the other configuration; the number of seeds may differ.
+        confidence: Confidence level of the interval, for example 0.95.
 
     Returns:
-        The gain. With one seed of a configuration nothing is known of the variance between
-        seeds, and the interval is infinite.
+        The gain. If a configuration has one seed only, the variance between seeds is unknown and
+        the interval is infinite.
     """
     examples = baseline.shape[1]
     difference = best.mean(axis=0) - baseline.mean(axis=0)
     estimate = float(difference.mean())
-    # Each part: a variance of the mean, and the degrees of freedom by which it is known.
+    # Each part is a variance of the mean and its degrees of freedom.
     parts = [(float(difference.var(ddof=1)) / examples, examples - 1)]
     for config in (baseline, best):
         seeds = config.shape[0]
@@ -128,10 +129,11 @@ def gain(baseline: BoolArray, best: BoolArray, confidence: float = 0.95) -> Gain
 
 
 def verdict_of(gain: Gain, min_gain: float) -> Verdict:
-    """The rule of the verdict.
+    """Returns the verdict on a gain.
 
-    ``better`` if the whole interval lies above 0 and the estimate is worth having; ``worse`` if
-    the whole interval lies below 0; otherwise ``inconclusive``.
+    The verdict is ``better`` if the whole interval lies above 0 and the estimate is at least
+    ``min_gain``. It is ``worse`` if the whole interval lies below 0, and otherwise
+    ``inconclusive``.
     """
     if gain.low > 0 and gain.estimate >= min_gain:
         return Verdict.BETTER
@@ -143,18 +145,19 @@ def verdict_of(gain: Gain, min_gain: float) -> Verdict:
 def probability_of_improvement(
     baseline: FloatArray, best: FloatArray
 ) -> tuple[float, float, float]:
-    """Estimates P(best > baseline) for one training of each, by seed.
+    """Estimates P(best > baseline) for one training of each with the same seed.
 
-    After Bouthillier et al., "Accounting for Variance in Machine Learning Benchmarks", MLSys 2021:
-    the share of pairs in which the best wins (a tie counts half). The interval is the exact one of
-    Clopper and Pearson, Biometrika 26, 1934: a bootstrap of three wins would be certain.
+    The estimate is the share of pairs in which the best wins; a tie counts half. It follows
+    Bouthillier et al., "Accounting for Variance in Machine Learning Benchmarks", MLSys 2021. The
+    interval is exact, after Clopper and Pearson, Biometrika 26, 1934. A bootstrap would be wrong:
+    with three wins in three pairs, its interval has no width.
 
     Args:
-        baseline: Test accuracies of shape (pairs,), by seed.
-        best: The same, in the same order of seeds.
+        baseline: Test accuracies of shape (pairs,), one per seed.
+        best: Test accuracies of shape (pairs,), in the same order of seeds.
 
     Returns:
-        Estimate, lower and upper end of the 95% interval.
+        The estimate, and the lower and upper end of its 95% interval.
     """
     pairs = len(best)
     wins = float(np.sum(best > baseline) + 0.5 * np.sum(best == baseline))
@@ -164,15 +167,15 @@ def probability_of_improvement(
 
 
 def mcnemar(first: BoolArray, second: BoolArray) -> McNemar:
-    """McNemar's exact test of two checkpoints on the same examples.
+    """Performs McNemar's exact test of two models on the same examples.
 
-    After Dietterich, "Approximate Statistical Tests for Comparing Supervised Classification
-    Learning Algorithms", Neural Computation 10, 1998. It speaks of these two checkpoints, not of
-    their configurations.
+    The test follows Dietterich, "Approximate Statistical Tests for Comparing Supervised
+    Classification Learning Algorithms", Neural Computation 10, 1998. The result holds for these
+    two models, not for their configurations.
 
     Args:
-        first: Which examples the first gets right, of shape (examples,).
-        second: The same of the second.
+        first: Whether the first model classifies each example correctly, of shape (examples,).
+        second: Whether the second model classifies each example correctly, of shape (examples,).
     """
     only_first = int(np.sum(first & ~second))
     only_second = int(np.sum(~first & second))
@@ -193,13 +196,19 @@ def mcnemar(first: BoolArray, second: BoolArray) -> McNemar:
 
 
 def detectable_gain(gain: Gain, confidence: float = 0.95, power: float = 0.8) -> float:
-    """The true gain that a comparison of this spread and size finds with the given power.
+    """Returns the true gain that a comparison with the same error detects with this power.
 
-    The usual sum of two quantiles times the standard error, with t for the normal: Card et al.,
-    "With Little Power Comes Great Responsibility", EMNLP 2020.
+    The formula is the sum of two quantiles times the standard error, as in Card et al., "With
+    Little Power Comes Great Responsibility", EMNLP 2020. The quantiles are those of the t
+    distribution instead of the normal distribution.
+
+    Args:
+        gain: Gain of the comparison.
+        confidence: Confidence level of the interval, for example 0.95.
+        power: Probability that the gain is detected, for example 0.8.
 
     Returns:
-        The gain, or infinity if the spread is unknown.
+        The gain as a share; infinity if the spread between seeds is unknown.
     """
     if not np.isfinite(gain.seed_error) or gain.degrees_of_freedom == np.inf:
         return float("inf") if not np.isfinite(gain.seed_error) else 0.0
@@ -209,7 +218,7 @@ def detectable_gain(gain: Gain, confidence: float = 0.95, power: float = 0.8) ->
 
 
 def holm(p_values: FloatArray) -> FloatArray:
-    """Adjusts p-values for being several: Holm, Scandinavian Journal of Statistics 6, 1979."""
+    """Adjusts p-values for multiple tests: Holm, Scandinavian Journal of Statistics 6, 1979."""
     order = np.argsort(p_values)
     steps = np.asarray(p_values)[order] * np.arange(len(p_values), 0, -1)
     adjusted = np.empty(len(p_values))
@@ -218,25 +227,25 @@ def holm(p_values: FloatArray) -> FloatArray:
 
 
 def expected_best(values: FloatArray) -> FloatArray:
-    """The best value to expect of 1, 2, …, N of these trials, drawn without replacement.
+    """Returns the expected best value of 1, 2, …, N trials, drawn without replacement.
 
-    The unbiased estimator of Tang et al., "Showing Your Work Doesn't Always Work", ACL 2020, which
-    corrects Dodge et al., "Show Your Work", EMNLP 2019. It speaks of independent draws: of a
-    random search, not of one that learns.
+    This is the unbiased estimator of Tang et al., "Showing Your Work Doesn't Always Work", ACL
+    2020, which corrects Dodge et al., "Show Your Work", EMNLP 2019. It assumes independent trials.
+    This holds for a random search, but not for a searcher that learns from earlier trials.
 
     Args:
-        values: Of N trials; higher is better.
+        values: Objective values of the N trials, of shape (N,); higher is better.
 
     Returns:
-        Shape (N,).
+        Expected best values, of shape (N,).
     """
     ordered = np.sort(values)
     total = len(ordered)
-    # Of factorials, in logarithms: those of a thousand trials are beyond floating point.
+    # Logarithms of factorials, because the factorial of 1000 exceeds the floating-point range.
     log = special.gammaln(np.arange(1, total + 2))
     expected = np.empty(total)
     for n in range(1, total + 1):
-        # The share of the draws of n in which the i-th smallest is the largest, from i = n on.
+        # Share of the draws of n trials whose largest value is the i-th smallest, for i >= n.
         place = np.arange(n, total + 1)
         ways = log[place - 1] - log[n - 1] - log[place - n]
         share = np.exp(ways - (log[total] - log[n] - log[total - n]))
@@ -247,40 +256,49 @@ def expected_best(values: FloatArray) -> FloatArray:
 def calibration(
     labels: BoolArray, probability: FloatArray, bins: int = 10
 ) -> tuple[FloatArray, FloatArray, NDArray[np.int64], float]:
-    """How far probabilities mean what they say: Guo et al., "On Calibration", ICML 2017.
+    """Compares predicted probabilities with the observed shares of class 1.
+
+    It follows Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
 
     Args:
-        labels: Which examples are of class 1, of shape (examples,).
-        probability: Of class 1.
-        bins: Of equal width.
+        labels: Whether each example has class 1, of shape (examples,).
+        probability: Predicted probability of class 1, of shape (examples,).
+        bins: Number of bins of equal width.
 
     Returns:
-        By bin that is not empty: mean probability, share of class 1, and examples; and the
-        expected calibration error, the mean gap weighted by examples.
+        Three arrays with a value per non-empty bin: mean probability, share of class 1, and number
+        of examples. The fourth value is the expected calibration error, which is the mean absolute
+        difference of the first two arrays, weighted by the number of examples.
     """
     index = np.minimum((probability * bins).astype(int), bins - 1)
     counts = np.bincount(index, minlength=bins)
     filled = counts > 0
-    said = np.bincount(index, probability, bins)[filled] / counts[filled]
-    true = np.bincount(index, labels.astype(float), bins)[filled] / counts[filled]
-    error = float(np.abs(said - true) @ counts[filled] / len(labels))
-    return said, true, counts[filled], error
+    predicted = np.bincount(index, probability, bins)[filled] / counts[filled]
+    observed = np.bincount(index, labels.astype(float), bins)[filled] / counts[filled]
+    error = float(np.abs(predicted - observed) @ counts[filled] / len(labels))
+    return predicted, observed, counts[filled], error
 
 
 def welch(
     first: FloatArray, second: FloatArray, confidence: float = 0.95
 ) -> tuple[float, float, float]:
-    """The difference of two means, first minus second, with its interval between seeds.
+    """Returns the difference of two means, first minus second, with Welch's interval.
 
-    Welch, Biometrika 34, 1947.
+    The interval follows Welch, Biometrika 34, 1947.
+
+    Args:
+        first: Values of shape (seeds,), one per seed.
+        second: Values like ``first``; the number of seeds may differ.
+        confidence: Confidence level of the interval, for example 0.95.
 
     Returns:
-        Estimate, lower and upper end; infinite ends where one has fewer than two values.
+        The estimate, and the lower and upper end of the interval. The ends are infinite if one
+        array has fewer than two values.
     """
     estimate = float(first.mean() - second.mean())
     if min(len(first), len(second)) < 2:
         return estimate, -np.inf, np.inf
     if first.var() == second.var() == 0:
         return estimate, estimate, estimate
-    found = stats.ttest_ind(first, second, equal_var=False).confidence_interval(confidence)
-    return estimate, float(found.low), float(found.high)
+    interval = stats.ttest_ind(first, second, equal_var=False).confidence_interval(confidence)
+    return estimate, float(interval.low), float(interval.high)

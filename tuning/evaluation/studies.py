@@ -1,4 +1,4 @@
-"""Two or more studies side by side: which found more, on which data, at what cost."""
+"""Compares two or more studies: their winners, their data and their cost."""
 
 import math
 from collections.abc import Sequence
@@ -14,29 +14,29 @@ from tuning.study.record import StudyRecord
 
 @dataclass(frozen=True)
 class Compared:
-    """A study and what it says."""
+    """A study with its comparison."""
 
     record: StudyRecord
     comparison: Comparison
 
 
 def read_all(records: Sequence[StudyRecord]) -> list[Compared]:
-    """Compares within each study.
+    """Computes the comparison of each study.
 
     Raises:
-        ValueError: One has no completed baseline trial.
+        ValueError: A study has no completed baseline trial.
     """
     return [Compared(record, compare(record)) for record in records]
 
 
 def studies_table(studies: Sequence[Compared]) -> list[list[str]]:
-    """A row for each study; the first row is the head."""
+    """Returns a table with a row per study. The first row is the header."""
     rows = [
         ["run", "study", "data", "verdict", "baseline", "best", "gain", "trials", "epochs", "time"]
     ]
     for study in studies:
         record, comparison = study.record, study.comparison
-        best, found = comparison.best, comparison.gain
+        best, test_gain = comparison.best, comparison.gain
         rows.append(
             [
                 record.run_id[:8],
@@ -45,7 +45,7 @@ def studies_table(studies: Sequence[Compared]) -> list[list[str]]:
                 comparison.verdict.value,
                 _percent(comparison.baseline.test_accuracy),
                 _percent(best.test_accuracy if best else []),
-                "–" if found is None else _with_interval(found),
+                "–" if test_gain is None else _with_interval(test_gain),
                 str(sum(account.trials for account in comparison.searches)),
                 str(sum(account.epochs for account in comparison.searches)),
                 f"{busy_seconds(record.trials) / 60:.0f} min",
@@ -55,7 +55,7 @@ def studies_table(studies: Sequence[Compared]) -> list[list[str]]:
 
 
 def differences(studies: Sequence[Compared]) -> list[str]:
-    """A sentence for each pair: whose best is better on the test split, if it is the same one."""
+    """Returns a sentence per pair of studies: which winner is better on the same test split."""
     return [_difference(first, second) for first, second in combinations(studies, 2)]
 
 
@@ -64,32 +64,32 @@ def _difference(first: Compared, second: Compared) -> str:
     names = f"{one.run_id[:8]} and {two.run_id[:8]}"
     if one.data.digest != two.data.digest:
         return (
-            f"{names} were judged on different data ({one.data.label} {one.data.digest[:8]}, "
+            f"{names} were tested on different data ({one.data.label} {one.data.digest[:8]}, "
             f"{two.data.label} {two.data.digest[:8]}): their accuracies cannot be compared."
         )
     best, other = first.comparison.best, second.comparison.best
     if one.predictions is None or two.predictions is None or best is None or other is None:
-        return f"{names}: one of them has no best model that was tested."
-    found = gain(
+        return f"{names} cannot be compared: one of them has no winner with test predictions."
+    difference = gain(
         correct_examples(one.predictions, best.trials),
         correct_examples(two.predictions, other.trials),
         one.study.compare.confidence,
     )
-    if not math.isfinite(found.low):
-        return f"{names}: one seed says nothing about the spread between seeds."
-    if found.low > 0:
-        said = f"{two.run_id[:8]} found the better model"
-    elif found.high < 0:
-        said = f"{one.run_id[:8]} found the better model"
+    if not math.isfinite(difference.low):
+        return f"{names}: one seed does not show the spread between seeds; use two or more seeds."
+    if difference.low > 0:
+        result = f"{two.run_id[:8]} has the better model"
+    elif difference.high < 0:
+        result = f"{one.run_id[:8]} has the better model"
     else:
-        said = "neither is shown to have found the better model"
-    return f"{names}, the same test rows: {said}; second minus first {_with_interval(found)}."
+        result = "neither has a clearly better model"
+    return f"{names}, same test rows: {result}; second minus first {_with_interval(difference)}."
 
 
-def _with_interval(found: Gain) -> str:
-    if not math.isfinite(found.low):
-        return f"{points(found.estimate)} points"
-    return f"{points(found.estimate)} points ({found.interval})"
+def _with_interval(difference: Gain) -> str:
+    if not math.isfinite(difference.low):
+        return f"{points(difference.estimate)} points"
+    return f"{points(difference.estimate)} points ({difference.interval})"
 
 
 def _percent(values: Sequence[float]) -> str:

@@ -1,4 +1,4 @@
-"""Reads the test split, once: what do the confirmed models say of it, and where do they differ?"""
+"""Predicts the test split with the confirmed models."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,40 +32,43 @@ def predict_test(
     """Predicts the test split with every model.
 
     Args:
-        task: Gives the test split, and perhaps lengths, texts and behaviours.
-        models: A ``.keras`` file by trial name; each has one sigmoid output.
-        baseline: The trial whose model the others' are shown against; None for nobody.
-        others: Those whose flips and behaviours are worth keeping.
+        task: Task with the test split. It may also offer lengths, texts, behaviours and
+            yardsticks.
+        models: Paths of the ``.keras`` files, by trial name. Each model has one sigmoid output.
+        baseline: Name of the trial whose model the others are compared with; None if there is no
+            such trial.
+        others: Names of the trials that are compared with ``baseline``.
 
     Returns:
-        Labels, probabilities, and what the task tells beside them.
+        Labels and probabilities for all models. Behaviours are counted only for ``baseline`` and
+        ``others``, and texts are kept only for examples on which these differ.
     """
     keep_freed_memory()
     rows, labels = task.load("test")["test"]
     labels = np.asarray(labels)
     behaviours = task.behaviours() if isinstance(task, HasBehaviours) else []
-    chosen = [*([baseline] if baseline else []), *others]
-    # Keras cannot load two models at once.
+    compared = [*([baseline] if baseline else []), *others]
+    # Keras cannot load two models at the same time.
     loading = Lock()
 
     def read(name: str) -> tuple[np.ndarray, tuple[BehaviourCount, ...]]:
         with loading:
             model = load_model(models[name])
             accelerate(model)
-        asked = behaviours if name in chosen else []
-        return _probability(model, rows), tuple(_count(model, behaviour) for behaviour in asked)
+        tests = behaviours if name in compared else []
+        return _probability(model, rows), tuple(_count(model, behaviour) for behaviour in tests)
 
-    # Two at a time: a recurrent model by itself leaves a second core idle half of the time.
+    # Two at a time: one recurrent model alone uses a second core only half of the time.
     with ThreadPoolExecutor(2) as pool:
-        answers = dict(zip(models, pool.map(read, models), strict=True))
-    probabilities = {name: answer[0] for name, answer in answers.items()}
+        results = dict(zip(models, pool.map(read, models), strict=True))
+    probabilities = {name: result[0] for name, result in results.items()}
     return Predictions(
         labels,
         probabilities,
         lengths=task.test_lengths() if isinstance(task, HasTestLengths) else None,
         seen=int(np.shape(rows)[1]) if np.ndim(rows) == 2 else 0,
         texts=_flipped_texts(task, labels, probabilities, baseline, others),
-        behaviours={name: found for name, (_, found) in answers.items() if found},
+        behaviours={name: counts for name, (_, counts) in results.items() if counts},
         yardsticks=task.yardsticks() if isinstance(task, HasYardsticks) else {},
     )
 
@@ -99,11 +102,11 @@ def _flipped_texts(
 ) -> dict[int, str]:
     if baseline is None or not isinstance(task, HasTestTexts):
         return {}
-    wanted = {
+    indexes = {
         index
         for other in others
         for right in (True, False)
         for index in flips(labels, probabilities[baseline], probabilities[other], right)
     }
-    texts = task.test_texts(sorted(wanted))
+    texts = task.test_texts(sorted(indexes))
     return {index: text[:MAX_TEXT] for index, text in texts.items()}

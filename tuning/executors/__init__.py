@@ -1,1 +1,1 @@
-"""Who trains: processes on this machine, a Ray cluster, or nobody in virtual time."""
+"""Executors: worker processes on this machine, a Ray cluster, or a simulation in virtual time."""

@@ -1,4 +1,7 @@
-"""Worker processes on this machine: persistent, one a core or GPU, replaced if lost or large."""
+"""Executor with worker processes on this machine, one per core or GPU.
+
+A worker trains many trials. It is replaced if it dies or if its memory has grown too much.
+"""
 
 import contextlib
 import multiprocessing
@@ -23,7 +26,7 @@ from tuning.core.trial import (
 from tuning.training import worker
 from tuning.training.messages import Done, Epoch, Reply, Train, WorkerSpec
 
-# Between two looks at how much memory the workers hold.
+# Seconds between two checks of the workers' memory.
 MEMORY_SECONDS = 1.0
 
 
@@ -44,23 +47,26 @@ class _WorkerSlot:
 
 
 class LocalExecutor:
-    """Trains on this machine, one process a slot.
+    """Executor that trains on this machine, with one worker process per slot.
 
     Args:
-        spec: What every worker is told.
-        workers: How many; 0 means one for each core that this process may use, or for each of
-            ``devices``.
-        memory_limit_mb: A worker that holds more than this after a trial is replaced, so that what
-            Keras does not free cannot add up; 0 means an equal share of half the memory, but no
-            less than twice what the worker held after its first trial.
-        target: The worker's main function.
-        trial_memory_mb: A trial whose process holds more is killed and has failed; None for no
-            limit.
-        devices: Environment variables of each worker, in turn, such as the GPU that it may use;
-            empty to train on the CPU, each worker pinned to a core.
-        cores: To pin the workers to, one each; empty to pin none; None for those that this process
-            may use.
-        sharing: How many workers share the machine's memory; 0 means these alone.
+        spec: Settings of every worker.
+        workers: Number of workers; 0 means one per entry of ``devices``, or one per core if
+            ``devices`` is empty.
+        memory_limit_mb: Memory of a worker after a trial, in MB, above which the worker is
+            replaced, because Keras does not free all memory of a trial. 0 means an equal share
+            of half the machine's memory, and at least twice the memory that the worker held after
+            its first trial.
+        target: Main function of the worker.
+        trial_memory_mb: Memory of a worker during a trial, in MB, above which the worker is
+            killed and the trial fails; None for no limit.
+        devices: Environment variables that select the device of a worker, such as its GPU. The
+            workers take the entries in turn; empty to train on the CPU.
+        cores: Cores to which the workers are pinned, one per worker; empty to pin no worker; None
+            for all cores that this process may use. Workers are not pinned if ``devices`` is
+            given or if there are fewer cores than workers.
+        sharing: Number of workers that share the machine's memory; 0 means only the workers of
+            this executor.
     """
 
     def __init__(
@@ -75,15 +81,15 @@ class LocalExecutor:
         sharing: int = 0,
     ) -> None:
         self._trial_memory_mb = trial_memory_mb
-        self._looked = 0.0
+        self._memory_checked = 0.0
         self._target = target
         self._context = multiprocessing.get_context("spawn")
         cores = available_cores() if cores is None else cores
         count = workers or len(devices) or len(cores)
         self._memory_limit_mb = memory_limit_mb
         self._memory_share_mb = _memory_share_mb(sharing or count)
-        # More workers than cores share them, so pinning would only hinder the scheduler; and what
-        # feeds a GPU uses several threads.
+        # With fewer cores than workers, pinning only hinders the scheduler. A worker with a GPU
+        # uses several threads to feed it.
         pin = count <= len(cores) and not devices
         pinned: list[int | None] = [*cores[:count]] if pin else [None] * count
         self._slots: list[_WorkerSlot] = []
@@ -91,17 +97,17 @@ class LocalExecutor:
         self._closed = False
         for number, core in enumerate(pinned):
             device = devices[number % len(devices)] if devices else {}
-            told = replace(spec, environment={**spec.environment, **device})
-            self._slots.append(self._start(told, core))
+            worker_spec = replace(spec, environment={**spec.environment, **device})
+            self._slots.append(self._start(worker_spec, core))
 
     @property
     def slots(self) -> int:
-        """How many trials can be trained at once."""
+        """Number of trials that can be trained at once."""
         return len(self._slots)
 
     @property
     def free_slots(self) -> int:
-        """How many trials can be submitted now."""
+        """Number of trials that can be submitted now."""
         return sum(slot.trial is None for slot in self._slots)
 
     @property
@@ -123,8 +129,8 @@ class LocalExecutor:
             self._lose(slot)
 
     def poll(self, timeout_s: float) -> Sequence[Measured | Finished]:
-        """Waits for what the workers say, and for their deaths."""
-        self._kill_the_too_large()
+        """Waits for messages of the workers, and notices workers that have died."""
+        self._kill_over_limit()
         events: list[Measured | Finished] = [*self._lost]
         self._lost.clear()
         if events:
@@ -142,22 +148,22 @@ class LocalExecutor:
         return events
 
     def reply(self, name: str, decision: Decision) -> None:
-        """Sends a worker the decision on its newest epoch."""
+        """Sends the decision on a trial's newest epoch to its worker."""
         slot = self._slot_of(name)
         if slot is None or not slot.measurements:
             return
-        with contextlib.suppress(OSError):  # poll sees the death
+        with contextlib.suppress(OSError):  # poll notices that the worker died
             slot.connection.send(Reply(name, slot.measurements[-1].step, decision))
 
     def cancel(self, name: str, reason: str) -> None:
-        """Kills the trial's process; the slot gets a new one."""
+        """Kills the worker that trains the trial; the slot gets a new worker."""
         slot = self._slot_of(name)
         if slot is not None:
             slot.cancelled = reason
             slot.process.kill()
 
     def close(self) -> None:
-        """Ends every worker at once: whatever it still does, nobody waits for it."""
+        """Kills every worker at once, also a worker that still trains."""
         if self._closed:
             return
         self._closed = True
@@ -168,24 +174,24 @@ class LocalExecutor:
             slot.process.join()
             slot.process.close()
 
-    def _kill_the_too_large(self) -> None:
+    def _kill_over_limit(self) -> None:
         limit, now = self._trial_memory_mb, time.monotonic()
-        if limit is None or now - self._looked < MEMORY_SECONDS:
+        if limit is None or now - self._memory_checked < MEMORY_SECONDS:
             return
-        self._looked = now
+        self._memory_checked = now
         for slot in self._slots:
-            if slot.trial is not None and (held := _memory_mb(slot.process.pid)) > limit:
-                slot.over_limit = f"held {held:,.0f} MB (limits.memory_mb is {limit:,.0f})"
+            if slot.trial is not None and (mb := _memory_mb(slot.process.pid)) > limit:
+                slot.over_limit = f"the worker held {mb:,.0f} MB; limits.memory_mb is {limit:,.0f}"
                 slot.process.kill()
 
     def _start(self, spec: WorkerSpec, core: int | None) -> _WorkerSlot:
-        ours, theirs = self._context.Pipe()
+        driver_end, worker_end = self._context.Pipe()
         process = self._context.Process(
-            target=self._target, args=(theirs, spec, core), daemon=True, name="tuning-worker"
+            target=self._target, args=(worker_end, spec, core), daemon=True, name="tuning-worker"
         )
         process.start()
-        theirs.close()  # so that the worker's death closes the pipe
-        return _WorkerSlot(spec, core, process, ours)
+        worker_end.close()  # so that the pipe closes when the worker dies
+        return _WorkerSlot(spec, core, process, driver_end)
 
     def _read(self, slot: _WorkerSlot) -> list[Measured | Finished]:
         events: list[Measured | Finished] = []
@@ -209,7 +215,7 @@ class LocalExecutor:
                 slot.first_memory_mb = slot.first_memory_mb or memory_mb
                 share = max(self._memory_share_mb, 2 * slot.first_memory_mb)
                 failure = result.failure
-                # One that ran out of memory may have lost more than the trial.
+                # A worker that ran out of memory may be damaged, so it trains no other trial.
                 exhausted = failure is not None and failure.kind is FailureKind.WORKER_LOST
                 if exhausted or memory_mb > (self._memory_limit_mb or share):
                     self._replace(slot)
@@ -223,11 +229,12 @@ class LocalExecutor:
 
     def _lose(self, slot: _WorkerSlot) -> None:
         trial = slot.trial
-        # Replaced when it is needed again: one that cannot even start would be replaced for ever.
+        # `submit` replaces the worker when the slot is used again. Replacing it here would never
+        # end for a worker that cannot start.
         slot.dead, slot.trial = True, None
         if trial is not None:
             slot.process.join(1)
-            result = lost_result(slot.measurements, None if slot.cancelled else _why(slot))
+            result = lost_result(slot.measurements, None if slot.cancelled else _failure(slot))
             self._lost.append(Finished(name=trial.name, attempt=trial.attempt, result=result))
 
     def _replace(self, slot: _WorkerSlot) -> None:
@@ -243,7 +250,7 @@ class LocalExecutor:
 
 
 def available_cores() -> list[int]:
-    """The cores that this process may use, by number."""
+    """Returns the numbers of the cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
@@ -260,11 +267,11 @@ def _memory_mb(pid: int | None) -> float:
 
     try:
         return float(psutil.Process(pid).memory_info().rss / 1e6)
-    except psutil.Error:  # it has just ended, which poll sees
+    except psutil.Error:  # the process has just ended; poll notices it
         return 0.0
 
 
-def _why(slot: _WorkerSlot) -> Failure:
+def _failure(slot: _WorkerSlot) -> Failure:
     if slot.over_limit:
         return Failure(kind=FailureKind.LIMIT, message=slot.over_limit)
     return Failure(
@@ -276,12 +283,12 @@ def _why(slot: _WorkerSlot) -> Failure:
 def lost_result(
     measurements: tuple[Measurement, ...], failure: Failure | None, worker: str = ""
 ) -> TrialResult:
-    """The end of an attempt of which nobody has told the end.
+    """Returns the result of an attempt whose worker was lost or killed.
 
     Args:
-        measurements: Its epochs.
-        failure: Why; None if it was cancelled.
-        worker: That trained it.
+        measurements: Measurements of the epochs that ended before.
+        failure: Failure that ended the attempt; None if the attempt was cancelled.
+        worker: Name of the worker that trained the trial.
     """
     return TrialResult(
         state=TrialState.INTERRUPTED if failure is None else TrialState.FAILED,

@@ -1,4 +1,4 @@
-"""Trials in virtual time: for tests, and to see how a study scales without training anything."""
+"""Executor that simulates trials in virtual time, for tests and for estimates of scaling."""
 
 import heapq
 import itertools
@@ -23,22 +23,27 @@ from tuning.study.sections import Objective
 
 
 class TrialModel(Protocol):
-    """What a training would be like."""
+    """Model of a training: the values and durations of its epochs."""
 
     def value(self, trial: Trial, epoch: int) -> float:
-        """The objective after an epoch, from 1. A function of trial and epoch alone."""
+        """Returns the objective after an epoch.
+
+        Args:
+            trial: Trial that is simulated.
+            epoch: Number of the epoch, from 1. The value depends on trial and epoch only.
+        """
         ...
 
     def seconds(self, trial: Trial) -> float:
-        """Seconds of an epoch on a worker of speed 1."""
+        """Returns the seconds per epoch on a worker of speed 1."""
         ...
 
 
 @dataclass
-class _Simulated:
+class _LiveTrial:
     trial: Trial
     speed: float
-    first_epoch: int
+    inherited: int
     measurements: list[Measurement]
     began_s: float
     stop: Decision = field(default=CONTINUE)
@@ -46,21 +51,22 @@ class _Simulated:
 
 
 class SimulatedExecutor:
-    """Trains nothing; epochs end in virtual time, which passes while it is polled.
+    """Executor that trains nothing: each call of ``poll`` advances virtual time to the next event.
 
     Args:
-        model: Values and costs.
-        workers: How many trials run at once.
-        objective: What the model's values are.
-        speeds: Of the workers, in turn; a worker of speed 0.5 takes twice as long.
-        loss_rate: Chance by which a trial's worker dies during an epoch.
-        seed: Of these deaths.
-        driver_clock: Its seconds pass in virtual time too while nobody polls, as if the driver
-            worked beside the workers; None for a driver that takes no time.
+        model: Model of the values and durations of the epochs.
+        workers: Number of trials that run at once.
+        objective: Objective that the values of ``model`` stand for.
+        speeds: Speeds of the workers, taken in turn; a worker of speed 0.5 takes twice as long.
+        loss_rate: Probability per epoch that the worker of a trial dies.
+        seed: Seed of these deaths.
+        driver_clock: Clock of the real driver, in seconds. The time that the driver spends
+            between two calls of ``poll`` passes in virtual time too. None for a driver that takes
+            no time.
 
     Attributes:
-        busy_s: Virtual seconds in which workers trained, of all together.
-        delays_s: Virtual seconds that each event waited for the driver.
+        busy_s: Virtual seconds that all workers together spent on epochs that ended.
+        delays_s: Virtual seconds that each event waited until the driver polled.
     """
 
     def __init__(
@@ -82,25 +88,25 @@ class SimulatedExecutor:
         self._now = 0.0
         self._order = itertools.count()
         self._events: list[tuple[float, int, Callable[[], list[Measured | Finished]]]] = []
-        self._live: dict[str, _Simulated] = {}
-        self._kept: dict[str, list[Measurement]] = {}
+        self._live: dict[str, _LiveTrial] = {}
+        self._checkpoints: dict[str, list[Measurement]] = {}
         self._driver_clock = driver_clock or (lambda: 0.0)
-        self._polled = self._driver_clock()
+        self._poll_ended = self._driver_clock()
         self.busy_s = 0.0
         self.delays_s: list[float] = []
 
     @property
     def slots(self) -> int:
-        """How many trials run at once."""
+        """Number of trials that can run at once."""
         return len(self._speeds) + len(self._live)
 
     @property
     def free_slots(self) -> int:
-        """How many trials can be submitted now."""
+        """Number of trials that can be submitted now."""
         return len(self._speeds)
 
     def clock(self) -> float:
-        """Virtual seconds since the beginning; to be the driver's clock."""
+        """Returns the virtual seconds since the start; the clock for the simulated driver."""
         return self._now
 
     def submit(self, trial: Trial) -> None:
@@ -109,79 +115,79 @@ class SimulatedExecutor:
             raise RuntimeError("no slot is free")
         speed = max(self._speeds)
         self._speeds.remove(speed)
-        before = self._kept.get(trial.resume_from or "", [])
-        live = _Simulated(trial, speed, len(before), [*before], self._now)
+        inherited = self._checkpoints.get(trial.resume_from or "", [])
+        live = _LiveTrial(trial, speed, len(inherited), [*inherited], self._now)
         self._live[trial.name] = live
-        # What was trained before is reported again, as a worker does.
-        for measurement in before:
+        # A real worker reports the epochs before its checkpoint again.
+        for measurement in inherited:
             self._at(self._now, self._measured(live, measurement))
         self._next(live)
 
     def poll(self, timeout_s: float) -> Sequence[Measured | Finished]:
-        """Goes on to the next event, however far away it is."""
-        self._now += self._driver_clock() - self._polled
+        """Advances virtual time to the next event and returns it; ignores the timeout."""
+        self._now += self._driver_clock() - self._poll_ended
         try:
             while self._events:
-                time_s, _, happen = heapq.heappop(self._events)
+                time_s, _, handler = heapq.heappop(self._events)
                 self._now = max(self._now, time_s)
-                if events := happen():
+                if events := handler():
                     self.delays_s.append(self._now - time_s)
                     return events
             return []
         finally:
-            self._polled = self._driver_clock()
+            self._poll_ended = self._driver_clock()
 
     def reply(self, name: str, decision: Decision) -> None:
-        """Ends the trial now if the decision says so."""
+        """Ends the trial at the present virtual time if the decision is to stop."""
         live = self._live.get(name)
         if live is not None and decision.stop and len(live.measurements) < live.trial.epochs:
             self._finish(live, TrialState.PRUNED)
 
     def cancel(self, name: str, reason: str) -> None:
-        """Ends the trial now."""
+        """Ends the trial at the present virtual time."""
         if (live := self._live.get(name)) is not None:
             self._finish(live, TrialState.INTERRUPTED)
 
     def close(self) -> None:
-        """Forgets everything."""
+        """Removes all events and running trials."""
         self._events.clear()
         self._live.clear()
 
-    def _at(self, time_s: float, happen: Callable[[], list[Measured | Finished]]) -> None:
-        heapq.heappush(self._events, (time_s, next(self._order), happen))
+    def _at(self, time_s: float, handler: Callable[[], list[Measured | Finished]]) -> None:
+        heapq.heappush(self._events, (time_s, next(self._order), handler))
 
     def _measured(
-        self, live: _Simulated, measurement: Measurement
+        self, live: _LiveTrial, measurement: Measurement
     ) -> Callable[[], list[Measured | Finished]]:
         trial = live.trial
         event = Measured(name=trial.name, attempt=trial.attempt, measurement=measurement)
         return lambda: [] if live.over else [event]
 
-    def _next(self, live: _Simulated) -> None:
+    def _next(self, live: _LiveTrial) -> None:
         trial = live.trial
         step = len(live.measurements) + 1
         if step > trial.epochs:
             self._finish(live, TrialState.COMPLETED)
             return
         seconds = self._model.seconds(trial) / live.speed
-        chance = random.Random(derive_seed(self._seed, trial.name, trial.attempt, step))
-        dies = chance.random() < self._loss_rate
+        generator = random.Random(derive_seed(self._seed, trial.name, trial.attempt, step))
+        dies = generator.random() < self._loss_rate
 
         def end() -> list[Measured | Finished]:
             if live.over:
                 return []
             self.busy_s += seconds
             if dies:
-                failure = Failure(kind=FailureKind.WORKER_LOST, message="the worker is gone")
+                failure = Failure(kind=FailureKind.WORKER_LOST, message="the worker died")
                 self._finish(live, TrialState.FAILED, failure)
                 return []
             value = self._model.value(trial, step)
-            trained = self._now - live.began_s
-            before = live.measurements[live.first_epoch - 1].elapsed_s if live.first_epoch else 0.0
+            own_s = self._now - live.began_s
+            offset_s = live.measurements[live.inherited - 1].elapsed_s if live.inherited else 0.0
             measurement = Measurement(
                 step=step,
                 metrics={self._objective.metric: value, "epoch_seconds": seconds},
-                elapsed_s=before + trained,
+                elapsed_s=offset_s + own_s,
             )
             live.measurements.append(measurement)
             self._next(live)
@@ -189,8 +195,8 @@ class SimulatedExecutor:
 
         self._at(self._now + seconds, end)
 
-    def _finish(self, live: _Simulated, state: TrialState, failure: Failure | None = None) -> None:
-        """Schedules the end, after whatever happens at this time already."""
+    def _finish(self, live: _LiveTrial, state: TrialState, failure: Failure | None = None) -> None:
+        """Schedules the end of a trial after all events of the present virtual time."""
 
         def end() -> list[Measured | Finished]:
             if live.over:
@@ -208,11 +214,11 @@ class SimulatedExecutor:
 
         self._at(self._now, end)
 
-    def _result(self, live: _Simulated, state: TrialState, failure: Failure | None) -> TrialResult:
+    def _result(self, live: _LiveTrial, state: TrialState, failure: Failure | None) -> TrialResult:
         values = [m.metrics[self._objective.metric] for m in live.measurements]
         best = min(values, key=self._objective.key, default=None)
         if live.trial.keep_checkpoint:
-            self._kept[live.trial.name] = live.measurements
+            self._checkpoints[live.trial.name] = live.measurements
         return TrialResult(
             state=state,
             value=best,
@@ -220,5 +226,5 @@ class SimulatedExecutor:
             measurements=tuple(live.measurements),
             duration_s=self._now - live.began_s,
             failure=failure,
-            inherited=live.first_epoch,
+            inherited=live.inherited,
         )

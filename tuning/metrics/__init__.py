@@ -1,1 +1,1 @@
-"""Metrics: one value, and one per example, of what models say of the test split."""
+"""Metrics of predictions on the test split, per model and per example."""

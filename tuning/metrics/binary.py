@@ -1,4 +1,4 @@
-"""How well binary classifiers do: accuracy, log loss, and where two of them differ."""
+"""Metrics of binary classifiers: accuracy, log loss, and examples on which two models differ."""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,12 @@ import numpy as np
 
 from tuning.core.record import Predictions
 
-# Examples kept, of each kind, for every pair of models that the report may show.
+# Number of examples per pair of models and per direction of the flip, for the report.
 KEPT = 10
 
 
 def scores(labels: np.ndarray, probability: np.ndarray) -> dict[str, float]:
-    """Accuracy and log loss of one model on the test split."""
+    """Returns accuracy and log loss of one model on the test split."""
     p = np.clip(probability.astype(float), 1e-7, 1 - 1e-7)
     loss = -np.mean(np.where(labels == 1, np.log(p), np.log(1 - p)))
     return {
@@ -23,17 +23,18 @@ def scores(labels: np.ndarray, probability: np.ndarray) -> dict[str, float]:
 def flips(
     labels: np.ndarray, before: np.ndarray, after: np.ndarray, right: bool, count: int = KEPT
 ) -> list[int]:
-    """The examples that a change of models flips, the surest first.
+    """Finds the examples that only one of two models predicts correctly.
 
     Args:
-        labels: True classes.
-        before: Probabilities of class 1 by the first model.
-        after: By the second.
-        right: Those that become right, or else those that become wrong.
-        count: At most so many.
+        labels: True classes, 0 or 1, of shape (examples,).
+        before: Probabilities of class 1 from the first model, of shape (examples,).
+        after: Probabilities of class 1 from the second model, of shape (examples,).
+        right: Whether to find the examples that only the second model predicts correctly;
+            otherwise those that only the first model predicts correctly.
+        count: Maximum number of examples.
 
     Returns:
-        Positions in the test split.
+        Positions in the test split; the largest change of the probability comes first.
     """
     truth = labels == 1
     ok_before, ok_after = (before >= 0.5) == truth, (after >= 0.5) == truth
@@ -43,6 +44,6 @@ def flips(
 
 
 def correct_examples(predictions: Predictions, trials: Sequence[str]) -> np.ndarray:
-    """Which test examples the trials' models get right, of shape (trials, examples)."""
+    """Returns whether each model predicts each example correctly; shape (trials, examples)."""
     truth = predictions.labels == 1
     return np.stack([(predictions.probabilities[name] >= 0.5) == truth for name in trials])

@@ -1,4 +1,4 @@
-"""What a model's outputs are, read from the model itself."""
+"""Checks of the outputs of a Keras model."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,18 +7,18 @@ from tuning.core.errors import BadInputError
 if TYPE_CHECKING:
     import keras
 
-# Layers that pass values on as they are.
+# Layers that do not change the values, if they have no activation or a linear one.
 _NEUTRAL = ("Activation", "Flatten", "Identity", "Reshape", "Squeeze")
 
 
 def check_one_sigmoid_unit(model: "keras.Model") -> None:
-    """Makes sure that a model ends in one sigmoid unit, whose value is a probability.
+    """Checks that a model ends in one sigmoid unit, so that its output is a probability.
 
     Args:
-        model: A built model.
+        model: Model to check.
 
     Raises:
-        BadInputError: It does not; the message says what it ends in.
+        BadInputError: The model ends in something else; the message says in what.
     """
     problem = _problem(model)
     if problem:
@@ -30,28 +30,28 @@ def check_one_sigmoid_unit(model: "keras.Model") -> None:
 
 
 def _problem(model: "keras.Model") -> str:
-    """What keeps a model from being judged; empty if nothing does."""
+    """Returns why a model cannot be judged; empty if it can."""
     import keras
 
     if not isinstance(model, keras.Model):
-        return f"is a {type(model).__name__} and no keras.Model"
+        return f"is a {type(model).__name__} and not a keras.Model"
     try:
         outputs = model.outputs
     except (AttributeError, ValueError):
         outputs = None
     if not outputs:
-        return "is subclassed, or not built, so that its outputs are unknown"
+        return "is subclassed, or not built, so its outputs are unknown"
     if len(outputs) > 1:
         return f"has {len(outputs)} outputs"
     shape = tuple(outputs[0].shape)
     if len(shape) != 2 or shape[1] != 1:
-        return f"has an output of shape {shape}, and not (None, 1)"
+        return f"has an output of shape {shape} instead of (None, 1)"
     activation = _last_activation(outputs[0])
-    return "" if activation == "sigmoid" else f"ends in {activation}, and not in a sigmoid"
+    return "" if activation == "sigmoid" else f"ends in {activation} instead of a sigmoid"
 
 
 def _last_activation(output: Any) -> str:
-    """The function that made an output tensor, by its name."""
+    """Returns the name of the function that computed an output tensor."""
     import keras
 
     operation, node_index, _ = output._keras_history

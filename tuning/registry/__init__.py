@@ -1,1 +1,1 @@
-"""Versions in MLflow's model registry: the gate, promotion, rollback and serving."""
+"""Models in MLflow's model registry: registration, gate, promotion, rollback and serving."""

@@ -1,4 +1,7 @@
-"""The rule by which a version may become champion: pure, written in the study file."""
+"""Applies the rule of the study file that decides whether a version may become champion.
+
+All functions are pure.
+"""
 
 from dataclasses import dataclass
 
@@ -8,14 +11,14 @@ from tuning.study.sections import GateRule
 
 @dataclass(frozen=True)
 class Rival:
-    """The present champion, as far as it can be compared.
+    """The present champion, with the facts for a comparison with the challenger.
 
     Attributes:
-        version: Its number.
-        digest: Of the data that it was judged on.
-        metric: That it was judged by.
-        difference: The challenger's accuracy minus its own on the same test rows; None if its
-            predictions cannot be had.
+        version: Number of the champion's version.
+        digest: Digest of the data that the champion was tested on.
+        metric: Name of the test metric.
+        difference: Test metric of the challenger minus that of the champion, on the same test
+            rows; None if it cannot be computed from their stored predictions.
     """
 
     version: str
@@ -26,18 +29,19 @@ class Rival:
 
 @dataclass(frozen=True)
 class GateInputs:
-    """What the gate looks at; None is unknown.
+    """The facts about a version that the gate checks. None means unknown, except for champion.
 
     Attributes:
-        verdict: Of the study.
-        gain_low: Lower end of the interval on the gain over the study's baseline.
-        digest: Of the data.
-        metric: That the models were judged by.
-        behaviour_regression: The largest increase of a behaviour's failure rate over the
-            baseline's, from 0 to 1.
-        size_mb: Of the model's files.
-        latency_ms: Of one input, median.
-        champion: The present one; None if there is none, or it is this version.
+        verdict: Verdict of the study.
+        gain_low: Lower end of the confidence interval of the gain over the study's baseline, as a
+            share.
+        digest: Digest of the data.
+        metric: Name of the test metric.
+        behaviour_regression: Largest increase of a behaviour's failure rate over the baseline's,
+            from -1 to 1.
+        size_mb: Size of the model's files in megabytes.
+        latency_ms: Median time for the prediction of one input, in milliseconds.
+        champion: Present champion; None if there is no champion, or if it is this version.
     """
 
     verdict: str
@@ -52,11 +56,11 @@ class GateInputs:
 
 @dataclass(frozen=True)
 class Gate:
-    """Whether a version may become champion, and why.
+    """The decision on whether a version may become champion.
 
     Attributes:
-        passed: Whether every condition holds.
-        reasons: The conditions that do not hold; if all do, what was found.
+        passed: Whether every condition of the rule holds.
+        reasons: Conditions that do not hold; if all hold, a summary of the facts.
     """
 
     passed: bool
@@ -64,57 +68,58 @@ class Gate:
 
 
 def apply_gate(rule: GateRule, inputs: GateInputs) -> Gate:
-    """Applies the rule."""
-    against = [*_against_baseline(rule, inputs), *_within_limits(rule, inputs)]
+    """Applies the rule to a version and returns the decision."""
+    objections = [*_against_baseline(rule, inputs), *_within_limits(rule, inputs)]
     if inputs.champion is not None:
-        against += _against_champion(rule, inputs, inputs.champion)
-    if against:
-        return Gate(False, tuple(against))
-    found = f"verdict better, gain at least {points(inputs.gain_low or 0)} points"
+        objections += _against_champion(rule, inputs, inputs.champion)
+    if objections:
+        return Gate(False, tuple(objections))
+    summary = f"verdict better, gain at least {points(inputs.gain_low or 0)} points"
     if inputs.champion is not None and inputs.champion.difference is not None:
-        more = points(inputs.champion.difference.estimate)
-        found += f", {more} points against champion {inputs.champion.version}"
-    return Gate(True, (found,))
+        difference = points(inputs.champion.difference.estimate)
+        summary += f", {difference} points against champion {inputs.champion.version}"
+    return Gate(True, (summary,))
 
 
 def _against_baseline(rule: GateRule, inputs: GateInputs) -> list[str]:
-    found = []
+    objections = []
     if inputs.verdict != "better":
-        found.append(f"its verdict is {inputs.verdict or 'unknown'}, not better")
+        objections.append(f"the verdict is {inputs.verdict or 'unknown'}, not better")
     if inputs.gain_low is None:
-        found.append("the interval on its gain is unknown")
+        objections.append("the confidence interval of the gain is unknown")
     elif inputs.gain_low <= rule.min_gain_low:
-        found.append(
-            f"the lower end of its gain, {points(inputs.gain_low)} points, is not above "
-            f"{points(rule.min_gain_low)} (gate.min_gain_low)"
+        objections.append(
+            f"the lower end of the gain's interval is {points(inputs.gain_low)} points, not above "
+            f"the limit of {points(rule.min_gain_low)} points (gate.min_gain_low)"
         )
-    return found
+    return objections
 
 
 def _within_limits(rule: GateRule, inputs: GateInputs) -> list[str]:
     checks = (
-        ("behaviour_regression", inputs.behaviour_regression, rule.max_behaviour_regression),
-        ("size_mb", inputs.size_mb, rule.max_size_mb),
-        ("latency_ms", inputs.latency_ms, rule.max_latency_ms),
+        ("behaviour regression", "", inputs.behaviour_regression, rule.max_behaviour_regression),
+        ("size", " MB", inputs.size_mb, rule.max_size_mb),
+        ("latency", " ms", inputs.latency_ms, rule.max_latency_ms),
     )
     return [
-        f"its {name.replace('_', ' ')} {value:g} is above {limit:g} (gate.max_{name})"
-        for name, value, limit in checks
+        f"the {name} is {value:g}{unit}, above the limit of {limit:g}{unit} "
+        f"(gate.max_{(name + unit).lower().replace(' ', '_')})"
+        for name, unit, value, limit in checks
         if value is not None and limit is not None and value > limit
     ]
 
 
 def _against_champion(rule: GateRule, inputs: GateInputs, champion: Rival) -> list[str]:
     if inputs.digest != champion.digest:
-        return ["it was measured on other data than the champion"]
+        return ["it was tested on other data than the champion"]
     if inputs.metric != champion.metric:
-        return [f"it was judged by {inputs.metric}, the champion by {champion.metric}"]
+        return [f"its test metric is {inputs.metric}, that of the champion is {champion.metric}"]
     difference = champion.difference
     if difference is None:
-        return ["the champion's predictions are gone, so the two cannot be compared"]
-    shown = f"{points(difference.estimate)} points ({difference.interval}) on the same test rows"
+        return ["it cannot be compared with the champion: predictions are missing or do not match"]
+    text = f"{points(difference.estimate)} points ({difference.interval}) on the same test rows"
     if rule.over_champion == "better" and difference.low <= 0:
-        return [f"it is not shown to be better than champion {champion.version}: {shown}"]
+        return [f"it is not clearly better than champion {champion.version}: {text}"]
     if rule.over_champion == "not_worse" and difference.estimate < 0:
-        return [f"it is worse than champion {champion.version}: {shown}"]
+        return [f"it is worse than champion {champion.version}: {text}"]
     return []

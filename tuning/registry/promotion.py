@@ -1,4 +1,4 @@
-"""Who is champion: promotion through the gate, rolling back, and the history of both."""
+"""Promotes a version to champion, rolls a promotion back, and lists the history of versions."""
 
 import json
 import math
@@ -32,27 +32,28 @@ def promote(
     confidence: float = 0.95,
     dry_run: bool = False,
 ) -> Gate:
-    """Makes a version champion if the gate lets it pass.
+    """Makes a version champion if it passes the gate.
 
-    The decision, what it was made from, and who asked are tags of the version and an artifact of
-    the study's run.
+    The decision is stored as tags of the version. The decision with all inputs of the gate is also
+    stored as an artifact of the study's run.
 
     Args:
-        client: Of the store.
-        name: In the registry.
-        version: The version.
-        rule: Of the gate.
-        by: Who or what asked, for the record.
-        confidence: Of the interval on the difference to the champion.
-        dry_run: Whether to apply_gate only, and leave everything as it is.
+        client: Client of the MLflow store.
+        name: Name of the registered model.
+        version: Number of the version.
+        rule: Rule of the gate.
+        by: Name of the user or the job that promotes, for the record.
+        confidence: Confidence level of the interval of the difference to the champion, for example
+            0.95.
+        dry_run: Whether to apply the gate only, without any change to the store.
 
     Returns:
-        The gate's decision, which has passed unless this is a dry run.
+        The decision of the gate. Without ``dry_run`` it has always passed.
 
     Raises:
-        PromotionRefusedError: The gate refused; no alias was changed.
+        PromotionRefusedError: The gate refused the version. No alias has changed.
         BadInputError: There is no such version.
-        TuningError: Another process is promoting.
+        TuningError: Another process promotes a version at the same time.
     """
     with registry_lock(name):
         candidate, champion = get_version(client, name, version), get_champion(client, name)
@@ -70,7 +71,7 @@ def promote(
         _log_decision(client, candidate, {"rule": rule.model_dump(), **_facts(gate, inputs, by)})
         if not gate.passed:
             raise PromotionRefusedError(
-                f"{name} version {version} stays {keys.CHALLENGER}: {'; '.join(gate.reasons)}"
+                f"{name} version {version} was not promoted: {'; '.join(gate.reasons)}"
             )
         if rival is not None:
             _write(client, name, candidate, {keys.REPLACES: str(rival.version)})
@@ -80,21 +81,25 @@ def promote(
 
 
 def rollback(client: "MlflowClient", name: str, *, by: str, dry_run: bool = False) -> str:
-    """Makes the champion's predecessor champion again; the gate has no say.
+    """Makes the champion's predecessor champion again, without the gate.
 
     Returns:
-        The version that is champion now, or would be.
+        The version that is champion now, or with ``dry_run`` the version that would be.
 
     Raises:
-        TuningError: There is no champion, or it had no predecessor.
+        TuningError: There is no champion, or the champion has no predecessor.
+        BadInputError: The version of the predecessor does not exist any more.
     """
     with registry_lock(name):
         champion = get_champion(client, name)
         if champion is None:
-            raise TuningError(f"{name} has no {keys.CHAMPION} to roll back")
+            raise TuningError(f"{name} has no {keys.CHAMPION}, so there is nothing to roll back")
         before = champion.tags.get(keys.REPLACES)
         if before is None:
-            raise TuningError(f"{name} version {champion.version} was the first {keys.CHAMPION}")
+            raise TuningError(
+                f"{name} version {champion.version} was the first {keys.CHAMPION}, so there is no "
+                "earlier version to roll back to"
+            )
         get_version(client, name, before)
         if not dry_run:
             _set_champion(client, name, before)
@@ -103,10 +108,12 @@ def rollback(client: "MlflowClient", name: str, *, by: str, dry_run: bool = Fals
 
 
 def history(client: "MlflowClient", name: str) -> list[list[str]]:
-    """Every version with its numbers, aliases and the gate's decision; the first row is the head.
+    """Returns a table of all versions with their gains, aliases and gate decisions.
+
+    The first row is the header.
 
     Raises:
-        MlflowException: There is no such model.
+        MlflowException: There is no registered model with this name.
     """
     aliases: dict[str, list[str]] = {}
     for alias, version in client.get_registered_model(name).aliases.items():
@@ -135,7 +142,7 @@ def history(client: "MlflowClient", name: str) -> list[list[str]]:
 def gate_inputs(
     client: "MlflowClient", candidate: Any, champion: Any | None, confidence: float
 ) -> GateInputs:
-    """Reads what the gate looks at from the versions and their studies' runs."""
+    """Reads the inputs of the gate from the versions' tags and the runs of their studies."""
     tags = candidate.tags
     rival = None
     if champion is not None:
@@ -163,17 +170,17 @@ def _difference(
     challenger: Mapping[str, str],
     confidence: float,
 ) -> Gain | None:
-    """The challenger against the champion, all seeds of both, on the rows that both were asked."""
+    """Compares challenger and champion over all their seeds; None if predictions do not match."""
     if champion.get(keys.DATASET_DIGEST) != challenger.get(keys.DATASET_DIGEST):
         return None
-    found = []
+    rights = []
     for tags in (champion, challenger):
         predictions = read_predictions(client, tags.get(keys.PARENT_RUN, ""))
         trials = tags.get(keys.TRIALS, "").split(",")
         if predictions is None or not all(t in predictions.probabilities for t in trials):
             return None
-        found.append(correct_examples(predictions, trials))
-    first, second = found
+        rights.append(correct_examples(predictions, trials))
+    first, second = rights
     if first.shape[1] != second.shape[1]:
         return None
     return gain(first, second, confidence)
@@ -212,12 +219,13 @@ def _write(client: "MlflowClient", name: str, version: Any, tags: Mapping[str, s
 
 def _set_champion(client: "MlflowClient", name: str, version: str) -> None:
     client.set_registered_model_alias(name, keys.CHAMPION, version)
-    # The lock holds on this machine; another may have promoted at the same moment.
-    now = get_champion(client, name)
-    if now is None or str(now.version) != version:
+    # The lock excludes only processes on this machine, so another machine may promote as well.
+    current = get_champion(client, name)
+    if current is None or str(current.version) != version:
         raise TuningError(
-            f"{name}: version {version} was made {keys.CHAMPION}, but "
-            f"{'none' if now is None else f'version {now.version}'} is now; somebody else promotes"
+            f"{name}: version {version} was made {keys.CHAMPION}, but now the {keys.CHAMPION} is "
+            f"{'unset' if current is None else f'version {current.version}'}; another process "
+            "promotes at the same time, so check which version is right"
         )
 
 

@@ -1,4 +1,4 @@
-"""Registers a study's winner as a model of raw input, with its card, as challenger."""
+"""Registers a study's winner as challenger: a model of raw input with a model card."""
 
 import tempfile
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CARD_FILE = "model_card.md"
 
 
-MAX_DESCRIPTION = 5_000  # of MLflow's stores
+MAX_DESCRIPTION = 5_000  # MLflow's limit, in characters
 
 
 def register(
@@ -35,30 +35,30 @@ def register(
     """Logs a model of raw input under the parent run and registers it as challenger.
 
     Args:
-        client: Of the store.
-        name: In the registry.
-        run_id: The study's parent run.
-        task: Makes the model of raw input.
-        model_file: The trained ``.keras`` file.
-        tags: Of the version; what the gate needs is among them.
-        card: Writes the model card, as Markdown; it becomes the version's description and a file
-            of the model.
+        client: Client of the MLflow store.
+        name: Name of the registered model.
+        run_id: Id of the study's parent run.
+        task: Task that makes the model of raw input.
+        model_file: Path of the trained ``.keras`` file.
+        tags: Tags of the version, including the facts that the gate needs.
+        card: Function that returns the model card as Markdown. The card becomes the description of
+            the version and a file of the model.
 
     Returns:
-        The version. A study that registered before gets its version again.
+        The number of the version. A study that has a version already gets the same one again.
     """
     import mlflow
 
     versions = sorted(client.search_model_versions(f"name='{name}'"), key=lambda v: int(v.version))
-    own = next((version for version in versions if version.run_id == run_id), None)
-    if own is not None:
-        # An earlier attempt may not have come as far as the card, or the alias.
-        if not own.description and (card_text := _card_of(name, own.version)):
-            client.update_model_version(name, own.version, card_text)
-        # A newer version keeps it.
-        if own is versions[-1]:
-            client.set_registered_model_alias(name, keys.CHALLENGER, own.version)
-        return str(own.version)
+    existing = next((version for version in versions if version.run_id == run_id), None)
+    if existing is not None:
+        # An earlier attempt may have ended before it set the card or the alias.
+        if not existing.description and (card_text := _card_of(name, existing.version)):
+            client.update_model_version(name, existing.version, card_text)
+        # If there is a newer version, that one keeps the alias.
+        if existing is versions[-1]:
+            client.set_registered_model_alias(name, keys.CHALLENGER, existing.version)
+        return str(existing.version)
     with tempfile.TemporaryDirectory() as folder:
         served = task.serve(model_file, Path(folder))
         text = card(served)
@@ -67,7 +67,7 @@ def register(
         model_id = create_model(client, run_id, name)
         log_served_model(model_id, run_id, replace(served, artifacts=artifacts))
     facts = {**tags, **measure_served_model(model_id)}
-    # Of two studies that set an alias for the first time at once, one would get an error.
+    # Without a lock, two studies that first set an alias at the same time would get an error.
     with registry_lock(name):
         version = mlflow.register_model(f"models:/{model_id}", name, tags=facts)
         client.update_model_version(name, version.version, _described(text))
@@ -80,7 +80,7 @@ def _described(card: str) -> str:
 
 
 def _card_of(name: str, version: str) -> str:
-    """The description of a version, from the card among its files; empty if it has none."""
+    """Returns the description of a version from its model card; empty if it has no card."""
     from mlflow.artifacts import download_artifacts
 
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Registered models of raw input: logging them, measuring them, and asking them."""
+"""Logs models of raw input, measures them, and predicts with registered ones."""
 
 import re
 import statistics
@@ -22,7 +22,7 @@ LATENCY_ROUNDS = 15
 
 
 def log_served_model(model_id: str, run_id: str, served: ServedModel) -> None:
-    """Logs a model of raw input under the id of a logged model that was created for it."""
+    """Logs a model of raw input. The logged model with this id must exist already."""
     import mlflow.pyfunc
     import pandas as pd
     from mlflow.models import Model, ModelSignature
@@ -46,7 +46,7 @@ def log_served_model(model_id: str, run_id: str, served: ServedModel) -> None:
 
 
 def measure_served_model(model_id: str) -> dict[str, str]:
-    """The size of a logged model, and the median time that it takes to answer one input."""
+    """Measures the size of a logged model and its median latency for one input, as tags."""
     import mlflow.pyfunc
     from mlflow.artifacts import download_artifacts
 
@@ -58,12 +58,12 @@ def measure_served_model(model_id: str) -> dict[str, str]:
         if example is None:
             return {keys.SIZE: f"{size / 1e6:.2f}"}
         one = example.head(1)
-        loaded.predict(one)  # compiles
+        loaded.predict(one)  # the first call compiles the model
         times = []
         for _ in range(LATENCY_ROUNDS):
-            began = time.perf_counter()
+            start = time.perf_counter()
             loaded.predict(one)
-            times.append(time.perf_counter() - began)
+            times.append(time.perf_counter() - start)
     return {keys.SIZE: f"{size / 1e6:.2f}", keys.LATENCY: f"{1000 * statistics.median(times):.1f}"}
 
 
@@ -75,17 +75,19 @@ def predict(
     *,
     explain: Explain | None = None,
 ) -> list[str]:
-    """Asks a registered model about raw input.
+    """Predicts raw inputs with a registered or a logged model.
 
     Args:
-        client: Of the store.
-        model: Its address; None takes the champion, or the challenger where there is none.
-        study: Names the registered model.
-        texts: The inputs.
-        explain: Tells what moved an answer; see ``tuning.core.task.Explains``.
+        client: Client of the MLflow store.
+        model: Address of the model. None means the champion, or the challenger if there is no
+            champion.
+        study: Study that has the name of the registered model.
+        texts: Raw inputs.
+        explain: Function that explains a prediction; see ``tuning.core.task.Explains``.
 
     Returns:
-        A line for each input, and one for its words.
+        Lines of text: the address of the model, then a line per input. With ``explain``, a line
+        with the most influential parts of the input follows each input.
 
     Raises:
         BadInputError: There is no such model.
@@ -95,7 +97,7 @@ def predict(
     from mlflow.exceptions import MlflowException
 
     address = model or _default_model(client, study)
-    # A model is code: what is loaded comes from the registry or a logged model, never from a path.
+    # A model contains code, so it is loaded only from the store and never from a file path.
     if not re.fullmatch(r"models:/[\w.-]+([/@][\w.-]+)?", address) or ".." in address:
         raise BadInputError(
             f"model: models:/name@alias, models:/name/version or models:/id; got {address!r}"
@@ -119,8 +121,8 @@ def predict(
         )
         lines.append(f"{facts}  {text if len(text) <= 80 else text[:79] + '…'}")
         if explain is not None:
-            moved = (f"{word} {change:+.3f}" for word, change in explain(ask, text))
-            lines.append(f"    moved by: {', '.join(moved) or 'nothing'}")
+            parts = (f"{part} {change:+.3f}" for part, change in explain(ask, text))
+            lines.append(f"    largest influence: {', '.join(parts) or 'none'}")
     return lines
 
 
@@ -130,6 +132,6 @@ def _default_model(client: "MlflowClient", study: Study) -> str:
             if alias in aliases:
                 return f"models:/{name}@{alias}"
     raise BadInputError(
-        f"no version of {study.registered_model!r} is registered yet; `tune` registers one, "
+        f"no version of {study.registered_model!r} is registered yet; run `tune` to register one, "
         "or pass a model"
     )

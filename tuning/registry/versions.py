@@ -1,4 +1,4 @@
-"""The model registry: versions of raw input, their aliases and facts, and asking them."""
+"""Finds registered models, their versions and their aliases, and locks the registry."""
 
 import re
 import tempfile
@@ -19,16 +19,18 @@ LOCK_SECONDS = 60
 
 
 def registered_name(study: Study, data: DataInfo) -> str:
-    """The name in the registry; data that stand in for real ones have a name of their own."""
+    """Returns the name in the registry. Substitute data get a separate name."""
     return f"{study.registered_model}-{data.label}" if data.warning else study.registered_model
 
 
 @contextmanager
 def registry_lock(name: str) -> Iterator[None]:
-    """The registry has no compare-and-set, so reading and setting must not be interleaved.
+    """Locks a registered model against other processes on this machine.
+
+    The registry has no compare-and-set, so only one process at a time may read and set an alias.
 
     Raises:
-        TuningError: Another process on this machine holds it, and does not come to its end.
+        TuningError: Another process on this machine holds the lock for too long.
     """
     from filelock import FileLock, Timeout
 
@@ -37,7 +39,8 @@ def registry_lock(name: str) -> Iterator[None]:
         lock.acquire(timeout=LOCK_SECONDS)
     except Timeout:
         raise TuningError(
-            f"{name}: another process has been promoting for {LOCK_SECONDS} s; try again later"
+            f"{name}: another process has been using the registry for {LOCK_SECONDS} s; "
+            "try again later"
         ) from None
     try:
         yield
@@ -46,10 +49,10 @@ def registry_lock(name: str) -> Iterator[None]:
 
 
 def get_version(client: "MlflowClient", name: str, version: str) -> Any:
-    """A version.
+    """Returns a version of a registered model.
 
     Raises:
-        BadInputError: There is none.
+        BadInputError: There is no such version, or the store cannot be read.
     """
     from mlflow.exceptions import MlflowException
 
@@ -60,29 +63,33 @@ def get_version(client: "MlflowClient", name: str, version: str) -> Any:
 
 
 def get_champion(client: "MlflowClient", name: str) -> Any | None:
-    """The version that is champion, or None."""
+    """Returns the version that is champion, or None."""
     from mlflow.exceptions import MlflowException
 
     try:
         return client.get_model_version_by_alias(name, keys.CHAMPION)
     except MlflowException as error:
-        # An outage must not be taken for the absence of a champion.
+        # An outage does not mean that there is no champion.
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
 
 
 def find_version(client: "MlflowClient", target: str | None, default_name: str) -> tuple[str, str]:
-    """Finds what ``promote`` is asked for.
+    """Finds the version that ``promote`` is called for.
 
     Args:
-        client: Of the store.
-        target: The id of a study's parent run, ``version``, or ``name/version``; None for the
+        client: Client of the MLflow store.
+        target: Id of a study's parent run, ``version``, or ``name/version``. None means the
             challenger.
-        default_name: The registered name that a bare version belongs to.
+        default_name: Name of the registered model if ``target`` has no name.
+
+    Returns:
+        The name of the registered model and the number of the version. A number that is given in
+        ``target`` is not checked.
 
     Raises:
-        BadInputError: There is no such version.
+        BadInputError: No version comes from this run, or there is no challenger.
     """
     if target is None:
         return _challenger(client, default_name)
@@ -91,17 +98,17 @@ def find_version(client: "MlflowClient", target: str | None, default_name: str) 
         return name, version
     if target.isdigit() and len(target) < 10:
         return default_name, target
-    found = [
+    versions = [
         version
-        for version in client.search_model_versions(f"run_id='{_plain(target)}'")
+        for version in client.search_model_versions(f"run_id='{_checked(target)}'")
         if version.tags.get(keys.PARENT_RUN) == target
     ]
-    if not found:
+    if not versions:
         raise BadInputError(
             f"no registered version comes from run {target!r}; pass the run id of a `tune`, "
             "a version number, or name/version"
         )
-    return found[0].name, str(found[0].version)
+    return versions[0].name, str(versions[0].version)
 
 
 def _challenger(client: "MlflowClient", prefix: str) -> tuple[str, str]:
@@ -109,18 +116,18 @@ def _challenger(client: "MlflowClient", prefix: str) -> tuple[str, str]:
         if keys.CHALLENGER in aliases:
             return name, str(aliases[keys.CHALLENGER])
     raise BadInputError(
-        f"{prefix!r} has no {keys.CHALLENGER} yet; `tune` registers one, or pass a target"
+        f"{prefix!r} has no {keys.CHALLENGER} yet; run `tune` to register one, or pass a target"
     )
 
 
 def registered_aliases(client: "MlflowClient", prefix: str) -> dict[str, Mapping[str, str]]:
-    """Aliases by registered name: the study's own, then those of stand-in data."""
-    found = client.search_registered_models(f"name LIKE '{_plain(prefix)}%'")
-    names_ = sorted(m.name for m in found if m.name == prefix or m.name.startswith(f"{prefix}-"))
-    return {name: client.get_registered_model(name).aliases for name in names_}
+    """Returns the aliases by registered name: first the study's name, then those of other data."""
+    models = client.search_registered_models(f"name LIKE '{_checked(prefix)}%'")
+    names = sorted(m.name for m in models if m.name == prefix or m.name.startswith(f"{prefix}-"))
+    return {name: client.get_registered_model(name).aliases for name in names}
 
 
-def _plain(text: str) -> str:
+def _checked(text: str) -> str:
     if not re.fullmatch(r"[\w.-]+", text):
         raise BadInputError(f"{text!r} is neither a run id nor a version")
     return text

@@ -1,1 +1,1 @@
-"""From the comparison to what people read: text, tables, figures and the model card."""
+"""The report of a comparison: text, tables, figures and the model card."""

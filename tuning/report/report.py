@@ -1,4 +1,4 @@
-"""The report: HTML, Markdown, JSON and a table of trials, from a study's record alone."""
+"""The report in HTML, Markdown and JSON, and a table of trials, all from a study's record."""
 
 import base64
 import csv
@@ -22,7 +22,7 @@ from tuning.study.file import Study
 from tuning.study.record import StudyRecord
 from tuning.tracking import keys
 
-# Of comparison.json, see docs/comparison-json.md; raised when a field changes its meaning.
+# Schema of comparison.json, see docs/comparison-json.md. Raise it if a field changes its meaning.
 SCHEMA = "tuning.comparison/2"
 
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -34,10 +34,10 @@ def write_report(
     """Writes ``report.html``, ``report.md``, ``comparison.json``, ``trials.csv`` and the figures.
 
     Args:
-        record: The study.
-        comparison: What it says.
-        folder: An existing folder.
-        notice: A sentence to be shown loudly.
+        record: Record of the study.
+        comparison: Comparison made from the record.
+        folder: Existing folder for the files.
+        notice: Sentence to show prominently at the top; empty for none.
     """
     figures = draw_figures(record, comparison, folder / "figures")
     context = _context(record, comparison) | {"notice": notice}
@@ -62,7 +62,7 @@ def write_report(
 
 
 def model_table(comparison: Comparison) -> list[list[str]]:
-    """The notebook's first table: model, test accuracy, status."""
+    """Returns the table of models: model, test accuracy, status."""
     rows = [["model", "test accuracy", "status"]]
     rows.append(["baseline", _accuracy(comparison.baseline), "to beat"])
     for config in comparison.references:
@@ -80,7 +80,7 @@ def model_table(comparison: Comparison) -> list[list[str]]:
 
 
 def change_table(comparison: Comparison) -> list[list[str]]:
-    """The notebook's second table: hyperparameter, baseline, best, reason for change."""
+    """Returns the table of hyperparameters: name, baseline, best, reason for change."""
     rows = [["hyperparameter", "baseline", "best", "reason for change"]]
     for change in comparison.changes:
         before, after = _value(change.baseline), _value(change.best)
@@ -89,7 +89,7 @@ def change_table(comparison: Comparison) -> list[list[str]]:
 
 
 def headline(comparison: Comparison, confidence: float) -> str:
-    """The verdict in one line; ``confidence`` is that of the interval."""
+    """Returns the verdict in one line; ``confidence`` is the confidence level of the interval."""
     gain = comparison.gain
     if gain is None:
         return f"Verdict: {comparison.verdict.value}; {comparison.why}."
@@ -103,7 +103,7 @@ def headline(comparison: Comparison, confidence: float) -> str:
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first row is its head."""
+    """Returns a Markdown table; the first row is the header."""
     escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     lines = ["| " + " | ".join(row) + " |" for row in escaped]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
@@ -149,7 +149,7 @@ def _context(record: StudyRecord, comparison: Comparison) -> dict[str, Any]:
         "against": [_against_row(against) for against in comparison.against_baseline],
         "errors": error_analysis(record, comparison),
         "long_runs": _long_rows(record, comparison),
-        "ablation": [_ablation_row(record.study, found) for found in comparison.ablation],
+        "ablation": [_ablation_row(record.study, ablation) for ablation in comparison.ablation],
         "search_heads": SEARCH_HEADS,
         "searches": [_search_row(account) for account in comparison.searches],
         "search_end": record.tags.get(keys.SEARCH_END, ""),
@@ -167,11 +167,11 @@ def _context(record: StudyRecord, comparison: Comparison) -> dict[str, Any]:
 
 
 def _yardsticks(record: StudyRecord) -> list[list[str]]:
-    """What needs no network: the larger class, and the task's simple models."""
+    """Returns the test accuracy of the majority class and of the task's simple models."""
     if record.predictions is None:
         return []
     positive = float((record.predictions.labels == 1).mean())
-    rows = [["the larger class", f"{100 * max(positive, 1 - positive):.2f}%"]]
+    rows = [["always the majority class", f"{100 * max(positive, 1 - positive):.2f}%"]]
     for name, probability in record.predictions.yardsticks.items():
         accuracy = scores(record.predictions.labels, probability)["test_accuracy"]
         rows.append([name, f"{100 * accuracy:.2f}%"])
@@ -179,9 +179,9 @@ def _yardsticks(record: StudyRecord) -> list[list[str]]:
 
 
 def _simplest(study: Study, configs: Sequence[Configuration]) -> Configuration | None:
-    """The smallest model within one standard error of the best mean on validation.
+    """Returns the smallest model within one standard error of the best mean on validation.
 
-    The rule of Breiman et al., "Classification and Regression Trees", 1984.
+    This is the rule of Breiman et al., "Classification and Regression Trees", 1984.
     """
     whole = [config for config in configs if len(config.validation) > 1]
     if not whole:
@@ -198,13 +198,13 @@ def _simplest(study: Study, configs: Sequence[Configuration]) -> Configuration |
 
 
 def _against_row(against: AgainstBaseline) -> list[str]:
-    found = against.gain
-    known = math.isfinite(found.low)
+    gain = against.gain
+    has_interval = math.isfinite(gain.low)
     return [
         against.label,
-        points(found.estimate),
-        found.interval if known else "unknown",
-        f"{against.p_value:.2g}" if known else "–",
+        points(gain.estimate),
+        gain.interval if has_interval else "unknown",
+        f"{against.p_value:.2g}" if has_interval else "–",
     ]
 
 
@@ -219,22 +219,23 @@ def _ablation_row(study: Study, ablation: Ablation) -> list[str]:
 
 
 def _long_rows(record: StudyRecord, comparison: Comparison) -> list[list[str]]:
-    """Each configuration trained as long as the others, and then longer."""
+    """Returns, per configuration, a row of its usual training and a row of its longer training."""
     return [
         [
             config.label,
-            str(most),
+            str(max_epochs),
             f"{sum(config.best_steps) / len(config.best_steps):.1f}",
             f"{config.mean_validation:.4f}",
             _accuracy(config),
         ]
         for configs in lengthened(record.study, comparison)
-        for config, most in configs
+        for config, max_epochs in configs
     ]
 
 
-SEARCH_HEADS = ["searcher", "best", "by", "trials", "completed", "pruned", "failed", "reused"]
-SEARCH_HEADS += ["epochs", "saved by pruning", "by continuing", "by reuse", "training (s)"]
+SEARCH_HEADS = ["searcher", "best", "best trial", "trials", "completed", "pruned", "failed"]
+SEARCH_HEADS += ["reused", "epochs", "saved by pruning", "saved by continuing", "saved by reuse"]
+SEARCH_HEADS += ["training (s)"]
 
 
 def _search_row(account: SearchAccount) -> list[str]:

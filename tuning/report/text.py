@@ -1,4 +1,4 @@
-"""Tables as plain text, for the terminal."""
+"""Tables as plain text for a terminal."""
 
 import shutil
 import textwrap
@@ -9,7 +9,7 @@ MIN_COLUMN = 24
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
-    """A table whose last column is wrapped to the terminal."""
+    """Returns a table as text; its last column is wrapped to the width of the terminal."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     room = shutil.get_terminal_size((TABLE_WIDTH, 24)).columns - sum(widths[:-1]) - 2 * len(widths)
     widths[-1] = min(widths[-1], max(MIN_COLUMN, room))

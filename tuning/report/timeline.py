@@ -1,4 +1,4 @@
-"""Where a study's time went: what each worker trained, and when it waited."""
+"""How a study used its time: what each worker trained, and when it was idle."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from tuning.study.record import StudyRecord
 
 @dataclass(frozen=True)
 class Bar:
-    """A trial on a worker; times in seconds since the study began."""
+    """A trial on a worker. The times are in seconds since the study began."""
 
     worker: str
     phase: Phase
@@ -19,12 +19,12 @@ class Bar:
 
 @dataclass(frozen=True)
 class StudyStage:
-    """Phases that run side by side; two stages may overlap.
+    """Phases whose trials run at the same time. Two stages may overlap.
 
     Attributes:
-        title: Of the stage.
-        seconds: From the start of its first trial to the end of its last.
-        training: Share of the workers' time in it, from 0 to 1, that was epochs.
+        title: Title of the stage.
+        seconds: Duration from the start of the first trial to the end of the last one, in seconds.
+        training: Share of the workers' time that they spent on epochs, from 0 to 1.
     """
 
     title: str
@@ -40,12 +40,12 @@ _STAGES = {
 
 
 def bars(record: StudyRecord) -> list[Bar]:
-    """The trials that ended, by worker and in order of time."""
-    found = [
+    """Returns the trials that ended, sorted by worker and start."""
+    unsorted = [
         Bar(
             trial.result.worker,
             trial.trial.phase,
-            # A trial that was interrupted has begun long before its last attempt.
+            # An interrupted trial began long before its last attempt; only that attempt counts.
             (max(trial.started_ms, trial.ended_ms - 1000 * trial.result.duration_s) - begin)
             / 1000,
             (trial.ended_ms - begin) / 1000,
@@ -53,13 +53,13 @@ def bars(record: StudyRecord) -> list[Bar]:
         for begin in [record.started_ms]
         for trial in _ended(record.trials)
     ]
-    return sorted(found, key=lambda bar: (bar.worker, bar.begin_s))
+    return sorted(unsorted, key=lambda bar: (bar.worker, bar.begin_s))
 
 
 def stages(record: StudyRecord) -> list[StudyStage]:
-    """How much of the time of each stage was training."""
+    """Returns the duration of each stage and the share of training in it."""
     workers = len({trial.result.worker for trial in _ended(record.trials)})
-    found = []
+    measured = []
     for title, phases in _STAGES.items():
         trials = _ended(record.in_phase(*phases))
         if trials:
@@ -70,8 +70,8 @@ def stages(record: StudyRecord) -> list[StudyStage]:
                 for trial in trials
                 for measurement in trial.result.measurements[trial.result.inherited :]
             )
-            found.append(StudyStage(title, seconds, epochs / (workers * seconds)))
-    return found
+            measured.append(StudyStage(title, seconds, epochs / (workers * seconds)))
+    return measured
 
 
 def _ended(trials: Sequence[TrialRecord]) -> list[TrialRecord]:

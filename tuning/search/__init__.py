@@ -1,1 +1,1 @@
-"""Who proposes: Optuna, KerasTuner, random search and fixed lists."""
+"""The searchers: Optuna, KerasTuner, random search and fixed lists."""

@@ -1,4 +1,4 @@
-"""A searcher that is made late: to import its library takes seconds, and workers would wait."""
+"""A searcher that is created late, so that workers do not wait for the import of its library."""
 
 from collections.abc import Callable, Iterable
 
@@ -7,44 +7,44 @@ from tuning.core.trial import Decision, Measurement, Proposal, TrialRecord, Tria
 
 
 class DeferredSearcher:
-    """Stands for a searcher until it is prepared, or first used.
+    """A searcher that creates the real searcher when it is prepared or first used.
 
     Args:
-        name: The searcher's.
-        make: Makes it.
+        name: Name of the searcher.
+        make: Function that creates the real searcher.
     """
 
     def __init__(self, name: str, make: Callable[[], Searcher]) -> None:
         self.name = name
         self._make = make
-        self._made: Searcher | None = None
+        self._searcher: Searcher | None = None
         self._earlier: list[TrialRecord] = []
 
     def prepare(self) -> None:
-        """Makes the searcher, unless that is done."""
+        """Creates the real searcher, unless it exists already."""
         self._get()
 
     def ask(self, number: int) -> Proposal | NoProposal:
-        """Asks the searcher."""
+        """Asks the real searcher."""
         return self._get().ask(number)
 
     def report(self, number: int, measurement: Measurement) -> Decision:
-        """Reports to the searcher."""
+        """Reports to the real searcher."""
         return self._get().report(number, measurement)
 
     def tell(self, number: int, result: TrialResult) -> None:
-        """Tells the searcher."""
+        """Tells the real searcher."""
         self._get().tell(number, result)
 
     def restore(self, records: Iterable[TrialRecord]) -> None:
-        """Keeps the records for the searcher, unless it is there."""
+        """Keeps the records for the real searcher, and restores it if it exists already."""
         self._earlier = [*records]
-        if self._made is not None:
-            self._made.restore(self._earlier)
+        if self._searcher is not None:
+            self._searcher.restore(self._earlier)
 
     def _get(self) -> Searcher:
-        if self._made is None:
-            made = self._make()
-            made.restore(self._earlier)
-            self._made = made
-        return self._made
+        if self._searcher is None:
+            searcher = self._make()
+            searcher.restore(self._earlier)
+            self._searcher = searcher
+        return self._searcher

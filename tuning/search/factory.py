@@ -1,4 +1,4 @@
-"""From the spec of a searcher to the searcher."""
+"""Checks the specifications of searchers, and creates the searchers."""
 
 import importlib.util
 from collections.abc import Sequence
@@ -12,35 +12,36 @@ from tuning.search.optuna_searcher import OptunaSearcher
 from tuning.search.random_searcher import RandomSearcher
 from tuning.study.file import Study
 
-# What an algorithm needs beside its library.
+# The module that an algorithm needs besides its library.
 _NEEDS = {"cmaes": "cmaes", "gp": "torch"}
 
 
 def check_installed(specs: Sequence[SearcherSpec]) -> None:
-    """Checks that there is what the searchers need; imports nothing.
+    """Checks that the libraries of the searchers are installed, without importing them.
 
     Raises:
-        BadInputError: Naming what to install.
+        BadInputError: A module is missing; the message names the package to install.
     """
     for spec in specs:
-        needed = [] if spec.library == "random" else [spec.library]
-        needed += [_NEEDS[spec.algorithm]] if spec.algorithm in _NEEDS else []
-        for module in needed:
+        modules = [] if spec.library == "random" else [spec.library]
+        modules += [_NEEDS[spec.algorithm]] if spec.algorithm in _NEEDS else []
+        for module in modules:
             if importlib.util.find_spec(module) is None:
                 package = module.replace("_", "-")
                 raise BadInputError(
                     f"searchers: {spec.library}:{spec.algorithm} needs {module}, which is not "
-                    f"installed; pip install {package}"
+                    f"installed; install it with: pip install {package}"
                 )
 
 
 def check_options(specs: Sequence[SearcherSpec], study: Study) -> None:
-    """Checks the searchers' options, and whether they can search this space.
+    """Checks the options of the searchers, and whether they can search this space.
 
-    Libraries are imported only where there is something to check.
+    A library is imported only if there is something to check.
 
     Raises:
-        BadInputError: Naming the searcher and the option or hyperparameter.
+        BadInputError: An option is wrong, or the algorithm cannot search the space. The message
+            names the searcher and the option or the hyperparameter.
     """
     for spec in specs:
         if spec.options or spec.pruner_options or spec.algorithm in ("grid", "brute"):
@@ -48,10 +49,10 @@ def check_options(specs: Sequence[SearcherSpec], study: Study) -> None:
 
 
 def make_searcher(spec: SearcherSpec, study: Study) -> Searcher:
-    """Makes a searcher whose first proposal is the study's baseline.
+    """Creates a searcher; all but ``keras_tuner:grid`` propose the study's baseline first.
 
     Raises:
-        BadInputError: An option is not one of the algorithm's, or the space does not suit it.
+        BadInputError: An option is wrong, or the algorithm cannot search the space.
     """
     try:
         return _make(spec, study)

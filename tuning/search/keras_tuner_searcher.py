@@ -1,7 +1,7 @@
-"""KerasTuner's oracles behind the Searcher protocol, through create, update and end of trials.
+"""KerasTuner's oracles as searchers, through ``create_trial``, ``update_trial``, ``end_trial``.
 
-An oracle is used without a Tuner, in memory and in one thread: an exception inside a call would
-leave its lock held, and any other thread would then wait for ever.
+An oracle is used without a Tuner, in memory and in one thread. After an exception in a call, the
+oracle's lock would stay locked, and every other thread would wait for ever.
 """
 
 import warnings
@@ -30,12 +30,12 @@ from tuning.study.sections import Objective
 from tuning.study.space import Choice, FloatRange, IntRange, SearchSpace
 
 ORACLES = ("bayesian", "hyperband", "random", "grid")
-# By oracle: type and least value of what KerasTuner lets users choose.
+# Type and smallest value of the options that users may set, by oracle.
 OPTIONS: dict[str, dict[str, tuple[type, float]]] = {
     "bayesian": {"num_initial_points": (int, 1), "alpha": (float, 0), "beta": (float, 0)},
     "hyperband": {"factor": (int, 2), "hyperband_iterations": (int, 1)},
 }
-# The driver owns budget and failures; the oracle's own limits must never be met.
+# The driver limits trials and failures, so the oracle must never reach its limits.
 NEVER = 10**9
 MAX_ORACLE_REPEATS = 20
 _PREFIX = "tuner/"
@@ -45,18 +45,19 @@ class KerasTunerSearcher:
     """An oracle of KerasTuner.
 
     Args:
-        name: The searcher's name.
-        space: What to search.
-        objective: What to search for.
-        seed: Of the oracle.
-        first: The configuration to propose first (except by ``grid``, which has its own order).
-        epochs: Most epochs of a trial.
-        trials: The budget, by which Bayesian optimisation sizes its random start.
-        oracle: One of ``ORACLES``.
-        options: Of the oracle, by KerasTuner's names.
+        name: Name of the searcher.
+        space: Search space.
+        objective: Objective of the search.
+        seed: Seed of the oracle.
+        first: Configuration to propose first; ``grid`` ignores it, because it has a fixed order.
+        epochs: Maximum number of epochs per trial.
+        trials: Number of trials in the budget; the number of random trials at the beginning of
+            Bayesian optimisation depends on it.
+        oracle: Name of the oracle, one of ``ORACLES``.
+        options: Options of the oracle, by KerasTuner's names.
 
     Raises:
-        ValueError: An option is wrong.
+        ValueError: An option is unknown or has a wrong value.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class KerasTunerSearcher:
         self._without_value: set[str] = set()
 
     def ask(self, number: int) -> Proposal | NoProposal:
-        """Creates a trial in the oracle."""
+        """Creates a trial in the oracle, and proposes its configuration."""
         if not self._multi_fidelity and len(self._values) >= self._space.size():
             return NoProposal.EXHAUSTED
         for _ in range(MAX_ORACLE_REPEATS):
@@ -106,15 +107,15 @@ class KerasTunerSearcher:
                 self._running[number] = trial
                 self._number_of[trial.trial_id] = number
                 return self._propose(params, values)
-            # Bayesian optimisation repeats itself; what is known needs no training.
-            known = self._values[key]
-            self._end(trial, known)
-            if known is None and key not in self._without_value:
+            # Bayesian optimisation repeats configurations; a repeated one needs no training.
+            value = self._values[key]
+            self._end(trial, value)
+            if value is None and key not in self._without_value:
                 return NoProposal.WAIT
         return NoProposal.EXHAUSTED
 
     def report(self, number: int, measurement: Measurement) -> Decision:
-        """Updates the oracle, which never stops a trial early."""
+        """Updates the trial in the oracle, which never stops a trial early."""
         value = measurement.metrics[self._objective.metric]
         trial_id = self._running[number].trial_id
         with _quiet():
@@ -135,10 +136,10 @@ class KerasTunerSearcher:
         self._end(trial, value)
 
     def restore(self, records: Iterable[TrialRecord]) -> None:
-        """Feeds the trials of an earlier run to the oracle.
+        """Adds the trials of an earlier run to the oracle.
 
         Raises:
-            BadInputError: Hyperband would now choose other trials than were trained, so that its
+            BadInputError: Hyperband would now propose other trials than in the earlier run, so its
                 brackets cannot be rebuilt.
         """
         records = sorted(records, key=lambda record: record.trial.number)
@@ -150,11 +151,11 @@ class KerasTunerSearcher:
             self._running[number] = self._adopt(number, self._space.select(record.trial.params))
             if record.result.state is not TrialState.INTERRUPTED:
                 self.tell(number, record.result)
-        # From its old seed the oracle would draw what it drew before, and give up.
+        # With its old seed the oracle would repeat its draws, and stop after too many of them.
         self._oracle._seed_state = derive_seed(self._seed, "restored", len(records))
 
     def _replay(self, records: Sequence[TrialRecord]) -> None:
-        """Asks and tells again, in the order in which it was done: brackets depend on it."""
+        """Repeats all asks and tells in their old order, because the brackets depend on it."""
         events: list[tuple[int, int, TrialRecord]] = []
         for record in records:
             events.append((record.started_ms, 1, record))
@@ -173,7 +174,7 @@ class KerasTunerSearcher:
             ):
                 raise BadInputError(
                     f"{record.trial.name}: keras_tuner:hyperband would now choose another trial, "
-                    "so this study cannot be resumed"
+                    "so this study cannot be resumed; start a new study"
                 )
 
     def _report_again(self, number: int, result: TrialResult) -> None:
@@ -188,10 +189,10 @@ class KerasTunerSearcher:
                 continue
             declared = self._space[name]
             if not isinstance(declared, Choice) and declared.log:
-                # On a logarithmic scale KerasTuner rounds up to one beyond the end.
+                # On a logarithmic scale, KerasTuner may round up to a value above the range.
                 value = min(max(value, declared.low), declared.high)
             elif isinstance(declared, Choice) and isinstance(declared.values[0], bool):
-                # To KerasTuner a truth value is a whole number.
+                # KerasTuner converts booleans to whole numbers.
                 value = bool(value)
             config[name] = value
         return self._space.canonical(config)
@@ -216,7 +217,7 @@ class KerasTunerSearcher:
         metric = self._objective.metric
         with _quiet():
             if value is not None:
-                # Of a continued trial the best epoch may be one of its parent's.
+                # Restored and repeated trials have reported no epoch to the oracle.
                 if not trial.metrics.exists(metric):
                     self._oracle.update_trial(trial.trial_id, {metric: value}, step=0)
                 trial.status = "COMPLETED"
@@ -250,9 +251,9 @@ def _check_options(oracle: str, options: Params) -> None:
 def _quiet() -> Iterator[None]:
     from threadpoolctl import threadpool_limits
 
-    # The workers have the cores; a Gaussian process that takes them all slows everybody down.
+    # The workers need the cores, but a Gaussian process would use all of them.
     with warnings.catch_warnings(), threadpool_limits(1):
-        # KerasTuner calls deprecated threading functions, and scikit-learn doubts its kernels.
+        # KerasTuner calls deprecated threading functions, and scikit-learn warns about kernels.
         warnings.simplefilter("ignore")
         yield
 
@@ -265,7 +266,7 @@ def _make_oracle(
     first: Params,
     epochs: int,
     trials: int,
-    wanted: Params,
+    options: Params,
 ) -> Any:
     import keras_tuner as kt
 
@@ -282,7 +283,7 @@ def _make_oracle(
             kt.oracles.BayesianOptimizationOracle,
             {
                 "max_trials": NEVER,
-                # KerasTuner's default, three a dimension, would leave small budgets random.
+                # KerasTuner's default, three per dimension, would make small budgets fully random.
                 "num_initial_points": min(3 * len(space.names), max(3, trials // 3)),
             },
         ),
@@ -293,34 +294,34 @@ def _make_oracle(
         "random": (kt.oracles.RandomSearchOracle, {"max_trials": NEVER}),
         "grid": (kt.oracles.GridSearchOracle, {"max_trials": NEVER}),
     }
-    base, options = classes[oracle]
-    mixed = (_NoRepeats, _AskTell, base) if oracle == "bayesian" else (_AskTell, base)
-    made = type(f"AskTell{base.__name__}", mixed, {})(**common, **{**options, **wanted})
-    made.verbose = 0
-    made.first = dict(first)
-    return made
+    base, defaults = classes[oracle]
+    bases = (_NoRepeats, _AskTell, base) if oracle == "bayesian" else (_AskTell, base)
+    instance = type(f"AskTell{base.__name__}", bases, {})(**common, **{**defaults, **options})
+    instance.verbose = 0
+    instance.first = dict(first)
+    return instance
 
 
 class _AskTell:
-    """Mixed into an oracle: no files, no failure limit, the baseline first."""
+    """Mixin for an oracle: no files, no limit of failures, and the baseline as first proposal."""
 
     first: dict[str, ParamValue] | None = None
 
     def save(self) -> None:
-        """Writes no files: the record is MLflow's."""
+        """Writes no files, because MLflow keeps the record."""
 
     def _save_trial(self, trial: object) -> None:
         """Writes no files."""
 
     def _check_consecutive_failures(self) -> None:
-        """The driver owns failures; the oracle's own check costs O(trials) at every end."""
+        """Checks nothing: the driver limits failures, and this check is O(trials) each time."""
 
     def forget_first(self) -> None:
-        """Does not propose the first configuration (again)."""
+        """Prevents the oracle from proposing the first configuration (again)."""
         self.first = None
 
     def _random_values(self) -> Any:
-        # Feeds random search, the start of Bayesian optimisation and the first rung of Hyperband.
+        # Random search, the start of Bayesian optimisation and Hyperband's first rung call this.
         if self.first is not None:
             values, self.first = self.first, None
             return values
@@ -328,10 +329,10 @@ class _AskTell:
 
 
 class _NoRepeats:
-    """Mixed into Bayesian optimisation, which proposes its optimum again and again."""
+    """Mixin for Bayesian optimisation, which would propose its optimum repeatedly."""
 
     def populate_space(self, trial_id: str) -> Any:
-        """Draws at random where the optimum is known already."""
+        """Draws a random configuration if the optimum was proposed already."""
         answer: dict[str, Any] = super().populate_space(trial_id)  # type: ignore[misc]
         values = answer.get("values")
         if values is not None and self._duplicate(values):  # type: ignore[attr-defined]
@@ -366,7 +367,7 @@ def _declare(
         scale = {"sampling": "log"} if declared.log else {"step": declared.step}
         hyperparameters.Int(name, declared.low, declared.high, **scale)
     elif (grid := declared.grid()) is not None:
-        # hp.Float with a step never reaches its end and does not give back what it was given.
+        # hp.Float with a step never reaches its highest value, and it changes values slightly.
         hyperparameters.Choice(name, [float(value) for value in grid], ordered=True)
     else:
         scale = {"sampling": "log"} if declared.log else {}

@@ -1,4 +1,4 @@
-"""Reads how a study names its searchers: ``optuna:tpe(n_startup_trials=8)+median``."""
+"""Reads the searchers of a study, for example ``optuna:tpe(n_startup_trials=8)+median``."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from tuning.core.trial import Params, ParamValue
 from tuning.search.keras_tuner_searcher import ORACLES
 from tuning.search.optuna_samplers import PRUNERS, SAMPLERS
 
-# By library: the algorithms and the pruners, the defaults first.
+# Algorithms and pruners by library; the first of each is the default.
 LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "optuna": (SAMPLERS, PRUNERS),
     "keras_tuner": (ORACLES, ()),
@@ -25,15 +25,15 @@ _FORM = re.compile(
 
 @dataclass(frozen=True)
 class SearcherSpec:
-    """A searcher as the study names it.
+    """The specification of a searcher.
 
     Attributes:
-        name: Unique in the study, and the prefix of its trials' names.
-        library: ``optuna``, ``keras_tuner`` or ``random``.
-        algorithm: Sampler or oracle; empty if the library has but one.
-        pruner: Empty if the library has none.
-        options: Of the algorithm, by the library's names.
-        pruner_options: Of the pruner.
+        name: Name of the searcher, unique in the study; the names of its trials begin with it.
+        library: Name of the library: ``optuna``, ``keras_tuner`` or ``random``.
+        algorithm: Name of the sampler or oracle; empty for ``random``.
+        pruner: Name of the pruner; empty if the library has none.
+        options: Options of the algorithm, by the library's names.
+        pruner_options: Options of the pruner, by the library's names.
     """
 
     name: str
@@ -45,48 +45,49 @@ class SearcherSpec:
 
 
 def parse_searchers(texts: Sequence[str]) -> list[SearcherSpec]:
-    """Reads the names of searchers.
+    """Reads the specifications of searchers.
 
     Args:
-        texts: Each ``library``, ``library:algorithm``, ``library+pruner`` or
+        texts: Texts of the form ``library``, ``library:algorithm``, ``library+pruner`` or
             ``library:algorithm+pruner``; algorithm and pruner may have options in parentheses.
 
     Returns:
-        Specs of distinct names.
+        Specifications with distinct names.
 
     Raises:
-        BadInputError: Naming the part that is unknown and what would be accepted.
+        BadInputError: A text is wrong or repeated; the message names the wrong part and says what
+            is accepted.
     """
     specs: list[SearcherSpec] = []
     for text in texts:
         spec = _parse(text)
         if any(spec == other for other in specs):
-            raise BadInputError(f"searchers: {text!r} is there twice")
+            raise BadInputError(f"searchers: {text!r} is listed twice; remove one")
         specs.append(spec)
     libraries = [spec.library for spec in specs]
-    apart = [spec if libraries.count(spec.library) == 1 else _named_apart(spec) for spec in specs]
-    return [_numbered(spec, apart[:index]) for index, spec in enumerate(apart)]
+    specs = [spec if libraries.count(spec.library) == 1 else _long_name(spec) for spec in specs]
+    return [_numbered(spec, specs[:index]) for index, spec in enumerate(specs)]
 
 
 def _parse(text: str) -> SearcherSpec:
-    found = _FORM.fullmatch(text.strip())
-    if found is None:
+    match = _FORM.fullmatch(text.strip())
+    if match is None:
         raise BadInputError(
             f"searchers: {text!r} is not of the form library:algorithm(option=value)+pruner"
         )
-    library = found["library"]
+    library = match["library"]
     if library not in LIBRARIES:
         raise BadInputError(
-            f"searchers: there is no {library!r}; accepted are {', '.join(LIBRARIES)}"
+            f"searchers: there is no library {library!r}; accepted are {', '.join(LIBRARIES)}"
         )
     algorithms, pruners = LIBRARIES[library]
     return SearcherSpec(
         name=library,
         library=library,
-        algorithm=_one_of(library, "algorithm", found["algorithm"], algorithms),
-        pruner=_one_of(library, "pruner", found["pruner"], pruners),
-        options=_options(text, found["algorithm_options"]),
-        pruner_options=_options(text, found["pruner_options"]),
+        algorithm=_one_of(library, "algorithm", match["algorithm"], algorithms),
+        pruner=_one_of(library, "pruner", match["pruner"], pruners),
+        options=_options(text, match["algorithm_options"]),
+        pruner_options=_options(text, match["pruner_options"]),
     )
 
 
@@ -107,7 +108,7 @@ def _options(text: str, written: str | None) -> dict[str, ParamValue]:
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals or not key.isidentifier() or key in options:
             raise BadInputError(
-                f"searchers: {text!r}: options are option=value, each once; got {part.strip()!r}"
+                f"searchers: {text!r}: use option=value, each option once; got {part.strip()!r}"
             )
         options[key] = _value(value)
     return options
@@ -119,7 +120,7 @@ def _value(text: str) -> ParamValue:
     except yaml.YAMLError:
         return text
     if isinstance(value, str):
-        # YAML takes 1e-3 for a text.
+        # YAML reads 1e-3 as a text.
         try:
             return float(value)
         except ValueError:
@@ -127,12 +128,12 @@ def _value(text: str) -> ParamValue:
     return value if isinstance(value, int | float) else text
 
 
-def _named_apart(spec: SearcherSpec) -> SearcherSpec:
+def _long_name(spec: SearcherSpec) -> SearcherSpec:
     parts = [spec.library, spec.algorithm, spec.pruner]
     return replace(spec, name="-".join(part for part in parts if part))
 
 
 def _numbered(spec: SearcherSpec, before: Sequence[SearcherSpec]) -> SearcherSpec:
-    """The same algorithm twice, with other options, needs two names."""
+    """Adds a number to the name if an earlier searcher has the same name."""
     same = sum(re.sub(r"-\d+$", "", other.name) == spec.name for other in before)
     return replace(spec, name=f"{spec.name}-{same + 1}") if same else spec

@@ -1,10 +1,10 @@
-"""What the options of Optuna's and KerasTuner's algorithms have in common."""
+"""The check that the options of Optuna's and KerasTuner's algorithms share."""
 
 from collections.abc import Iterable
 
 
 def refuse_unknown(options: Iterable[str], accepted: Iterable[str]) -> None:
-    """Raises ValueError, with what is accepted, if an option is not."""
+    """Raises ValueError for an unknown option; the message lists the accepted ones."""
     for name in options:
         if name not in accepted:
             listed = ", ".join(accepted) or "none"

@@ -1,4 +1,4 @@
-"""Optuna's samplers and pruners by name, with our defaults and the user's options."""
+"""Creates Optuna's samplers and pruners by name, with this library's defaults."""
 
 import inspect
 import warnings
@@ -15,28 +15,29 @@ if TYPE_CHECKING:
 
 SAMPLERS = ("tpe", "gp", "cmaes", "qmc", "random", "grid", "brute")
 PRUNERS = ("median", "hyperband", "asha", "wilcoxon", "none")
-# Early ranks mislead: strong regularisation learns slowly at first.
+# Ranks after the first epochs mislead: strongly regularised models learn slowly at first.
 WARM_UP_EPOCHS = 2
 STARTUP_TRIALS = 4
 
 _SCALARS = {"int": int, "float": float, "bool": bool, "str": str}
-# Not for users: what the searcher sets itself.
-_OURS = ("seed", "max_resource")
+# Arguments that the searcher sets; users cannot set them.
+_RESERVED = ("seed", "max_resource")
 
 
 def make_sampler(
     name: str, space: SearchSpace, seed: int, options: Params
 ) -> "optuna.samplers.BaseSampler":
-    """Makes a sampler.
+    """Creates a sampler.
 
     Args:
-        name: One of ``SAMPLERS``.
-        space: What it samples.
-        seed: Of its random numbers.
+        name: Name of the sampler, one of ``SAMPLERS``.
+        space: Search space.
+        seed: Seed of the sampler.
         options: Keyword arguments of Optuna's class.
 
     Raises:
-        ValueError: An option is unknown, of a wrong type or refused, or a grid has no end.
+        ValueError: An option is unknown, has a wrong type or is refused by Optuna, or ``grid`` or
+            ``brute`` gets a continuous hyperparameter.
     """
     from optuna import samplers
 
@@ -61,26 +62,26 @@ def make_sampler(
         "grid": (samplers.GridSampler, {}),
         "brute": (samplers.BruteForceSampler, {}),
     }
-    kind, ours = kinds[name]
+    kind, defaults = kinds[name]
     if name in ("grid", "brute"):
         grid = _grid(space)
-        ours = {"search_space": grid} if name == "grid" else {}
+        defaults = {"search_space": grid} if name == "grid" else {}
     sampler: samplers.BaseSampler
     with _quiet():
-        sampler = kind(seed=seed, **{**ours, **_checked(kind, options)})
+        sampler = kind(seed=seed, **{**defaults, **_checked(kind, options)})
     return sampler
 
 
 def make_pruner(name: str, epochs: int, options: Params) -> "optuna.pruners.BasePruner":
-    """Makes a pruner that lets early epochs pass.
+    """Creates a pruner; by default it does not prune before epoch ``WARM_UP_EPOCHS``.
 
     Args:
-        name: One of ``PRUNERS``.
-        epochs: Most epochs of a trial.
+        name: Name of the pruner, one of ``PRUNERS``.
+        epochs: Maximum number of epochs per trial.
         options: Keyword arguments of Optuna's class.
 
     Raises:
-        ValueError: An option is unknown, of a wrong type or refused.
+        ValueError: An option is unknown, has a wrong type or is refused by Optuna.
     """
     from optuna import pruners
 
@@ -88,7 +89,7 @@ def make_pruner(name: str, epochs: int, options: Params) -> "optuna.pruners.Base
     kinds: dict[str, tuple[type[pruners.BasePruner], dict[str, Any]]] = {
         "median": (
             pruners.MedianPruner,
-            # Optuna prunes from this step on, and ours count from 1.
+            # Optuna prunes from this step on; steps are epochs, from 1.
             {"n_startup_trials": STARTUP_TRIALS, "n_warmup_steps": WARM_UP_EPOCHS + 1},
         ),
         "hyperband": (
@@ -102,14 +103,14 @@ def make_pruner(name: str, epochs: int, options: Params) -> "optuna.pruners.Base
         "wilcoxon": (pruners.WilcoxonPruner, {"n_startup_steps": WARM_UP_EPOCHS}),
         "none": (pruners.NopPruner, {}),
     }
-    kind, ours = kinds[name]
-    wanted = {**ours, **_checked(kind, options)}
+    kind, defaults = kinds[name]
+    arguments = {**defaults, **_checked(kind, options)}
     with _quiet():
         if name == "hyperband":
-            # It makes its brackets, and finds fault with them, only once a trial has reported.
+            # Hyperband checks its options only at the first report, so they are checked here.
             shared = ("min_resource", "reduction_factor")
-            pruners.SuccessiveHalvingPruner(**{key: wanted[key] for key in shared})
-        return kind(**wanted)
+            pruners.SuccessiveHalvingPruner(**{key: arguments[key] for key in shared})
+        return kind(**arguments)
 
 
 @contextmanager
@@ -117,7 +118,7 @@ def _quiet() -> Iterator[None]:
     from optuna.exceptions import ExperimentalWarning
 
     with warnings.catch_warnings():
-        # Who names a sampler wants it, experimental or not.
+        # Users choose the algorithm by name, even if it is experimental.
         warnings.simplefilter("ignore", ExperimentalWarning)
         yield
 
@@ -127,32 +128,32 @@ def _checked(kind: type, options: Params) -> Params:
     refuse_unknown(options, accepted)
     for name, value in options.items():
         types = accepted[name]
-        # A bool is an int to Python, but not to who writes a study file.
+        # In Python a bool is an int, but in a study file it is a mistake.
         fits = type(value) in types or (float in types and type(value) is int)
         if not fits:
-            wanted = " or ".join(type_.__name__ for type_ in types)
-            raise ValueError(f"{name}: {wanted}; got {value!r}")
+            names = " or ".join(type_.__name__ for type_ in types)
+            raise ValueError(f"{name}: {names}; got {value!r}")
     return options
 
 
 def _accepted(kind: type) -> dict[str, tuple[type, ...]]:
-    """Options that are numbers, texts or truth values, with their types."""
-    found = {}
-    # object's constructor, where no other was written, accepts anything.
+    """Returns the options that are numbers, texts or booleans, with their types."""
+    accepted = {}
+    # A class without a constructor has that of object, whose signature accepts any argument.
     if kind.__init__ is object.__init__:  # type: ignore[misc]
         return {}
     for name, parameter in inspect.signature(kind).parameters.items():
         annotation = parameter.annotation
         text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
         parts = [part.strip() for part in text.split("|") if part.strip() != "None"]
-        if name not in _OURS and all(part in _SCALARS for part in parts):
-            found[name] = tuple(_SCALARS[part] for part in parts)
-    return found
+        if name not in _RESERVED and all(part in _SCALARS for part in parts):
+            accepted[name] = tuple(_SCALARS[part] for part in parts)
+    return accepted
 
 
 def _grid(space: SearchSpace) -> dict[str, list[Any]]:
     grids = {name: space[name].grid() for name in space.names}
-    endless = [name for name, values in grids.items() if values is None]
-    if endless:
-        raise ValueError(f"every point can be tried only of steps; give space.{endless[0]} a step")
+    continuous = [name for name, values in grids.items() if values is None]
+    if continuous:
+        raise ValueError(f"this algorithm needs steps; give space.{continuous[0]} a step")
     return {name: list(values or ()) for name, values in grids.items()}

@@ -1,4 +1,4 @@
-"""Optuna's samplers and pruners behind the Searcher protocol, through ask, report and tell."""
+"""Optuna's samplers and pruners as a searcher, through Optuna's ask, report and tell."""
 
 import warnings
 from collections.abc import Iterable
@@ -31,22 +31,22 @@ MAX_SAMPLER_REPEATS = 50
 
 
 class OptunaSearcher:
-    """Optuna in one thread and in memory; MLflow is the record, so no storage is needed.
+    """Optuna in one thread and in memory; MLflow keeps the record, so Optuna needs no storage.
 
     Args:
-        name: The searcher's name.
-        space: What to search.
-        objective: What to search for.
-        seed: Of the sampler.
-        first: The configuration to propose first; it is never pruned.
-        epochs: Most epochs of a trial.
-        sampler: One of ``SAMPLERS``.
-        pruner: One of ``PRUNERS``.
-        sampler_options: Keyword arguments of Optuna's class.
-        pruner_options: Likewise.
+        name: Name of the searcher.
+        space: Search space.
+        objective: Objective of the search.
+        seed: Seed of the sampler.
+        first: Configuration to propose first; it is never pruned.
+        epochs: Maximum number of epochs per trial.
+        sampler: Name of the sampler, one of ``SAMPLERS``.
+        pruner: Name of the pruner, one of ``PRUNERS``.
+        sampler_options: Keyword arguments of Optuna's sampler class.
+        pruner_options: Keyword arguments of Optuna's pruner class.
 
     Raises:
-        ValueError: An option is wrong, or the sampler does not suit the space.
+        ValueError: An option is wrong, or the sampler cannot search the space.
     """
 
     def __init__(
@@ -73,13 +73,13 @@ class OptunaSearcher:
         self._first = first
         self._make_sampler = partial(make_sampler, sampler, space, options=sampler_options or {})
         self._study = optuna.create_study(
-            # Hyperband hashes the name to choose brackets; a random one would not reproduce.
+            # Hyperband chooses brackets by a hash of the name, so the name must not be random.
             study_name=f"{name}-{seed}",
             direction=objective.direction,
             sampler=self._make_sampler(seed=derive_seed(seed, "sampler", 0)),
             pruner=make_pruner(pruner, epochs, pruner_options or {}),
         )
-        # Samplers that know the end of a space stop the study, which is its searcher's affair.
+        # Some samplers stop the study at the end of the space; ``ask`` handles that case here.
         self._study.stop = lambda: None  # type: ignore[method-assign]
         self._trials: dict[int, optuna.Trial] = {}
         self._seen: set[str] = set()
@@ -95,10 +95,10 @@ class OptunaSearcher:
             params = self._space.canonical(_suggest(trial, self._space))
             if config_hash(params) not in self._seen:
                 break
-            # Telling FAIL keeps the repeat from being modelled as running.
+            # Without FAIL, Optuna would model the repeated trial as running.
             self._tell(trial, state="FAIL")
         else:
-            # A sampler that has settled repeats itself; the budget is not spent yet.
+            # The sampler has converged and repeats itself, but the budget is not spent yet.
             drawn = draw_unseen(self._space, self._seed, number, self._seen)
             if drawn is None:
                 return NoProposal.EXHAUSTED
@@ -110,7 +110,7 @@ class OptunaSearcher:
         return Proposal(params=params)
 
     def report(self, number: int, measurement: Measurement) -> Decision:
-        """Reports the epoch to the pruner."""
+        """Reports the epoch to the pruner, and returns its decision."""
         trial = self._trials[number]
         trial.report(measurement.metrics[self._objective.metric], measurement.step)
         if number > 0 and trial.should_prune():
@@ -118,7 +118,7 @@ class OptunaSearcher:
         return CONTINUE
 
     def tell(self, number: int, result: TrialResult) -> None:
-        """Tells the sampler the value, or that there is none."""
+        """Tells the sampler the value, or that the trial has no value."""
         trial = self._trials.pop(number)
         if result.state is TrialState.COMPLETED and result.value is not None:
             self._tell(trial, value=result.value)
@@ -128,7 +128,7 @@ class OptunaSearcher:
             self._tell(trial, state="FAIL")
 
     def restore(self, records: Iterable[TrialRecord]) -> None:
-        """Adds the finished trials, and seeds the sampler so that it does not repeat itself."""
+        """Adds the earlier trials, and seeds the sampler anew so that it does not repeat them."""
         restored = 0
         for record in sorted(records, key=lambda record: record.trial.number):
             params = self._space.select(record.trial.params)
@@ -158,7 +158,7 @@ class OptunaSearcher:
 def frozen_trial(
     space: SearchSpace, objective: Objective, params: Params, result: TrialResult
 ) -> "optuna.trial.FrozenTrial":
-    """Describes a finished trial to Optuna."""
+    """Returns a finished trial in Optuna's form."""
     import optuna
 
     states = {
@@ -204,7 +204,7 @@ def _suggest(trial: "optuna.Trial", space: SearchSpace) -> dict[str, ParamValue]
                 step=hyperparameter.step,
                 log=hyperparameter.log,
             )
-        # Optuna's 0.1 + 0.2 is 0.30000000000000004.
+        # Optuna may return 0.30000000000000004 for the declared value 0.3.
         params[name] = hyperparameter.canonical(value)
     return params
 

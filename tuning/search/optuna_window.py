@@ -1,8 +1,8 @@
-"""TPE for thousands of trials, of which hundreds run at once.
+"""A TPE sampler for thousands of trials, of which hundreds run at the same time.
 
-Optuna's own looks at all finished trials, and at all running ones, for every proposal. With ten
-thousand of the former that is a tenth of a second, with a thousand of the latter a fortieth, and a
-thousand workers cannot wait for either.
+For every proposal, Optuna's sampler reads all finished and all running trials. This takes 0.1 s
+with 10,000 finished trials, and 0.025 s with 1,000 running trials. 1,000 workers need proposals
+faster than that.
 """
 
 import heapq
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
 
 BEST = 100
 NEWEST = 900
-# A fit serves one more proposal for as many running trials, and so many more at most.
+# One fit gives one more proposal per this many running trials, but at most MOST_MORE more.
 RUNNING_PER_PROPOSAL = 100
 MOST_MORE = 10
 
 
 class WindowedTPESampler(TPESampler):
-    """The same as ``TPESampler`` on a small scale, and cheaper than that on a large one.
+    """A ``TPESampler`` that is faster in large studies and the same in small ones.
 
-    With more finished trials than the window holds, it models the best and the newest ones only.
+    If more trials have finished than the window holds, it models only the best and the newest.
 
-    With a hundred running trials or more, it draws a batch of proposals from one fit of its
-    estimators. The proposals of a batch do not repel each other, as all others do by
-    ``constant_liar``, and do not know of the trials that ended since the fit: never more than the
-    batch is long, for then there is a new fit. Groups of parameters, and parameters that only
-    some trials have, are fitted for every proposal.
+    With ``RUNNING_PER_PROPOSAL`` running trials or more, it draws a batch of proposals from one
+    fit of its estimators. The proposals of one batch do not avoid each other; otherwise
+    ``constant_liar`` makes proposals avoid all running trials. A batch also ignores the trials
+    that end after its fit. It is dropped when more such trials have ended than the batch was long.
+    Groups of parameters, and parameters that only some trials have, are fitted for every proposal.
     """
 
-    # Users' options are checked against Optuna's.
+    # The options of users are checked against the signature of Optuna's class.
     __signature__ = signature(TPESampler)
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -49,10 +49,10 @@ class WindowedTPESampler(TPESampler):
         self._estimators: tuple[Any, Any] | None = None
         self._space: _Space = {}
         self._batch: list[dict[str, Any]] = []
-        self._may_end = 0
+        self._ends_allowed = 0
 
     def infer_relative_search_space(self, study: "Study", trial: "FrozenTrial") -> "_Space":
-        """The space that all trials share, which Optuna finds by looking through them."""
+        """Returns the space that all trials share; within a batch it is not computed again."""
         if not self._batch:
             self._space = super().infer_relative_search_space(study, trial)
         return self._space
@@ -60,17 +60,17 @@ class WindowedTPESampler(TPESampler):
     def sample_relative(
         self, study: "Study", trial: "FrozenTrial", search_space: "_Space"
     ) -> dict[str, Any]:
-        """Samples from the window, or takes what is left of the batch."""
+        """Takes the next proposal of the batch, or samples from the window."""
         if self._batch:
             return self._batch.pop()
         self._estimators = None
         params = super().sample_relative(_Window(study), trial, search_space)  # type: ignore[arg-type]
-        # There are none before the startup trials have ended.
+        # There are no estimators until the startup trials have ended.
         if self._estimators is not None and not self._group:
             running = study._get_trials(deepcopy=False, states=(TrialState.RUNNING,))
             count = min(len(running) // RUNNING_PER_PROPOSAL, MOST_MORE)
             self._batch = self._draw(search_space, count, *self._estimators) if count else []
-            self._may_end = count
+            self._ends_allowed = count
         return params
 
     def sample_independent(
@@ -95,12 +95,12 @@ class WindowedTPESampler(TPESampler):
         state: TrialState,
         values: Sequence[float] | None,
     ) -> None:
-        """Drops what is left of a batch once too much has ended since its fit."""
+        """Drops the rest of a batch if too many trials have ended since its fit."""
         super().after_trial(study, trial, state, values)
-        # Failed trials are in no fit.
+        # Failed trials do not affect a fit.
         if state != TrialState.FAIL:
-            self._may_end -= 1
-            if self._may_end < 0:
+            self._ends_allowed -= 1
+            if self._ends_allowed < 0:
                 self._batch = []
 
     def _compute_acquisition_func(
@@ -114,7 +114,7 @@ class WindowedTPESampler(TPESampler):
     def _draw(
         self, search_space: "_Space", count: int, below: Any, above: Any
     ) -> list[dict[str, Any]]:
-        """Proposals from fitted estimators, each the best of candidates of its own."""
+        """Draws proposals from fitted estimators; each is the best of separate candidates."""
         samples = below.sample(self._rng.rng, count * self._n_ei_candidates)
         acquisition = super()._compute_acquisition_func(samples, below, above)
         rows = acquisition.reshape(count, -1)
@@ -129,7 +129,7 @@ class WindowedTPESampler(TPESampler):
 
 
 class _Window:
-    """A study whose trials are those in the window; everything else is the study's own."""
+    """A study with only the trials in the window; the real study provides everything else."""
 
     def __init__(self, study: "Study") -> None:
         self._study = study
@@ -148,5 +148,5 @@ class _Window:
         good = (t for t in older if t.state == TrialState.COMPLETE and t.value is not None)
         kept = {t.number for t in best(BEST, good, key=lambda t: t.value)}
         kept |= {t.number for t in newest}
-        # Those that still run repel, however old they are.
+        # New proposals avoid running trials, so all of these stay, even old ones.
         return [t for t in trials if t.state == TrialState.RUNNING or t.number in kept]

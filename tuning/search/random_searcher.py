@@ -1,4 +1,4 @@
-"""Random search without any library: the reference searcher, and the control source."""
+"""Random search without a library, as a reference for the other searchers."""
 
 import math
 import random
@@ -23,13 +23,13 @@ MAX_DRAWS = 100
 
 
 class RandomSearcher:
-    """Draws every configuration independently, and none twice.
+    """Draws every configuration independently, and no configuration twice.
 
     Args:
-        name: The searcher's name.
-        space: What to draw from.
-        seed: The draw of a trial is a function of it and of the trial's number.
-        first: The configuration to propose first.
+        name: Name of the searcher.
+        space: Search space.
+        seed: Seed of the draws; a draw depends on the seed and on the number of the trial.
+        first: Configuration to propose first.
     """
 
     def __init__(self, name: str, space: SearchSpace, seed: int, first: Params) -> None:
@@ -40,21 +40,21 @@ class RandomSearcher:
         self._seen: set[str] = set()
 
     def ask(self, number: int) -> Proposal | NoProposal:
-        """Draws a configuration that has not been proposed."""
+        """Proposes a configuration that was not proposed before."""
         if number == 0:
             return self._propose(self._first)
         params = draw_unseen(self._space, self._seed, number, self._seen)
         return NoProposal.EXHAUSTED if params is None else self._propose(params)
 
     def report(self, number: int, measurement: Measurement) -> Decision:
-        """Lets every trial go on."""
+        """Lets every trial continue."""
         return CONTINUE
 
     def tell(self, number: int, result: TrialResult) -> None:
-        """Learns nothing."""
+        """Ignores the result."""
 
     def restore(self, records: Iterable[TrialRecord]) -> None:
-        """Remembers what has been proposed."""
+        """Remembers the configurations that were proposed in an earlier run."""
         for record in records:
             params = self._space.select(record.trial.params)
             self._seen.add(config_hash(params))
@@ -70,13 +70,13 @@ def draw_unseen(
     """Draws a configuration whose hash is not among ``seen``.
 
     Args:
-        space: What to draw from.
-        seed: The draw is a function of it and of the number.
-        number: Of the trial.
-        seen: Hashes of configurations.
+        space: Search space.
+        seed: Seed of the draws; a draw depends on the seed and on the number of the trial.
+        number: Number of the trial.
+        seen: Hashes of the configurations that must not be drawn.
 
     Returns:
-        The configuration; None if there is none left, or none is found in many draws.
+        The configuration; None if no configuration is left, or if ``MAX_DRAWS`` draws found none.
     """
     if len(seen) >= space.size():
         return None

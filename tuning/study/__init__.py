@@ -1,1 +1,1 @@
-"""What the user writes: the study file and the search space."""
+"""The study file and its search space, which users write."""

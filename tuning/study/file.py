@@ -1,4 +1,4 @@
-"""The study file: what is tuned, over which space, from which baseline, and with which budget."""
+"""The study file: task, search space, baseline, budget and the other settings of a study."""
 
 import difflib
 import re
@@ -34,29 +34,30 @@ class Study(Section):
     """A validated study file.
 
     Attributes:
-        name: Also the name of the MLflow experiment.
-        task: ``package.module:Class`` of the task.
-        task_options: Keyword arguments of its constructor.
+        name: Name of the study; also the name of the MLflow experiment.
+        task: Class of the task, as ``package.module:Class``.
+        task_options: Keyword arguments of the task's constructor.
         space: The search space.
-        fixed: Hyperparameters that every trial shares.
-        baseline: The configuration to beat.
-        references: Other configurations worth comparing, by name.
-        objective: What is searched for.
-        searchers: Names of searchers, each ``library:algorithm(option=value)+pruner``, of which
-            the library is enough.
-        budget: How much may be trained.
-        confirm: Repetitions of the comparison.
-        training: How Keras trains every model.
-        resources: What one trial gets of the machines.
-        limits: What a trial may take.
-        on_error: What follows an exception in the task's code: the trial has failed (``fail``), is
-            tried again, twice at most (``retry``), or the study ends (``stop``).
-        compare: The rule of the verdict.
-        gate: When a version may become champion.
-        keep_models: Which trials' models stay in MLflow.
-        registered_model: Name in the model registry.
-        profiles: What differs by label of the data set.
-        seed: From which every other seed is derived.
+        fixed: Hyperparameters that have the same value in every trial.
+        baseline: Configuration that the search tries to beat.
+        references: Other configurations for the comparison, by name.
+        objective: Metric that the search optimises.
+        searchers: Searchers, each written as ``library:algorithm(option=value)+pruner``. Only the
+            library is required.
+        budget: Limits on the number of trials and epochs and on the time.
+        confirm: Repetitions with fresh seeds before the comparison.
+        training: Options of Keras for every training.
+        resources: Resources per trial.
+        limits: Limits on time and memory per trial.
+        on_error: Reaction to an exception in the task's code: the trial fails (``fail``), the
+            trial is retried at most twice (``retry``), or the study ends (``stop``).
+        compare: Rule of the verdict.
+        gate: Conditions under which a version may become champion.
+        keep_models: Models that stay in MLflow: those of all completed trials (``all``), or only
+            those from outside the search (``confirmed``).
+        registered_model: Name of the model in the registry.
+        profiles: Changes to the study, by label of the data set.
+        seed: Seed from which all other seeds are derived.
     """
 
     name: Name
@@ -84,7 +85,7 @@ class Study(Section):
     @field_validator("searchers", mode="before")
     @classmethod
     def _split_searchers(cls, value: Any) -> Any:
-        """Takes one text as a list: at commas, but not within the parentheses of options."""
+        """Splits a text into a list at its commas, except within the parentheses of options."""
         if not isinstance(value, str):
             return value
         return [part.strip() for part in re.split(r",(?![^(]*\))", value) if part.strip()]
@@ -93,8 +94,8 @@ class Study(Section):
     def _check(self) -> Self:
         clash = set(self.fixed) & set(self.space.names)
         if clash:
-            raise ValueError(f"{sorted(clash)[0]} is both fixed and in the search space")
-        # Frozen: the canonical spelling has to be written around the model's own setter.
+            raise ValueError(f"{sorted(clash)[0]} is both fixed and in the search space; drop one")
+        # The model is frozen, so its setter refuses the canonical form of the configurations.
         object.__setattr__(self, "baseline", self._canonical("baseline", self.baseline))
         references = {
             name: self._canonical(f"references.{name}", config)
@@ -111,7 +112,7 @@ class Study(Section):
         if isinstance(value, str):
             if value not in hyperparameters:
                 raise ValueError(
-                    f"training.{field}: a number, or a hyperparameter of space or fixed; "
+                    f"training.{field}: a number, or a hyperparameter from space or fixed; "
                     f"got {value!r}"
                 )
             if not self._has_only_counts(value):
@@ -124,7 +125,7 @@ class Study(Section):
             return
         if field not in self.training.model_fields_set:
             raise ValueError(
-                f"{field} is a hyperparameter, and training does not say whether Keras uses it; "
+                f"{field} is a hyperparameter, but training does not say whether Keras uses it; "
                 f"add training: {{{field}: {field}}}"
                 + (" (or null, if only the task uses it)" if field == "patience" else "")
             )
@@ -149,7 +150,7 @@ class Study(Section):
             raise ValueError(f"{field}: {error}") from None
 
     def hyperparameters(self, config: Mapping[str, ParamValue]) -> Config:
-        """Completes a configuration of the space by the fixed hyperparameters."""
+        """Returns a configuration of the space together with the fixed hyperparameters."""
         return {**config, **self.fixed}
 
     def searched(self, params: Mapping[str, ParamValue]) -> Config:
@@ -157,41 +158,43 @@ class Study(Section):
         return self.space.select(params)
 
     def config_id(self, params: Mapping[str, ParamValue]) -> str:
-        """Hashes the searched part of ``params``: the identity of a configuration."""
+        """Hashes the searched part of ``params``; the hash identifies the configuration."""
         return config_hash(self.searched(params))
 
     def winner(self, values: Mapping[str, Sequence[float]]) -> str | None:
-        """The configuration with the best mean over all fresh seeds; None if none has them all.
+        """Returns the label of the configuration with the best mean over all fresh seeds.
 
-        One that failed with some of the seeds cannot win: its lucky seeds would speak for it.
+        A configuration that failed with some seeds cannot win, because the remaining seeds may be
+        the lucky ones. The result is None if no configuration has a value for every seed.
 
         Args:
-            values: The objective by seed, by the configuration's label.
+            values: Objective values with the fresh seeds, by label of the configuration.
         """
-        whole = {k: fmean(v) for k, v in values.items() if len(v) >= self.confirm.seeds}
-        return min(whole, key=lambda label: self.objective.key(whole[label]), default=None)
+        means = {k: fmean(v) for k, v in values.items() if len(v) >= self.confirm.seeds}
+        return min(means, key=lambda label: self.objective.key(means[label]), default=None)
 
     def for_dataset(self, label: str) -> "Study":
-        """Applies the profile of a data set, if the study has one for it."""
+        """Returns the study with the profile of a data set applied, if there is such a profile."""
         profile = self.profiles.get(label)
         if profile is None:
             return self
         changes = {}
         for name in profile.model_fields_set:
             section: BaseModel = getattr(profile, name)
-            said = section.model_dump(include=section.model_fields_set)
-            changes[name] = getattr(self, name).model_copy(update=said)
+            fields = section.model_dump(include=section.model_fields_set)
+            changes[name] = getattr(self, name).model_copy(update=fields)
         return self.model_copy(update=changes)
 
     def change(self, settings: Sequence[str]) -> "Study":
-        """Sets fields by their names.
+        """Returns the study with some fields changed.
 
         Args:
-            settings: Texts ``field=value``, such as ``budget.trials=20``; each value is read as
-                YAML. Later ones win.
+            settings: Texts of the form ``field=value``, for example ``budget.trials=20``. Each
+                value is read as YAML. A later setting replaces an earlier one of the same field.
 
         Raises:
-            BadInputError: Naming the field, the value and what would be accepted.
+            BadInputError: A setting is not valid; the message names the field and the value, and
+                says what is accepted.
         """
         if not settings:
             return self
@@ -206,7 +209,7 @@ class Study(Section):
         return parse_study(data, "the command line")
 
     def to_yaml(self) -> str:
-        """Writes the study, all defaults filled in, as a study file."""
+        """Returns the study, including all defaults, as the text of a study file."""
         text: str = yaml.safe_dump(
             self.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True
         )
@@ -218,7 +221,7 @@ def _assign(data: dict[str, Any], name: str, value: Any) -> None:
     for section in sections:
         inner = data.setdefault(section, {})
         if not isinstance(inner, dict):
-            raise BadInputError(f"set: {name}: {section} has no fields of its own")
+            raise BadInputError(f"set: {name}: {section} has no fields")
         data = inner
     data[field] = value
 
@@ -234,8 +237,8 @@ def load_study(path: Path) -> Study:
     """Reads and validates a study file.
 
     Raises:
-        BadInputError: The file cannot be read, or a field is wrong; the message names the field,
-            the value and what would be accepted.
+        BadInputError: The file cannot be read, or a field is wrong; the message names the field
+            and the value, and says what is accepted.
     """
     try:
         data = yaml.safe_load(path.read_text("utf-8"))
@@ -247,7 +250,7 @@ def load_study(path: Path) -> Study:
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise BadInputError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(data, dict):
-        raise BadInputError(f"{path} must be a mapping of fields; found {type(data).__name__}")
+        raise BadInputError(f"{path} must be a mapping of fields; got {type(data).__name__}")
     return parse_study(data, str(path))
 
 
@@ -255,11 +258,11 @@ def parse_study(data: Mapping[str, Any], origin: str) -> Study:
     """Validates the content of a study file.
 
     Args:
-        data: The content.
-        origin: What to call it in messages.
+        data: Content of the file.
+        origin: Name of the file in messages.
 
     Raises:
-        BadInputError: Naming each field that is wrong.
+        BadInputError: A field is wrong; the message names every wrong field.
     """
     try:
         return Study.model_validate(dict(data))
@@ -274,9 +277,9 @@ def _explain(detail: Any) -> str:
     message = re.sub(r"^Value error, ", "", detail["msg"])
     value = detail["input"]
     if detail["type"] == "extra_forbidden":
-        known = list(Study.model_fields) if len(location) == 1 else []
-        near = difflib.get_close_matches(location[-1], known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        names = list(Study.model_fields) if len(location) == 1 else []
+        matches = difflib.get_close_matches(location[-1], names, n=1)
+        hint = f"; did you mean {matches[0]}?" if matches else ""
         return f"{field}: there is no such field{hint}"
     if detail["type"] == "missing":
         return f"{field}: is required"

@@ -1,4 +1,4 @@
-"""A study with what came of it, as the store remembers it."""
+"""A study and its results, as the store returns them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,18 +11,19 @@ from tuning.study.file import Study
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """A study as MLflow remembers it.
+    """A study and its results, as read from MLflow.
 
     Attributes:
-        run_id: The parent run.
-        experiment_id: Its experiment.
-        study: The study file, with everything that the command line changed.
-        written: The study file as it was, with the profile of the data.
-        data: What it was trained on.
-        tags: Of the parent run.
-        metrics: Of the parent run, the latest values.
-        trials: Every trial, in order of their start; one without an end counts as interrupted.
-        predictions: None until the test split was read.
+        run_id: ID of the parent run.
+        experiment_id: ID of the MLflow experiment.
+        study: The study with all changes from the command line.
+        written: The study without these changes, with the profile of the data.
+        data: Description of the data.
+        tags: Tags of the parent run.
+        metrics: Latest values of the parent run's metrics.
+        trials: All trials, in the order of their starts. A trial without an end counts as
+            interrupted.
+        predictions: Predictions on the test split; None until the split was read.
         started_ms: Start of the parent run, Unix time in milliseconds.
     """
 
@@ -38,5 +39,5 @@ class StudyRecord:
     started_ms: int
 
     def in_phase(self, *phases: Phase) -> list[TrialRecord]:
-        """The trials of the given phases."""
+        """Returns the trials of the given phases."""
         return [record for record in self.trials if record.trial.phase in phases]

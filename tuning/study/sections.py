@@ -1,4 +1,4 @@
-"""The sections of a study file: objective, budget, confirmation, training, verdict and gate."""
+"""The sections of a study file, for example objective, budget, confirmation and gate."""
 
 import re
 from typing import Annotated, Literal, Self
@@ -17,12 +17,12 @@ OnError = Literal["fail", "retry", "stop"]
 
 
 class Section(BaseModel):
-    """A part of a study file; it has the declared fields and no others."""
+    """A section of a study file; undeclared fields are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-# Metrics that are the better the smaller; Keras names most of them so, alone or in a longer name.
+# Metrics for which smaller values are better; most of Keras's names match one of these words.
 _LOSS = re.compile(
     r"loss|error|entropy|divergence|hinge|perplexity|poisson|false_(positive|negative)"
     r"|(^|_)(mse|mae|mape|msle|rmse|smape|mase|nll|brier|pinball|log_?cosh|cer|wer)($|_)"
@@ -30,7 +30,7 @@ _LOSS = re.compile(
 
 
 class Objective(Section):
-    """The metric of the validation split by which trials are pruned, ranked and selected."""
+    """The validation metric by which trials are pruned, ranked and selected."""
 
     metric: str = "val_accuracy"
     direction: Literal["maximize", "minimize"] = "maximize"
@@ -39,33 +39,33 @@ class Objective(Section):
     def _check(self) -> Self:
         if self.direction == "maximize" and _LOSS.search(self.metric.lower()):
             raise ValueError(
-                f"{self.metric} is a loss, and to maximize it would search for the worst model; "
+                f"{self.metric} is a loss, so maximize would search for the worst model; "
                 "write direction: minimize"
             )
         return self
 
     def better(self, value: float, than: float | None) -> bool:
-        """Whether ``value`` beats ``than``; anything beats None."""
+        """Returns whether ``value`` is better than ``than``; any value is better than None."""
         if than is None:
             return True
         return value > than if self.direction == "maximize" else value < than
 
     def key(self, value: float) -> float:
-        """A key by which better values sort first."""
+        """Returns a sort key; better values come first."""
         return -value if self.direction == "maximize" else value
 
 
 class Budget(Section):
-    """How much may be trained.
+    """Limits on trials, epochs and time.
 
     Attributes:
-        trials: By each searcher.
-        epochs: Most, by each trial.
-        timeout: Seconds for the training of every phase, counted over resumes; the share of the
-            confirmation is kept back. None for no limit.
-        plateau_trials: The search ends after so many trials in a row without a gain; None for no
-            such rule.
-        plateau_gain: A gain is more than this, in units of the objective.
+        trials: Number of trials per searcher.
+        epochs: Maximum number of epochs per trial, except in ``confirm.long_run``.
+        timeout: Time limit for the training in all phases, in seconds, summed over resumes; None
+            for no limit. The search ends early to leave time for the confirmation.
+        plateau_trials: Number of trials in a row without a gain after which the search ends; None
+            for no such rule.
+        plateau_gain: Threshold of a gain: the objective must improve by more than this.
     """
 
     trials: int = Field(default=12, ge=1, le=100_000)
@@ -76,14 +76,15 @@ class Budget(Section):
 
 
 class Confirm(Section):
-    """How the comparison is repeated before anything is called better.
+    """Repetitions with fresh seeds before the comparison.
 
     Attributes:
-        seeds: Fresh ones, the same for every configuration.
-        top_k: Candidates of the search that are trained again.
-        long_run: Epochs of a further training of baseline and references with every seed, which
-            shows what more epochs would have brought; None for none.
-        ablation: Whether the winner is trained with each changed hyperparameter set back.
+        seeds: Number of fresh seeds; all configurations use the same seeds.
+        top_k: Number of candidates from the search that are trained again.
+        long_run: Number of epochs of an additional training of baseline and references with every
+            seed, which shows the effect of more epochs; None for no such training.
+        ablation: Whether the winner is also trained with one changed hyperparameter at a time set
+            back to the baseline's value.
     """
 
     seeds: int = Field(default=3, ge=1, le=100)
@@ -93,24 +94,24 @@ class Confirm(Section):
 
 
 class Training(Section):
-    """How Keras trains every model of the study.
+    """Options of Keras for every training of the study.
 
     Each value is a number, or the name of a hyperparameter in ``space`` or ``fixed``.
 
     Attributes:
-        batch_size: Examples per batch.
-        patience: Epochs in a row without a better one, after which the training ends; None to
-            train to the last epoch.
+        batch_size: Number of examples per batch.
+        patience: Number of epochs in a row without improvement after which the training ends;
+            None to train to the last epoch.
     """
 
     batch_size: int | Name = 32
     patience: int | Name | None = None
 
     def resolve(self, params: Params) -> dict[str, int]:
-        """The numbers for one trial, by field; without ``patience`` if there is none.
+        """Returns the numbers for one trial by field, without ``patience`` if there is none.
 
         Args:
-            params: The hyperparameters of the trial.
+            params: Hyperparameters of the trial.
         """
         numbers = {"batch_size": 32}
         for name, value in (("batch_size", self.batch_size), ("patience", self.patience)):
@@ -121,12 +122,12 @@ class Training(Section):
 
 
 class Resources(Section):
-    """What one trial gets of the machines.
+    """Resources per trial.
 
     Attributes:
-        workers_per_gpu: Trials that share one GPU of this machine.
-        trial_cpus: Ray's CPUs per trial.
-        trial_gpus: Ray's GPUs per trial; a fraction shares one.
+        workers_per_gpu: Number of workers that share one GPU of this machine.
+        trial_cpus: Number of Ray's CPUs per trial.
+        trial_gpus: Number of Ray's GPUs per trial; with a fraction, trials share a GPU.
     """
 
     workers_per_gpu: int = Field(default=1, ge=1, le=1024)
@@ -135,12 +136,12 @@ class Resources(Section):
 
 
 class Compare(Section):
-    """The rule of the verdict.
+    """Rule of the verdict.
 
     Attributes:
-        metric: What the test split is judged by.
-        min_gain: The smallest gain worth having, in units of the metric.
-        confidence: Of the interval on the gain.
+        metric: Metric on the test split.
+        min_gain: Smallest gain for the verdict ``better``, in units of the metric.
+        confidence: Confidence level of the interval of the gain, for example 0.95.
     """
 
     metric: Literal["accuracy"] = "accuracy"
@@ -149,16 +150,17 @@ class Compare(Section):
 
 
 class GateRule(Section):
-    """When a registered version may become champion; its verdict must be ``better`` in any case.
+    """Conditions under which a version may become champion; its verdict must be ``better``.
 
     Attributes:
-        min_gain_low: The lower end of the interval on its gain over the baseline must lie above.
-        over_champion: On the same test rows as the champion it must be ``better`` (the whole
-            interval above 0) or ``not_worse`` (the estimate not below 0).
-        max_behaviour_regression: By so much the failure rate of no behaviour may exceed the
-            baseline's, from 0 to 1; None for no limit.
-        max_size_mb: Of its files; None for no limit.
-        max_latency_ms: Of one input; None for no limit.
+        min_gain_low: Threshold for the gain over the baseline; the lower end of the interval of
+            the gain must be above it.
+        over_champion: Required result against the champion on the same test rows: ``better`` (the
+            whole interval is above 0) or ``not_worse`` (the estimate is not below 0).
+        max_behaviour_regression: Maximum increase of a behaviour's failure rate over the
+            baseline's rate, from 0 to 1; None for no limit.
+        max_size_mb: Maximum size of the version's files in MB; None for no limit.
+        max_latency_ms: Maximum latency for one input in milliseconds; None for no limit.
     """
 
     min_gain_low: float = Field(default=0.0, ge=-1, le=1)
@@ -169,13 +171,14 @@ class GateRule(Section):
 
 
 class Limits(Section):
-    """What a trial may take: its process is killed at the limit, and it has failed.
+    """Limits per trial. At a limit, the process of the trial is killed and the trial fails.
 
     Attributes:
-        trial_seconds: An attempt's longest duration; None for no limit.
-        epoch_seconds: The longest silence of an attempt: from its start, which may include that of
-            the worker, to its first epoch, or from one epoch to the next. None for no limit.
-        memory_mb: The most resident memory of its process. None for no limit.
+        trial_seconds: Maximum duration of an attempt in seconds; None for no limit.
+        epoch_seconds: Maximum time from one finished epoch to the next in seconds; None for no
+            limit. The first epoch counts from the start of the attempt, which may include the
+            start of the worker.
+        memory_mb: Maximum resident memory of the process in MB; None for no limit.
     """
 
     trial_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
@@ -184,7 +187,7 @@ class Limits(Section):
 
 
 class Profile(Section):
-    """What differs on one data set, by its label: fewer trials on generated data, say."""
+    """Changes to the study for one data set, for example fewer trials on generated data."""
 
     budget: Budget | None = None
     confirm: Confirm | None = None

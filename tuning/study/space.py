@@ -1,6 +1,6 @@
-"""The search space: which hyperparameters there are and which values each may take.
+"""The search space: the hyperparameters of a study and their allowed values.
 
-Both libraries that search propose from exactly the set of values declared here.
+All searchers propose only the values that are declared here.
 """
 
 import math
@@ -18,7 +18,7 @@ class _Hyperparameter(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     when: dict[str, list[ParamValue]] | None = Field(
-        default=None, description="exists only when another hyperparameter has one of these values"
+        default=None, description="the hyperparameter exists only if others have these values"
     )
 
 
@@ -37,11 +37,11 @@ class IntRange(_Hyperparameter):
         return self
 
     def grid(self) -> list[ParamValue] | None:
-        """All values, ascending."""
+        """Returns all values in ascending order."""
         return list(range(self.low, self.high + 1, self.step))
 
     def canonical(self, value: object) -> ParamValue:
-        """Returns ``value`` as this range writes it. Raises ValueError if it is not in it."""
+        """Returns ``value`` with the declared type; raises ValueError if it is not accepted."""
         if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
             raise ValueError(f"{value!r} is not a whole number")
         number = int(value)
@@ -50,13 +50,13 @@ class IntRange(_Hyperparameter):
         return number
 
     def describe(self) -> str:
-        """Says in words what is accepted."""
+        """Describes the accepted values in words."""
         step = f" in steps of {self.step}" if self.step != 1 else ""
         return f"whole numbers from {self.low} to {self.high}{step}"
 
 
 class FloatRange(_Hyperparameter):
-    """Numbers from ``low`` to ``high``, all of them or in steps."""
+    """Numbers from ``low`` to ``high``, continuous or in steps."""
 
     type: Literal["float"]
     low: float
@@ -70,34 +70,34 @@ class FloatRange(_Hyperparameter):
         return self
 
     def grid(self) -> list[ParamValue] | None:
-        """All values, ascending, rounded so that 0.1 + 0.2 is 0.3; None if not stepped."""
+        """Returns all values in ascending order, rounded; None for a continuous range."""
         if self.step is None:
             return None
         count = round((self.high - self.low) / self.step)
         return [round(self.low + i * self.step, GRID_DECIMALS) for i in range(count + 1)]
 
     def canonical(self, value: object) -> ParamValue:
-        """Returns ``value`` as this range writes it. Raises ValueError if it is not in it."""
+        """Returns ``value`` with the declared type; raises ValueError if it is not accepted."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"{value!r} is not a number")
         number = float(value)
         grid = self.grid()
         if grid is not None:
-            near = [g for g in grid if math.isclose(float(g), number, abs_tol=1e-9)]
-            if near:
-                return near[0]
+            matches = [g for g in grid if math.isclose(float(g), number, abs_tol=1e-9)]
+            if matches:
+                return matches[0]
         elif self.low <= number <= self.high:
             return number
         raise ValueError(f"{number} is not one of {self.describe()}")
 
     def describe(self) -> str:
-        """Says in words what is accepted."""
+        """Describes the accepted values in words."""
         step = f" in steps of {self.step:g}" if self.step else ""
         return f"numbers from {self.low:g} to {self.high:g}{step}"
 
 
 class Choice(_Hyperparameter):
-    """One of a list of values; ``ordered`` if their order carries meaning."""
+    """One value of a list; ``ordered`` if the order of the values has a meaning."""
 
     type: Literal["choice"]
     values: list[ParamValue] = Field(min_length=1)
@@ -106,24 +106,24 @@ class Choice(_Hyperparameter):
     @model_validator(mode="after")
     def _check(self) -> "Choice":
         if len({(type(v), v) for v in self.values}) != len(self.values):
-            raise ValueError(f"values repeat in {self.values}")
+            raise ValueError(f"values repeat in {self.values}; write each value once")
         if len({type(v) for v in self.values}) != 1:
-            raise ValueError(f"values of one type are needed, got {self.values}")
+            raise ValueError(f"all values must have one type, got {self.values}")
         return self
 
     def grid(self) -> list[ParamValue] | None:
-        """All values, as declared."""
+        """Returns all values in the declared order."""
         return list(self.values)
 
     def canonical(self, value: object) -> ParamValue:
-        """Returns ``value`` as declared. Raises ValueError if it is not one of the values."""
+        """Returns the declared value; raises ValueError if ``value`` is none of the values."""
         for declared in self.values:
             if value == declared and isinstance(value, bool) == isinstance(declared, bool):
                 return declared
         raise ValueError(f"{value!r} is not one of {self.describe()}")
 
     def describe(self) -> str:
-        """Says in words what is accepted."""
+        """Describes the accepted values in words."""
         return ", ".join(map(repr, self.values))
 
 
@@ -139,18 +139,18 @@ class SearchSpace(RootModel[dict[str, Hyperparameter]]):
     def _check(self) -> "SearchSpace":
         if not self.root:
             raise ValueError("a search space needs at least one hyperparameter")
-        known: set[str] = set()
+        earlier: set[str] = set()
         for name, hyperparameter in self.root.items():
             if not name.isidentifier():
-                raise ValueError(f"{name!r} is not a name that Python and MLflow accept")
+                raise ValueError(f"{name!r} is not a name: letters, digits and _, no digit first")
             for parent, values in (hyperparameter.when or {}).items():
-                if parent not in known:
+                if parent not in earlier:
                     raise ValueError(
                         f"{name}.when names {parent!r}, which must be declared before {name}"
                     )
                 for value in values:
                     self.root[parent].canonical(value)
-            known.add(name)
+            earlier.add(name)
         return self
 
     def __getitem__(self, name: str) -> IntRange | FloatRange | Choice:
@@ -158,31 +158,32 @@ class SearchSpace(RootModel[dict[str, Hyperparameter]]):
 
     @property
     def names(self) -> list[str]:
-        """The names, in order of declaration."""
+        """Names of the hyperparameters in the declared order."""
         return list(self.root)
 
     def select(self, params: Params) -> dict[str, ParamValue]:
-        """The part of ``params`` that belongs to the space, in order of declaration."""
+        """Returns the part of ``params`` that belongs to the space, in the declared order."""
         return {name: params[name] for name in self.root if name in params}
 
     def is_active(self, name: str, params: Params) -> bool:
-        """Whether ``name`` exists, given the values of those declared before it."""
+        """Returns whether ``name`` exists, given the values of the hyperparameters before it."""
         when = self.root[name].when or {}
         return all(
             parent in params and params[parent] in values for parent, values in when.items()
         )
 
     def canonical(self, params: Mapping[str, object]) -> dict[str, ParamValue]:
-        """Checks a configuration and writes it as the space does.
+        """Checks a configuration and converts it to the declared order and types.
 
         Args:
-            params: A value for every active hyperparameter, and no other.
+            params: Values of all active hyperparameters, and of no others.
 
         Returns:
-            The same configuration, in order of declaration, every value of its declared type.
+            The same configuration in the declared order; every value has its declared type.
 
         Raises:
-            ValueError: Naming the hyperparameter, the value and what would be accepted.
+            ValueError: The configuration does not fit the space; the message names the
+                hyperparameter and the value, and says what is accepted.
         """
         result: dict[str, ParamValue] = {}
         for name, hyperparameter in self.root.items():
@@ -202,15 +203,15 @@ class SearchSpace(RootModel[dict[str, Hyperparameter]]):
         return result
 
     def size(self) -> float:
-        """The number of different configurations; infinity if a hyperparameter is continuous."""
+        """Returns the number of configurations; infinity if a hyperparameter is continuous."""
         return _count(list(self.root), self, {})
 
     def at_boundary(self, params: Params) -> dict[str, str]:
-        """Which values lie at an end of their range, so that the best may lie beyond it.
+        """Finds the values at an end of their range; better values may lie outside the range.
 
         Returns:
-            ``"lowest"`` or ``"highest"`` by name. Zero as the lowest value is left out: there is
-            nothing beyond it for a rate or a size. So are choices without order.
+            ``"lowest"`` or ``"highest"``, by name of the hyperparameter. A lowest value of 0 is
+            left out, because a rate or a size cannot be below 0. All choices are left out.
         """
         ends: dict[str, str] = {}
         for name, value in params.items():
@@ -228,7 +229,7 @@ def _check_range(low: float, high: float, step: float | None, log: bool, *, step
     if not (math.isfinite(low) and math.isfinite(high)) or low > high:
         raise ValueError(f"low must be a finite number not above high, got {low} and {high}")
     if log and stepped:
-        raise ValueError("log and step exclude each other")
+        raise ValueError("log and step exclude each other; remove one of them")
     if log and low <= 0:
         raise ValueError(f"a logarithmic range must start above 0, got {low}")
     if step is not None and stepped:

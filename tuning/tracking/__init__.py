@@ -1,1 +1,1 @@
-"""MLflow: the store, the record of a study, its models."""
+"""Access to MLflow: the store, the record of a study, and its models."""

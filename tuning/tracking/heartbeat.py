@@ -1,7 +1,7 @@
-"""One driver per study, also across machines: the record says which, and that it is alive.
+"""Ensures that a study has one driver only, also across machines, by a heartbeat in its record.
 
-The clocks of two machines need not agree: a driver is alive if its count goes on while another
-process watches it.
+The clocks of two machines may differ, so the heartbeat is a count and not a time. A driver is
+alive if its count increases while another process watches it.
 """
 
 import logging
@@ -31,18 +31,19 @@ _log = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """Holds a study for this process.
+    """The claim of this process on a study.
 
     Args:
-        client: A client of the store.
-        run_id: The parent run.
-        machine_id: The name of the folder whose lock this process holds.
-        last_heartbeat: The last heartbeat of a driver that was found dead; any other belongs to a
-            driver that is alive.
+        client: Client of the MLflow store.
+        run_id: Id of the parent run.
+        machine_id: Name of the folder whose lock this process holds.
+        last_heartbeat: Last heartbeat of a dead driver, as ``check_abandoned`` returns it. Any
+            other heartbeat in the record belongs to a driver that is alive.
         interval_s: Seconds between two heartbeats.
 
     Attributes:
-        lost: Whether another driver has taken the study over; only that one may write now.
+        lost: Whether another driver has taken over the study. If so, this process must not write
+            to the record any more.
     """
 
     def __init__(
@@ -58,18 +59,19 @@ class Heartbeat:
         self._interval_s = interval_s
         self._last_heartbeat = last_heartbeat
         self._driver_id = f"{_this_machine(machine_id)} {uuid.uuid4().hex}"
-        self._over = threading.Event()
+        self._stopped = threading.Event()
         self.lost = False
 
     @contextmanager
     def kept(self, on_lost: Callable[[], None]) -> Iterator[None]:
-        """Writes heartbeats; releases the study at the end.
+        """Claims the study, writes heartbeats in a thread, and releases the study at the end.
 
         Args:
-            on_lost: Called once, from another thread, if another driver has taken over.
+            on_lost: Callback without arguments. It is called once, from the heartbeat's thread,
+                if another driver has taken over the study.
 
         Raises:
-            BadInputError: Another driver has taken the study in the meantime.
+            BadInputError: Another driver claimed the study after it was checked.
         """
         RetryPolicy()(self._claim)
         thread = threading.Thread(target=self._beat, args=[on_lost], name="tuning-heartbeat")
@@ -77,43 +79,43 @@ class Heartbeat:
         try:
             yield
         finally:
-            self._over.set()
+            self._stopped.set()
             thread.join()
             if not self.lost:
                 self._release()
 
     def _claim(self) -> None:
         current = self._read()
-        # It may be our own, if the answer to an earlier attempt was lost.
-        if current not in ("", self._last_heartbeat) and not self._is_ours(current):
+        # If the answer to an earlier attempt was lost, the tag already has this driver's id.
+        if current not in ("", self._last_heartbeat) and not self._is_own(current):
             raise _still_running(self._run_id, current)
         self._write(0)
 
     def _release(self) -> None:
         try:
-            if self._is_ours(self._read()):
+            if self._is_own(self._read()):
                 self._client.delete_tag(self._run_id, keys.DRIVER)
-        except Exception as error:  # a count that stands still is soon taken for dead
-            _log.debug("the study could not be released: %s", error)
+        except Exception as error:  # without new heartbeats the driver counts as dead
+            _log.debug("the heartbeat tag of the study could not be removed: %s", error)
 
     def _beat(self, on_lost: Callable[[], None]) -> None:
         count = 0
-        # The first look is soon: of two drivers that took the study at the same time, the other
-        # may not have written yet.
-        while not self._over.wait(
+        # The first check is early: if two drivers claim the study at the same time, the tag of
+        # the second replaces the tag of the first.
+        while not self._stopped.wait(
             self._interval_s if count else min(self._interval_s, _SETTLE_SECONDS)
         ):
             count += 1
             try:
-                if not self._is_ours(self._read()):  # empty: the other driver is done already
+                if not self._is_own(self._read()):  # empty: the other driver has already ended
                     self.lost = True
                     on_lost()
                     return
                 self._write(count)
-            except Exception as error:  # an outage is for the tracker to judge
-                _log.debug("no heartbeat could be written: %s", error)
+            except Exception as error:  # the tracker decides when an outage ends the study
+                _log.debug("the heartbeat could not be written: %s", error)
 
-    def _is_ours(self, heartbeat: str) -> bool:
+    def _is_own(self, heartbeat: str) -> bool:
         return heartbeat.startswith(self._driver_id)
 
     def _read(self) -> str:
@@ -124,7 +126,7 @@ class Heartbeat:
 
 
 def _print_to_stderr(text: str) -> None:
-    # The standard output may be a stream of JSON.
+    # Standard output may carry JSON.
     print(text, file=sys.stderr, flush=True)
 
 
@@ -136,27 +138,29 @@ def check_abandoned(
     sleep: Callable[[float], None] = time.sleep,
     watch_s: float = WATCH_SECONDS,
 ) -> str:
-    """Refuses a study that another machine drives; for this machine there is a lock.
+    """Checks that no driver on another machine runs the study.
+
+    Another driver on this machine is excluded by the lock that this process holds.
 
     Args:
-        client: A client of the store.
-        run_id: The parent run.
-        machine_id: The name of the folder whose lock this process holds.
-        say: Tells the user why it takes so long.
-        sleep: Waits a number of seconds.
-        watch_s: Seconds for which a driver may be silent.
+        client: Client of the MLflow store.
+        run_id: Id of the parent run.
+        machine_id: Name of the folder whose lock this process holds.
+        say: Function that shows a message to the user.
+        sleep: Function that waits for a number of seconds.
+        watch_s: Seconds without a new heartbeat after which a driver counts as dead.
 
     Returns:
-        The last heartbeat of the driver that is gone; empty if it released the study.
+        The last heartbeat of the dead driver; empty if no driver holds the study.
 
     Raises:
-        BadInputError: Its driver is alive, or there is no such run.
+        BadInputError: The study's driver is alive, or there is no such run.
     """
     last = _read_heartbeat(client, run_id)
     if not last or last.startswith(_this_machine(machine_id)):
         return last
     host = last.split(" ")[0]
-    say(f"{host} was driving this study; watching for {watch_s:g} s whether it still is …")
+    say(f"the study was running on {host}; checking for {watch_s:g} s if it is still running …")
     waited = 0.0
     while waited < watch_s:
         sleep(_LOOK_SECONDS)
@@ -179,4 +183,7 @@ def _this_machine(machine_id: str) -> str:
 
 def _still_running(run_id: str, heartbeat: str) -> BadInputError:
     host = heartbeat.split(" ")[0]
-    return BadInputError(f"resume: the study of run {run_id} is running on {host}")
+    return BadInputError(
+        f"resume: the study of run {run_id} is running on {host}; "
+        "stop it there, or wait until it has ended"
+    )

@@ -1,4 +1,4 @@
-"""Logs a trained ``.keras`` file as a model of MLflow's keras flavour, without loading it."""
+"""Logs a trained ``.keras`` file as a model of MLflow's keras flavour without loading it."""
 
 import json
 import os
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# Where the flavour has the Keras file in its model.
+# Path of the Keras file inside a logged model of the flavour.
 MODEL_FOLDER, MODEL_FILE = "data", "model.keras"
-# By default MLflow tries for twenty minutes to reach what does not answer.
+# By default, MLflow retries for twenty minutes if a server does not answer.
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
 
 
@@ -25,11 +25,12 @@ def log_keras_model(
     """Logs a model under a run.
 
     Args:
-        model_id: The logged model that was created for it.
-        run_id: The run that trained it.
-        model_file: The ``.keras`` file; None if it will come later.
-        spec_file: Its inputs, outputs and backend, as ``tuning.training.fit`` writes them.
-        step: The epoch at which it was kept; MLflow links the run's metrics of that step to it.
+        model_id: Id of the logged model, which must exist already.
+        run_id: Id of the run that trained the model.
+        model_file: Path of the ``.keras`` file; None if the file is uploaded later.
+        spec_file: JSON file with the inputs, the outputs and the backend of the model, as
+            ``tuning.training.saved_model`` writes it.
+        step: Epoch of the model's weights. MLflow links the run's metrics of this step to it.
     """
     import mlflow.keras
     from mlflow.models import Model
@@ -44,19 +45,19 @@ def log_keras_model(
         step=step,
         model=_SavedFile(model_file),
         signature=_signature(spec),
-        # Inferring them would load the model in a new process: 20 to 40 s a model.
+        # To infer them, MLflow would load the model in a new process: 20 to 40 s per model.
         pip_requirements=[f"{package}=={version(package)}" for package in ("keras", backend)],
     )
 
 
 @dataclass(frozen=True)
 class ModelPlace:
-    """Where a logged model has its Keras file, for a machine that has it.
+    """A logged model to which another machine can upload the Keras file.
 
     Attributes:
-        tracking_uri: Of the server that knows the model.
-        model_id: The logged model.
-        environment: Variables by which the server lets one in.
+        tracking_uri: Address of the MLflow server.
+        model_id: Id of the logged model.
+        environment: Environment variables with the credentials for the server.
     """
 
     tracking_uri: str = field(repr=False)
@@ -64,7 +65,10 @@ class ModelPlace:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def upload(self, file: str) -> None:
-        """Uploads a file of this machine; only for a process that does nothing else."""
+        """Uploads a local file.
+
+        It changes the environment of the process, so the process must do nothing else.
+        """
         os.environ.update({**IMPATIENT, **self.environment})
         from mlflow import MlflowClient
 
@@ -72,14 +76,14 @@ class ModelPlace:
 
 
 def put_file(client: "MlflowClient", model_id: str, file: Path) -> None:
-    """Puts a Keras file into a logged model."""
+    """Uploads a Keras file to a logged model."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, MODEL_FILE).symlink_to(file.absolute())
         client.log_model_artifacts(model_id, folder, MODEL_FOLDER)
 
 
 class _SavedFile:
-    """Stands for a Keras model where only its file is needed."""
+    """A substitute for a Keras model: MLflow calls only ``save``, which copies the file."""
 
     def __init__(self, file: Path | None) -> None:
         self._file = file

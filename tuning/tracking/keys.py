@@ -1,4 +1,4 @@
-"""The names by which the record is written, filtered and read back: one place for all of them."""
+"""Names of the tags, metrics and files that make up the record of a study in MLflow."""
 
 from tuning.core.trial import Phase, TrialState
 

@@ -1,4 +1,4 @@
-"""Links into MLflow's pages, and a view of the leaderboard that opens with the right columns."""
+"""Links to MLflow's pages, and a view of the leaderboard with the columns of the study."""
 
 import base64
 import json
@@ -19,9 +19,9 @@ _log = logging.getLogger(__name__)
 
 
 def leaderboard_link(experiment_id: str, address: str = DEFAULT_ADDRESS) -> str:
-    """The page of a study's runs.
+    """Returns the URL of the page with a study's runs.
 
-    Without ``workflowType`` MLflow may open it as a page of traces, which there are none of.
+    Without ``workflowType``, MLflow may open the page of traces, and a study has no traces.
     """
     return (
         f"{address}/#/experiments/{experiment_id}/runs"
@@ -30,15 +30,15 @@ def leaderboard_link(experiment_id: str, address: str = DEFAULT_ADDRESS) -> str:
 
 
 def run_link(experiment_id: str, run_id: str, address: str = DEFAULT_ADDRESS) -> str:
-    """The page of one run."""
+    """Returns the URL of the page of one run."""
     return f"{address}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
 
 
 def share_leaderboard(client: "MlflowClient", experiment_id: str, study: Study) -> None:
-    """Stores a view of the experiment: the best validation first, the space as columns.
+    """Stores a view of the experiment: best validation first, a column per hyperparameter.
 
-    The format is internal to MLflow's pages. Where it changes, the pages open as usual, so a
-    failure to store it must not fail a study.
+    The format is internal to MLflow and may change. Then the page opens with its default columns.
+    A failure to store the view is only logged, because the study does not need it.
     """
     metric = f"best_{study.objective.metric}"
     columns = [
@@ -56,16 +56,16 @@ def share_leaderboard(client: "MlflowClient", experiment_id: str, study: Study) 
         "selectedColumns": columns,
     }
     now = int(time.time() * 1000)
-    packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
+    encoded = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
     view = {
         "name": "Leaderboard",
         "createdAt": now,
         "updatedAt": now,
-        "state": f"deflate;{packed}",
+        "state": f"deflate;{encoded}",
     }
     try:
         client.set_experiment_tag(
             experiment_id, f"mlflow.sharedViewState.{VIEW_KEY}", json.dumps(view)
         )
     except Exception as error:
-        _log.warning("the leaderboard's view could not be stored: %s", error)
+        _log.warning("the view of the leaderboard could not be stored: %s", error)

@@ -1,4 +1,4 @@
-"""Reads a study back from MLflow: all that a report, a gate or a resumed study needs."""
+"""Reads the record of a study from MLflow, for a report, a gate or a resumed study."""
 
 import json
 import re
@@ -37,21 +37,21 @@ if TYPE_CHECKING:
 DATA_FILE = "data.json"
 PAGE = 1_000
 
-# Curves of ended runs, by run and by when it ended: one that is trained again ends later.
+# Curves of ended runs, by run id and end time: a run that is trained again has a new end time.
 Curves = dict[tuple[str, int], tuple[Measurement, ...]]
 
 
 def write_head(
     client: "MlflowClient", run_id: str, study: Study, written: Study, data: DataInfo
 ) -> None:
-    """Stores what a record starts with.
+    """Stores the files at the beginning of a record: the study and its data.
 
     Args:
-        client: Of the store.
-        run_id: The parent run.
-        study: The study as it is run.
-        written: The study file, with the profile of the data.
-        data: The data.
+        client: Client of the MLflow store.
+        run_id: Id of the parent run.
+        study: Study as it is run, with the changes of the command line.
+        written: Study as it is in the study file, with the profile of the data.
+        data: Description of the data.
     """
     texts = {
         keys.STUDY_FILE: study.to_yaml(),
@@ -60,14 +60,14 @@ def write_head(
     }
     with tempfile.TemporaryDirectory() as folder:
         for path, text in texts.items():
-            known = _fetch(client, run_id, path, folder)
-            # A kill while it is replaced would leave a torn one.
-            if known is None or known.read_text("utf-8") != text:
+            stored = _fetch(client, run_id, path, folder)
+            # If the process is killed while it replaces a file, the file is incomplete.
+            if stored is None or stored.read_text("utf-8") != text:
                 client.log_text(run_id, text, path)
 
 
 def write_predictions(client: "MlflowClient", run_id: str, predictions: Predictions) -> None:
-    """Stores what the models said of the test split."""
+    """Stores the predictions of the models for the test split."""
     import numpy as np
 
     path = Path(keys.PREDICTIONS_FILE)
@@ -92,15 +92,16 @@ def write_predictions(client: "MlflowClient", run_id: str, predictions: Predicti
 
 
 def read_record(client: "MlflowClient", run_id: str, curves: Curves | None = None) -> StudyRecord:
-    """Reads a study.
+    """Reads the record of a study.
 
     Args:
-        client: Of the store.
-        run_id: The parent run.
-        curves: What earlier readings found; these are not fetched again, and new ones are added.
+        client: Client of the MLflow store.
+        run_id: Id of the parent run.
+        curves: Cache of the curves of ended runs. Its curves are not fetched again, and the curves
+            of other ended runs are added to it.
 
     Raises:
-        BadInputError: There is no such run, or it is not a study's parent.
+        BadInputError: There is no such run, or it is not the parent run of a study.
     """
     parent = get_run(client, run_id)
     help_planner(client.tracking_uri)
@@ -109,7 +110,8 @@ def read_record(client: "MlflowClient", run_id: str, curves: Curves | None = Non
         data_file = _fetch(client, run_id, DATA_FILE, folder)
         if study_file is None or data_file is None:
             raise BadInputError(
-                f"run {run_id} is not the parent run of a study: it has no {keys.STUDY_FILE}"
+                f"run {run_id} is not the parent run of a study: it has no {keys.STUDY_FILE}; "
+                "pass the id of a parent run"
             )
         study = _load_study(study_file)
         written_file = _fetch(client, run_id, keys.WRITTEN_FILE, folder)
@@ -118,7 +120,7 @@ def read_record(client: "MlflowClient", run_id: str, curves: Curves | None = Non
         predictions_file = _fetch(client, run_id, keys.PREDICTIONS_FILE, folder)
         predictions = _read_predictions(predictions_file) if predictions_file else None
     runs = _children(client, parent)
-    known: Curves = {} if curves is None else curves
+    cache: Curves = {} if curves is None else curves
     return StudyRecord(
         run_id=run_id,
         experiment_id=parent.info.experiment_id,
@@ -127,16 +129,17 @@ def read_record(client: "MlflowClient", run_id: str, curves: Curves | None = Non
         data=data,
         tags=parent.data.tags,
         metrics=parent.data.metrics,
-        trials=tuple(_trial_record(client, run, study, known) for run in runs),
+        trials=tuple(_trial_record(client, run, study, cache) for run in runs),
         predictions=predictions,
         started_ms=parent.info.start_time,
     )
 
 
 def _load_study(file: Path) -> Study:
-    """Reads a recorded study, also one of version 0.1.
+    """Reads the study of a record, also of a record of version 0.1.
 
-    There ``batch_size`` and ``patience`` had their meaning by their names alone.
+    Version 0.1 has no section ``training``. It recognised the hyperparameters ``batch_size`` and
+    ``patience`` by their names.
     """
     data = yaml.safe_load(file.read_text("utf-8"))
     if isinstance(data, dict) and "training" not in data:
@@ -146,10 +149,10 @@ def _load_study(file: Path) -> Study:
 
 
 def get_run(client: "MlflowClient", run_id: str) -> "Run":
-    """A run.
+    """Returns a run.
 
     Raises:
-        BadInputError: There is none of that id.
+        BadInputError: There is no run with this id.
     """
     from mlflow.exceptions import MlflowException
 
@@ -157,22 +160,23 @@ def get_run(client: "MlflowClient", run_id: str) -> "Run":
         return client.get_run(run_id)
     except MlflowException as error:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise  # an outage must not be taken for the absence of the run
+            raise  # an outage does not mean that there is no such run
         raise BadInputError(
-            f"run_id: there is no run {run_id!r} in {client.tracking_uri} ({error.message})"
+            f"run_id: there is no run {run_id!r} in {client.tracking_uri} ({error.message}); "
+            "check the id and MLFLOW_TRACKING_URI"
         ) from error
 
 
 def _fetch(client: "MlflowClient", run_id: str, path: str, folder: str) -> Path | None:
-    # Asked first, so that an outage is an error and not the absence of the file.
-    inside = str(Path(path).parent) if "/" in path else None
-    if path not in {file.path for file in client.list_artifacts(run_id, inside)}:
+    # The list is read first, so that an outage is an error and not a missing file.
+    parent = str(Path(path).parent) if "/" in path else None
+    if path not in {file.path for file in client.list_artifacts(run_id, parent)}:
         return None
     return Path(client.download_artifacts(run_id, path, folder))
 
 
 def read_predictions(client: "MlflowClient", run_id: str) -> Predictions | None:
-    """What the models of a study said of the test split; None if that cannot be had."""
+    """Returns a study's predictions for the test split; None if the store has none."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -223,7 +227,7 @@ def _children(client: "MlflowClient", parent: "Run") -> list["Run"]:
             order_by=["attributes.start_time ASC"],
             page_token=token,
         )
-        # A run whose params were not written yet is of a trial that had hardly begun.
+        # A run without params belongs to a trial whose start was not completely written.
         runs += [run for run in page if "epochs" in run.data.params]
         token = page.token
         if not token:
@@ -239,9 +243,12 @@ def _trial_record(client: "MlflowClient", run: "Run", study: Study, curves: Curv
         if run.info.end_time:
             curves[identity] = measurements
     for key in (keys.TRIAL, keys.MODEL, keys.RESUME_FROM, keys.REUSED_FROM):
-        # They become names of folders.
+        # Their values become names of folders.
         if not re.fullmatch(r"\w[\w.-]*", tags.get(key, "none")):
-            raise BadInputError(f"run {run.info.run_id}: its tag {key} is no name: {tags[key]!r}")
+            raise BadInputError(
+                f"run {run.info.run_id}: tag {key} must be a name of letters, digits, '_', '-' "
+                f"and '.'; got {tags[key]!r}"
+            )
     trial = Trial(
         name=tags[keys.TRIAL],
         number=int(tags[keys.NUMBER]),
@@ -266,7 +273,7 @@ def _trial_record(client: "MlflowClient", run: "Run", study: Study, curves: Curv
 
 
 def _params(logged: Mapping[str, str], study: Study) -> dict[str, ParamValue]:
-    """Gives MLflow's strings their types back."""
+    """Converts MLflow's strings to the types that the study declares."""
     searched = {name: logged[name] for name in study.space.names if name in logged}
     params: dict[str, ParamValue] = {}
     for name, text in searched.items():
@@ -286,7 +293,7 @@ def _result(run: "Run", study: Study, measurements: tuple[Measurement, ...]) -> 
         kind, _, message = tags.get(keys.FAILURE, "error: unknown").partition(": ")
         failure = Failure(kind=FailureKind(kind), message=message)
         if failure.kind.ends_study:
-            # It says nothing about this trial, which is trained again on a resume.
+            # The cause is not this trial, so a resumed study trains it again.
             state, failure = TrialState.INTERRUPTED, None
     best = metrics.get(f"best_{study.objective.metric}")
     return TrialResult(

@@ -1,4 +1,4 @@
-"""Models of trials that a retention policy no longer keeps, and their removal."""
+"""Finds and removes the models that the retention policy does not keep."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ Keep = Literal["all", "confirmed", "first_seeds"]
 
 @dataclass(frozen=True)
 class Removable:
-    """A trial's model that may go.
+    """A model of a trial that may be removed.
 
     Attributes:
-        trial: The trial.
-        model_id: Its logged model.
-        location: Where its files are.
-        bytes: How large they are; None where they are not on this machine.
+        trial: Name of the trial.
+        model_id: Id of the logged model.
+        location: Address of the model's files.
+        bytes: Size of the files in bytes; None if they are not on this machine.
     """
 
     trial: str
@@ -34,13 +34,14 @@ class Removable:
 
 
 def removable(client: "MlflowClient", record: StudyRecord, keep: Keep) -> list[Removable]:
-    """The models of a study that ``keep`` does not keep.
+    """Returns the models of a study that ``keep`` does not keep.
 
     Args:
-        client: Of the store.
-        record: The study.
-        keep: ``all`` trials' models, those of the ``confirmed`` configurations, or of these the
-            ``first_seeds`` only. A model that is registered, under whatever name, always stays.
+        client: Client of the MLflow store.
+        record: Record of the study.
+        keep: Policy. ``all`` keeps the models of all trials. ``confirmed`` keeps the models of the
+            confirmed configurations, including their long runs. ``first_seeds`` keeps only the
+            first seed of each of these. A registered model, under any name, is always kept.
     """
     registered = {
         version.model_id or version.source.removeprefix("models:/")
@@ -48,20 +49,20 @@ def removable(client: "MlflowClient", record: StudyRecord, keep: Keep) -> list[R
         if version.source
     }
     kept = {trial.model_id for trial in _kept(record, keep)} | registered
-    found = (
+    models = (
         _describe(client, trial)
         for trial in record.trials
         if trial.model_id and trial.model_id not in kept
     )
-    return [model for model in found if model is not None]
+    return [model for model in models if model is not None]
 
 
 def remove(client: "MlflowClient", models: Sequence[Removable]) -> None:
-    """Deletes the models and their files; the trials keep their params, metrics and curves."""
+    """Deletes the models and their files. The runs keep their params, metrics and curves."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     for model in models:
-        # Files first: a model without files is seen again, files without a model are not.
+        # Files first: if this stops halfway, the next call finds the model and goes on.
         repository: Any = get_artifact_repository(model.location)
         repository.delete_artifacts()
         client.delete_logged_model(model.model_id)
@@ -81,7 +82,7 @@ def _kept(record: StudyRecord, keep: Keep) -> list[TrialRecord]:
 
 
 def _describe(client: "MlflowClient", trial: TrialRecord) -> Removable | None:
-    """The trial's model; None if it is gone."""
+    """Describes the model of a trial; None if the store has no such model."""
     from mlflow.exceptions import MlflowException
 
     try:

@@ -1,4 +1,4 @@
-"""Waits out an outage of MLflow's store: what it refuses, and what only needs time."""
+"""Retries operations during an outage of MLflow's store."""
 
 import errno
 import logging
@@ -34,17 +34,18 @@ T = TypeVar("T")
 
 
 class TrackerError(TuningError):
-    """The store stayed away for longer than anybody waits, or refuses to be written."""
+    """An error of the store: it was unavailable for too long, or it cannot be written."""
 
 
 class RetryPolicy:
-    """Tries an operation again until the store is back.
+    """A policy that repeats an operation until the store is available again.
 
-    The operation has to find out by itself what an attempt with a lost answer has done already.
+    The answer to an attempt may be lost after the attempt has changed the store. The operation
+    itself has to detect this.
 
     Args:
-        outage_s: How long one operation is tried, in seconds of waiting.
-        sleep: Waits a number of seconds.
+        outage_s: Maximum total waiting time for one operation, in seconds.
+        sleep: Function that waits for a number of seconds.
     """
 
     def __init__(
@@ -54,11 +55,11 @@ class RetryPolicy:
         self._sleep = sleep
 
     def __call__(self, operation: Callable[[], T]) -> T:
-        """Returns what the operation returns.
+        """Runs the operation and returns its result.
 
         Raises:
-            TrackerError: The store stayed away, or cannot be written at all.
-            Exception: What else the operation raises, at once.
+            TrackerError: The store is unavailable for too long, or it cannot be written.
+            Exception: The operation raised another error, which is not retried.
         """
         waited = 0.0
         delays = chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1]))
@@ -68,7 +69,8 @@ class RetryPolicy:
             except Exception as error:
                 if is_permission_error(error):
                     raise TrackerError(
-                        f"MLflow's store cannot be written: {summary_line(error)}"
+                        f"MLflow's store cannot be written: {summary_line(error)}; "
+                        "check its permissions"
                     ) from error
                 if not is_transient(error):
                     raise
@@ -79,7 +81,7 @@ class RetryPolicy:
                         f"{summary_line(error)}"
                     ) from error
                 _log.warning(
-                    "MLflow's store does not answer (%s); again in %g s",
+                    "MLflow's store does not answer (%s); the next attempt is in %g s",
                     summary_line(error),
                     delay,
                 )
@@ -88,14 +90,14 @@ class RetryPolicy:
 
 
 def retrying(client: "MlflowClient", patience: RetryPolicy | None = None) -> "MlflowClient":
-    """A client whose every call waits out an outage; for calls that may be repeated."""
+    """Returns a client that retries each call in an outage, for calls that may be repeated."""
     return cast("MlflowClient", _RetryingClient(client, patience or RetryPolicy()))
 
 
 class _RetryingClient:
-    def __init__(self, client: "MlflowClient", patience: RetryPolicy) -> None:
+    def __init__(self, client: "MlflowClient", retry_policy: RetryPolicy) -> None:
         self._client = client
-        self._patience = patience
+        self._retry_policy = retry_policy
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._client, name)
@@ -104,16 +106,16 @@ class _RetryingClient:
 
         @wraps(attribute)
         def call(*args: Any, **kwargs: Any) -> Any:
-            return self._patience(lambda: attribute(*args, **kwargs))
+            return self._retry_policy(lambda: attribute(*args, **kwargs))
 
         return call
 
 
 @contextmanager
 def without_mlflow_retries() -> Iterator[None]:
-    """Keeps MLflow from sending a request again whose answer was lost.
+    """Turns off MLflow's retries, unless the user has set their number.
 
-    It would repeat the creation of a run too, and leave two. Who set the variable knows why.
+    MLflow repeats a request whose answer was lost. If the request creates a run, this makes two.
     """
     if _MLFLOW_RETRIES in os.environ:
         yield
@@ -126,7 +128,10 @@ def without_mlflow_retries() -> Iterator[None]:
 
 
 def summary_line(error: Exception) -> str:
-    """The line of a message that says it: SQLAlchemy's and urllib3's have it in their middle."""
+    """Returns the line of an error message that states the cause.
+
+    SQLAlchemy and urllib3 put the cause in the middle of the message.
+    """
     lines = str(error).strip().splitlines() or [type(error).__name__]
     line = next((line for line in lines if line.startswith("(sqlite3.")), lines[0])
     if request := re.match(r"API request to (\S+) failed", line):
@@ -137,13 +142,13 @@ def summary_line(error: Exception) -> str:
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether waiting may help: the store is away, busy or full, rather than refusing."""
+    """Returns whether a retry may help: the store is unavailable, busy or full."""
     from mlflow.exceptions import MlflowException
 
     if is_permission_error(error):
         return False
     if isinstance(error, MlflowException):
-        # MLflow calls a download that was cut off an invalid parameter.
+        # MLflow reports an interrupted download as an invalid parameter.
         return error.error_code in _PASSING_CODES or "Failed to download" in str(error)
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status is not None:
@@ -152,12 +157,12 @@ def is_transient(error: Exception) -> bool:
 
 
 def is_store_error(error: Exception) -> bool:
-    """Whether an error says something about the store, and not about what was to be written."""
+    """Returns whether the cause of an error is the store, and not the data to be written."""
     return is_transient(error) or is_permission_error(error)
 
 
 def is_permission_error(error: Exception) -> bool:
-    """Whether the store is there and may not be written."""
+    """Returns whether the store is available, but this process has no permission to write."""
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return True
     return "readonly database" in str(error)

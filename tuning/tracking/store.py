@@ -1,4 +1,4 @@
-"""Opens MLflow's store: absolute addresses, one process at a time for a fresh SQLite file."""
+"""Opens MLflow's store, and the experiments, runs and models in it."""
 
 import logging
 import os
@@ -24,13 +24,14 @@ _ORIGIN = ("mlflow.user", "mlflow.source.name", "mlflow.source.type", "mlflow.so
 
 @dataclass(frozen=True)
 class Parent:
-    """The run under which all trials of a study are.
+    """The parent run of all trials of a study.
 
     Attributes:
-        run_id: Its id.
-        experiment_id: The experiment that it is in.
-        created: Whether it was created here; otherwise ``mlflow run`` had opened it.
-        launcher: The run that ``mlflow run`` had opened, where it could not be used.
+        run_id: Id of the run.
+        experiment_id: Id of its experiment.
+        created: Whether ``open_parent`` created the run. Otherwise ``mlflow run`` created it, or
+            the study is resumed.
+        launcher: Id of the run that ``mlflow run`` has opened, if it is not the parent run.
     """
 
     run_id: str
@@ -40,9 +41,9 @@ class Parent:
 
 
 def resolve_uri(env: Mapping[str, str] = os.environ) -> str:
-    """The tracking address: MLFLOW_TRACKING_URI, or ``mlflow.db`` in the current folder.
+    """Returns the tracking address: MLFLOW_TRACKING_URI, or ``mlflow.db`` in the current folder.
 
-    A relative SQLite address would name another file in every folder, so it is made absolute.
+    A relative SQLite address names a different file in every folder, so it becomes absolute.
     """
     uri = env.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{DATABASE}"
     if uri.startswith(_SQLITE):
@@ -51,14 +52,14 @@ def resolve_uri(env: Mapping[str, str] = os.environ) -> str:
 
 
 def open_store(uri: str) -> "MlflowClient":
-    """Opens the store, creating a local one if needed, and makes it MLflow's current one.
+    """Opens the store and makes it MLflow's current store. Creates a missing SQLite file.
 
     Raises:
         BadInputError: The store cannot be reached or used.
     """
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    # With every model it complains of environments without pip, such as those that uv makes.
+    # It warns about every model if the environment has no pip, for example one made by uv.
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
     import mlflow
     from mlflow.exceptions import MlflowException
@@ -69,7 +70,7 @@ def open_store(uri: str) -> "MlflowClient":
         if uri.startswith(_SQLITE):
             return _open_sqlite(uri, Path(uri.removeprefix(_SQLITE)))
         client = mlflow.MlflowClient(uri)
-        with _impatient():
+        with _few_retries():
             client.search_experiments(max_results=1)
     except (MlflowException, SQLAlchemyError, OSError, sqlite3.Error) as error:
         raise BadInputError(
@@ -80,8 +81,8 @@ def open_store(uri: str) -> "MlflowClient":
 
 
 @contextmanager
-def _impatient() -> Iterator[None]:
-    """Lets a wrong address fail within seconds; later, MLflow's own patience is welcome."""
+def _few_retries() -> Iterator[None]:
+    """Reduces MLflow's retries, so that a wrong address fails within seconds."""
     name = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
     before = os.environ.get(name)
     os.environ[name] = "1"
@@ -95,10 +96,10 @@ def _impatient() -> Iterator[None]:
 
 
 def take_launcher(env: MutableMapping[str, str] = os.environ) -> str:
-    """The run that ``mlflow run`` opened for this process, or an empty string.
+    """Returns the id of the run that ``mlflow run`` opened for this process, or an empty string.
 
-    It is removed from the environment: while it is there, the first run that any process starts
-    through MLflow's fluent interface would take this run over.
+    It also removes the id from the environment. Otherwise MLflow's fluent interface would use this
+    run as the first run of this process or of a child process.
     """
     env.pop("MLFLOW_EXPERIMENT_ID", None)
     return env.pop("MLFLOW_RUN_ID", "")
@@ -107,16 +108,16 @@ def take_launcher(env: MutableMapping[str, str] = os.environ) -> str:
 def open_parent(
     client: "MlflowClient", experiment: str, token: str, launcher: str = "", resume: str = ""
 ) -> Parent:
-    """Takes over the run that ``mlflow run`` opened, or creates one in the study's experiment.
+    """Uses the run that ``mlflow run`` opened, or creates a run in the study's experiment.
 
-    It may be called again after a lost answer.
+    It may be called again if the answer to a call was lost.
 
     Args:
-        client: Of the open store.
-        experiment: Name of the experiment to create a run in.
-        token: Unique for the study, by which a run that was created already is found again.
-        launcher: The run that ``mlflow run`` opened.
-        resume: The parent run of a study that goes on, which is taken instead.
+        client: Client of the open store.
+        experiment: Name of the experiment for a new run.
+        token: Unique value of the study. A repeated call finds the run of an earlier call by it.
+        launcher: Id of the run that ``mlflow run`` opened; empty if there is none.
+        resume: Id of the parent run of a resumed study. If it is given, this run is used.
     """
     if resume:
         if launcher:
@@ -128,12 +129,12 @@ def open_parent(
         if _is_writable(info.artifact_uri, client.tracking_uri):
             return Parent(launcher, info.experiment_id, created=False)
     experiment_id = get_experiment(client, experiment)
-    known = client.search_runs(
+    runs = client.search_runs(
         [experiment_id], f"tags.`{keys.WORKSPACE}` = '{token}'", max_results=1
     )
     run = (
-        known[0]
-        if known
+        runs[0]
+        if runs
         else client.create_run(experiment_id, run_name="tune", tags={keys.WORKSPACE: token})
     )
     if launcher:
@@ -142,10 +143,10 @@ def open_parent(
 
 
 def get_experiment(client: "MlflowClient", name: str) -> str:
-    """The id of an experiment, which is created if there is none of that name.
+    """Returns the id of the experiment with this name, and creates it if there is none.
 
     Raises:
-        BadInputError: There is one, but it was deleted.
+        BadInputError: The experiment exists, but it was deleted.
     """
     from mlflow.exceptions import MlflowException
 
@@ -165,10 +166,10 @@ def get_experiment(client: "MlflowClient", name: str) -> str:
 
 
 def create_model(client: "MlflowClient", run_id: str, name: str) -> str:
-    """Creates a logged model, to be logged with its id, in the experiment of its run.
+    """Creates an empty logged model in the experiment of its run, and returns its id.
 
-    ``mlflow.models.Model.log`` by itself would put it into the Default experiment: the study's
-    own would show no models.
+    Without this id, ``mlflow.models.Model.log`` would create the model in the Default experiment,
+    and the study's experiment would show no models.
     """
     run = client.get_run(run_id)
     model = client.create_logged_model(
@@ -182,11 +183,11 @@ def create_model(client: "MlflowClient", run_id: str, name: str) -> str:
 
 
 def help_planner(tracking_uri: str) -> None:
-    """Tells SQLite how its rows are spread, so that a curve is found by its run.
+    """Updates SQLite's table statistics, so that the query planner finds a curve by its run.
 
-    Without that it takes the index of all metrics of one name, and reads the epochs of every run
-    for the curve of each. It costs milliseconds; a store that is no SQLite file, or that cannot be
-    written now, is left alone.
+    Without statistics, SQLite uses the index of metric names, and reads the epochs of all runs for
+    each curve. The update takes milliseconds. It is skipped if the store is not a SQLite file or
+    cannot be written now.
     """
     if not tracking_uri.startswith(_SQLITE):
         return
@@ -201,22 +202,22 @@ def help_planner(tracking_uri: str) -> None:
 
 
 def is_server(tracking_uri: str) -> bool:
-    """Whether a store is behind an MLflow server, and no database or folder."""
+    """Returns whether the store is an MLflow server, and not a database or a folder."""
     return urlsplit(tracking_uri).scheme in ("http", "https")
 
 
 def is_remote(artifact_uri: str) -> bool:
-    """Whether artifacts there can be written from other machines too."""
+    """Returns whether other machines can also write artifacts to this address."""
     return urlsplit(artifact_uri).scheme not in ("", "file")
 
 
 def credentials(env: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The variables by which MLflow's server and a store in its name let this process in."""
+    """Returns the environment variables with the credentials of MLflow's server and of S3."""
     return {
         name: value
         for name, value in env.items()
         if name.startswith(("MLFLOW_TRACKING_", "MLFLOW_S3_"))
-        # Neither is this: a file of this machine.
+        # A URI is not a credential, and a path names a file of this machine.
         and not name.endswith(("_URI", "_PATH"))
     }
 
@@ -227,11 +228,11 @@ def _open_sqlite(uri: str, database: Path) -> "MlflowClient":
 
     database.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{database}.lock", timeout=LOCK_SECONDS):
-        # The constructor makes the tables, and processes that do so at the same time leave a
-        # broken file behind.
+        # The constructor creates the tables. If two processes do this at the same time, the file
+        # is broken.
         client = mlflow.MlflowClient(uri)
         client.search_registered_models(max_results=1)
-        # With a write-ahead log, readers such as the UI and the writer do not wait for each other.
+        # With a write-ahead log, the writer and readers such as the UI do not block each other.
         connection = sqlite3.connect(database, timeout=20)
         try:
             connection.execute("PRAGMA journal_mode=WAL")
@@ -241,6 +242,6 @@ def _open_sqlite(uri: str, database: Path) -> "MlflowClient":
 
 
 def _is_writable(artifact_uri: str, tracking_uri: str) -> bool:
-    # `mlflow ui`, if it created the database, gives the Default experiment an artifact root that
-    # only a server can write.
+    # If `mlflow ui` created the database, the Default experiment has an artifact root that only a
+    # server can write.
     return not artifact_uri.startswith("mlflow-artifacts:") or is_server(tracking_uri)

@@ -1,7 +1,7 @@
-"""Writes the record of a study to MLflow, in threads of its own, each trial's in order.
+"""Writes the record of a study to MLflow in separate threads, in the right order per trial.
 
-Every call names the run by its id through ``MlflowClient``. The fluent interface is never used:
-its active run belongs to a thread, and MLFLOW_RUN_ID would redirect it.
+Every call passes the id of the run to ``MlflowClient``. MLflow's fluent interface is never used:
+its active run belongs to one thread, and the variable MLFLOW_RUN_ID would change it.
 """
 
 import json
@@ -35,7 +35,7 @@ MAX_TAG = 5_000
 
 @dataclass
 class _Child:
-    """A trial's run, and what of it is written, so that a repeated call writes nothing twice."""
+    """The run of a trial and its last logged epoch, so that a retry logs no epoch twice."""
 
     model: RunModel
     last_step: int = 0
@@ -46,20 +46,20 @@ class _Child:
 
 
 class MlflowTracker:
-    """The Tracker of a study whose parent run is open.
+    """A tracker that records a study in MLflow. The parent run must be open.
 
     Args:
-        client: Of the store.
-        experiment_id: The experiment of the parent run.
-        parent_id: The parent run.
-        study: The study.
-        data: What it is trained on.
-        workspace: Where the trials have their files, each in a folder of its name that is removed
-            once MLflow has them; None leaves them alone.
-        on_failure: Called once, from a thread of the tracker, when it gives up: what is trained
-            after that is not recorded.
-        patience: With the store.
-        writers: How many threads write, each the runs of its own trials.
+        client: Client of the MLflow store.
+        experiment_id: Id of the parent run's experiment.
+        parent_id: Id of the parent run.
+        study: Study to record.
+        data: Description of the data.
+        workspace: Folder with one folder per trial. A trial's folder is cleared once MLflow has
+            its files. With None, only the model and its specification are removed.
+        on_failure: Callback without arguments. It is called once, from a thread of the tracker,
+            when the tracker gives up. Trials that are trained after that are not recorded.
+        patience: Retry policy for the store.
+        writers: Number of threads that write. Each trial is written by one thread.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class MlflowTracker:
         self._data = data
         self._workspace = workspace
         self._models = TrialModels(client, study)
-        # Of the process, not of the wall: a clock that jumps must not turn curves around.
+        # A monotonic clock: if the system clock jumps, curves must not run backwards.
         self._clock_origin = time.time() - time.monotonic()
         self._children: dict[str, _Child] = {}
         self._tried: set[str] = set()
@@ -92,14 +92,14 @@ class MlflowTracker:
         self._writers = Writers(writers, patience or RetryPolicy(), on_failure)
 
     def restore(self, records: Sequence[TrialRecord]) -> None:
-        """Learns what an earlier process wrote, so that "best so far" goes on from there."""
+        """Reads the records of an earlier process, so that ``best_so_far`` continues from them."""
         self._resumed = True
         ended = [r for r in records if r.result.state is not TrialState.INTERRUPTED]
         for record in sorted(ended, key=lambda record: record.ended_ms):
             self._count_best(record.trial, record.result)
 
     def run_id(self, name: str) -> str:
-        """The run of a trial; known once it was flushed."""
+        """Returns the run id of a trial. Call ``flush`` before."""
         return self._children[name].run_id
 
     def trial_started(self, trial: Trial) -> None:
@@ -116,16 +116,17 @@ class MlflowTracker:
         )
 
     def trial_finished(self, trial: Trial, result: TrialResult) -> None:
-        """Logs what a trial left behind and closes its run."""
+        """Logs the result, the model and the files of a trial, and closes its run."""
         now = self._now_ms()
         best = self._count_best(trial, result)
         self._writers.put(trial.name, lambda: self._finish(trial, result, best, now))
 
     def upload_target(self, trial: Trial, result: TrialResult) -> "Future[UploadTarget | None]":
-        """Where the file of a trained model goes, to be asked before the trial has finished.
+        """Returns a future of the upload target of a trained model.
 
-        The model is logged all but its file. None stands for nowhere, because it is not kept; an
-        exception for this machine. While the store is away, there is no answer.
+        Call it before ``trial_finished``. It logs the model without its file. None means that the
+        model is not kept; an exception means that it has to come to the driver's machine instead.
+        During an outage of the store, the future stays pending.
         """
         future: Future[UploadTarget | None] = Future()
 
@@ -139,10 +140,10 @@ class MlflowTracker:
         return future
 
     def flush(self) -> None:
-        """Blocks until everything told so far is in the store.
+        """Blocks until all earlier calls are written to the store.
 
         Raises:
-            TrackerError: The store stayed away.
+            TrackerError: The tracker has given up, so some calls are not written.
         """
         self._writers.flush()
 
@@ -151,11 +152,11 @@ class MlflowTracker:
         self._writers.raise_error()
 
     def give_up(self, reason: str) -> None:
-        """Writes nothing any more."""
+        """Stops writing. Later calls have no effect; ``reason`` is the message of the error."""
         self._writers.give_up(TrackerError(reason))
 
     def close(self) -> None:
-        """Flushes and ends the threads."""
+        """Writes all earlier calls and ends the threads."""
         self._writers.close()
 
     def _now_ms(self) -> int:
@@ -165,20 +166,20 @@ class MlflowTracker:
         from mlflow.entities import Param
 
         if trial.name not in self._children:
-            # To look costs as much as to create, and a new study has nothing to be found.
-            known = self._find(trial.name) if self._resumed or trial.name in self._tried else None
+            # A search takes as long as a creation, and a new study has no earlier runs.
+            child = self._find(trial.name) if self._resumed or trial.name in self._tried else None
             self._tried.add(trial.name)
-            self._children[trial.name] = known or _Child(RunModel(self._create(trial, now)))
+            self._children[trial.name] = child or _Child(RunModel(self._create(trial, now)))
         run_id = self._children[trial.name].run_id
         training = self._study.training.resolve(trial.params)
         params = {**trial.params, **training, "seed": trial.seed, "epochs": trial.epochs}
         self._client.set_tag(run_id, keys.ATTEMPT, str(trial.attempt))
         self._client.log_inputs(run_id, datasets=dataset_inputs(self._data, "training"))
-        # Last, for a run that has its params counts as a trial that can be resumed.
+        # The params come last: a run that has params counts as a trial that can be resumed.
         self._client.log_batch(run_id, params=[Param(k, str(v)) for k, v in params.items()])
 
     def _find(self, name: str) -> _Child | None:
-        """Finds the run of a trial that an earlier process, or a lost answer, has left behind."""
+        """Finds and reopens the run of a trial that an earlier process or attempt has created."""
         runs = self._client.search_runs(
             [self._experiment_id],
             f"tags.`{keys.PARENT}` = '{self._parent_id}' and tags.`{keys.TRIAL}` = '{name}'",
@@ -188,8 +189,8 @@ class MlflowTracker:
             return None
         run_id, objective = runs[0].info.run_id, self._study.objective.metric
         self._client.update_run(run_id, status="RUNNING")
-        known = self._client.get_metric_history(run_id, objective)
-        last_step = max((metric.step for metric in known), default=0)
+        history = self._client.get_metric_history(run_id, objective)
+        last_step = max((metric.step for metric in history), default=0)
         return _Child(self._models.find(run_id), last_step)
 
     def _create(self, trial: Trial, now: int) -> str:
@@ -215,7 +216,7 @@ class MlflowTracker:
 
     def _log_epoch(self, name: str, metrics: Mapping[str, float], step: int, now: int) -> None:
         child = self._children[name]
-        # The attempt after a loss repeats the same epochs with the same seed.
+        # A retried trial repeats the same epochs with the same seed.
         if step > child.last_step:
             self._log(name, metrics, step, now)
             child.last_step = step
@@ -248,7 +249,7 @@ class MlflowTracker:
             keys.STATE: result.state.value,
             keys.WORKER: result.worker,
             keys.CONFIG: self._study.config_id(trial.params),
-            # Also where it is empty: an earlier attempt may have left one.
+            # An empty value replaces the reason of an earlier attempt.
             keys.STOP_REASON: result.stop_reason,
         }
         if result.failure is not None:
@@ -275,10 +276,10 @@ class MlflowTracker:
         self._clear(trial, result)
 
     def _clear(self, trial: Trial, result: TrialResult) -> None:
-        """Removes the trial's files that nobody needs any more."""
-        judged = trial.phase in keys.TESTED and result.state is TrialState.COMPLETED
-        if judged and self._workspace is not None:
-            # Its model will be judged on the test split, and perhaps registered.
+        """Removes the local files of a trial that are no longer needed."""
+        is_tested = trial.phase in keys.TESTED and result.state is TrialState.COMPLETED
+        if is_tested and self._workspace is not None:
+            # The model is still needed for the test split, and perhaps for the registry.
             for file in (self._workspace / trial.name).glob("*"):
                 if str(file) != result.artifacts.get("model"):
                     file.unlink(missing_ok=True)
@@ -286,12 +287,12 @@ class MlflowTracker:
         for kind in ("model", "model_spec"):
             if kind in result.artifacts:
                 Path(result.artifacts[kind]).unlink(missing_ok=True)
-        # What a resumed study trains again goes on from its checkpoint.
+        # A resumed study trains such a trial again, from its checkpoint.
         failure = result.failure
-        again = result.state is TrialState.INTERRUPTED or (
+        is_resumable = result.state is TrialState.INTERRUPTED or (
             failure is not None and failure.kind.ends_study
         )
-        if self._workspace is not None and not again and not trial.keep_checkpoint:
+        if self._workspace is not None and not is_resumable and not trial.keep_checkpoint:
             clear(self._workspace / trial.name)
 
     def _once(self, result: TrialResult) -> dict[str, float]:
@@ -317,7 +318,7 @@ class MlflowTracker:
             self._client.log_artifacts(run_id, folder)
 
     def _count_best(self, trial: Trial, result: TrialResult) -> tuple[int, float] | None:
-        """The searcher's ended trials and the best of them, once there is one."""
+        """Counts a search trial. Returns its searcher's ended trials and best value, if any."""
         if trial.phase is not Phase.SEARCH:
             return None
         searcher, objective = trial.searcher, self._study.objective
@@ -331,7 +332,7 @@ class MlflowTracker:
 
 
 def _objective_first(metrics: Mapping[str, float], objective: str) -> dict[str, float]:
-    # MLflow's compare page opens on the metric that was logged first.
+    # MLflow's compare page shows the metric that was logged first.
     return {objective: metrics[objective], **metrics} if objective in metrics else {**metrics}
 
 
@@ -339,9 +340,9 @@ DIGEST_LENGTH = 36
 
 
 def dataset_inputs(data: DataInfo, context: str) -> list[Any]:
-    """Describes the data set for MLflow, by our digest of all of it.
+    """Describes the data set for MLflow, with the digest of all data.
 
-    MLflow's own digest covers the first rows only.
+    The digest that MLflow computes covers only the first rows.
     """
     from mlflow.entities import Dataset, DatasetInput, InputTag
 

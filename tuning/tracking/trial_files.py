@@ -1,4 +1,4 @@
-"""The curves of one trial as a picture and as a table."""
+"""Writes the curves of one trial as a table and as a picture."""
 
 import csv
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from tuning.core.trial import Measurement
 
 
 def write_history(measurements: Sequence[Measurement], file: Path) -> None:
-    """Writes a table: a row for each epoch, a column for each metric."""
+    """Writes a CSV table with a row per epoch and a column per metric."""
     names = list(dict.fromkeys(name for m in measurements for name in m.metrics))
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
@@ -21,18 +21,18 @@ def write_history(measurements: Sequence[Measurement], file: Path) -> None:
 def draw_curves(
     title: str, measurements: Sequence[Measurement], best_step: int | None, file: Path
 ) -> None:
-    """Draws every metric that has a validation counterpart, training and validation together."""
-    # Not pyplot: its global state does not bear threads.
+    """Draws each metric of training together with the same metric of validation."""
+    # pyplot has global state and is not thread-safe.
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    known = {name for m in measurements for name in m.metrics}
-    pairs = sorted(name for name in known if f"val_{name}" in known)
+    names = {name for m in measurements for name in m.metrics}
+    pairs = sorted(name for name in names if f"val_{name}" in names)
     width = 4.8 * max(1, len(pairs))
     figure = Figure(figsize=(width, 3.6))
     figure.suptitle(title)
     axes = figure.subplots(1, max(1, len(pairs)), squeeze=False)[0]
-    # By hand, for a layout engine would draw everything twice, for every trial.
+    # Fixed margins: a layout engine would draw every figure twice.
     figure.subplots_adjust(0.7 / width, 0.14, 1 - 0.15 / width, 0.9, wspace=0.22)
     for axis, name in zip(axes, pairs, strict=False):
         for metric, label, style in ((name, "training", "--"), (f"val_{name}", "validation", "-")):

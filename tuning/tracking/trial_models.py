@@ -1,4 +1,4 @@
-"""The models of a study's trials in MLflow: one a run, and whole, or none."""
+"""Logs the models of trials: a run has at most one model, and a model always has its file."""
 
 import logging
 from collections.abc import Iterator
@@ -29,7 +29,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class RunModel:
-    """The model of one run: ``logged`` once all but its file is there."""
+    """The model of one run.
+
+    Attributes:
+        run_id: Id of the run.
+        model_id: Id of the logged model; None if there is none.
+        logged: Whether MLflow has the model, perhaps still without its file.
+    """
 
     run_id: str
     model_id: str | None = None
@@ -37,11 +43,11 @@ class RunModel:
 
 
 class TrialModels:
-    """Logs models under the runs of their trials; every call may be repeated after an outage.
+    """The models of a study's trials. Every call may be repeated after an outage.
 
     Args:
-        client: Of the store.
-        study: Says which models are kept.
+        client: Client of the MLflow store.
+        study: Study that says which models are kept.
     """
 
     def __init__(self, client: "MlflowClient", study: Study) -> None:
@@ -49,7 +55,7 @@ class TrialModels:
         self._study = study
 
     def find(self, run_id: str) -> RunModel:
-        """What an earlier process has left of a run's model."""
+        """Returns the model that an earlier process has logged under a run."""
         from mlflow.entities import LoggedModelStatus
         from mlflow.exceptions import MlflowException
 
@@ -58,7 +64,7 @@ class TrialModels:
             try:
                 status = self._client.get_logged_model(output.model_id).status
             except MlflowException as error:
-                # A run names its models also when they have been deleted.
+                # A run still lists models that were deleted.
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise
             else:
@@ -67,10 +73,10 @@ class TrialModels:
         return RunModel(run_id)
 
     def keeps(self, trial: Trial, result: TrialResult) -> bool:
-        """Whether the trial's model is to stay in MLflow."""
-        wanted = self._study.keep_models == "all" or trial.phase is not Phase.SEARCH
-        # Of a pruned trial nothing is worth keeping: its training was not even finished.
-        return wanted and result.state is TrialState.COMPLETED and not result.reused_from
+        """Returns whether the trial's model is kept in MLflow."""
+        is_selected = self._study.keep_models == "all" or trial.phase is not Phase.SEARCH
+        # The training of a pruned trial is not finished, so its model has no use.
+        return is_selected and result.state is TrialState.COMPLETED and not result.reused_from
 
     def prepare(
         self,
@@ -79,7 +85,7 @@ class TrialModels:
         result: TrialResult,
         future: "Future[UploadTarget | None]",
     ) -> None:
-        """Logs a model all but its file, and says where that goes."""
+        """Logs a model without its file, and sets the future to the upload target of the file."""
         try:
             self._log(model, trial, result, None)
         except Exception as error:
@@ -87,27 +93,27 @@ class TrialModels:
                 raise
             future.set_exception(error)
         else:
-            place = ModelPlace(self._client.tracking_uri, str(model.model_id), credentials())
-            future.set_result(place)
+            target = ModelPlace(self._client.tracking_uri, str(model.model_id), credentials())
+            future.set_result(target)
 
     def settle(self, model: RunModel, trial: Trial, result: TrialResult) -> None:
-        """Sees to it that the run of an ended trial has a model with its file, or none."""
-        whole = model.logged
+        """Ensures that the run of an ended trial has a model with its file, or no model."""
+        is_complete = model.logged
         if self.keeps(trial, result) and "model" in result.artifacts:
-            whole = False
+            is_complete = False
             with only_this_trial(trial):
                 self._log(model, trial, result, Path(result.artifacts["model"]))
-                whole = True
-        if not (whole and self.keeps(trial, result)):
+                is_complete = True
+        if not (is_complete and self.keeps(trial, result)):
             self._drop(model)
 
     def _log(self, model: RunModel, trial: Trial, result: TrialResult, file: Path | None) -> None:
         if model.logged and model.model_id is not None:
-            # It was prepared for a file that came another way, or by an earlier attempt.
+            # ``prepare`` or an earlier attempt has logged the model; only the file can be missing.
             if file is not None:
                 put_file(self._client, model.model_id, file)
             return
-        # What an answer that was lost has left behind: MLflow logs none twice.
+        # An earlier attempt may have failed halfway, and MLflow cannot log a model twice.
         self._drop(model)
         model.model_id = create_model(self._client, model.run_id, trial.name)
         spec_file = Path(result.artifacts["model_spec"])
@@ -122,19 +128,19 @@ class TrialModels:
 
 @contextmanager
 def only_this_trial(trial: Trial) -> Iterator[None]:
-    """Lets an outage through to be waited out; anything else costs this trial's files only."""
+    """Raises errors of the store, which are retried, and logs all other errors as a warning."""
     try:
         yield
     except Exception as error:
         if is_store_error(error):
             raise
-        _log.warning("%s: its files could not be logged: %s", trial.name, error)
+        _log.warning("%s: the files of this trial could not be logged: %s", trial.name, error)
 
 
 def download_keras_file(model_id: str, folder: Path) -> Path:
-    """Downloads the ``.keras`` file of a logged model into a folder of its own below ``folder``.
+    """Downloads the ``.keras`` file of a logged model into a new folder below ``folder``.
 
-    Waits out an outage of the store.
+    It retries the download during an outage of the store.
     """
     from mlflow.artifacts import download_artifacts
 

@@ -1,1 +1,1 @@
-"""Inside a worker process: one trial, from its build to its saved model."""
+"""Training of a trial inside a worker process, from the build to the saved model."""

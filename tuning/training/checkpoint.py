@@ -1,4 +1,4 @@
-"""What a training needs to go on as if it had never stopped, in one file without code in it."""
+"""Checkpoints: the complete state of a training in one file, which contains no code."""
 
 import json
 import os
@@ -15,30 +15,31 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
+# Name of the file in the folder of a trial.
 CHECKPOINT = "checkpoint.npz"
-# What a training may spend on its checkpoints; so that epochs of milliseconds stay that short.
+# Largest share of the training time that checkpoints may take, so that short epochs stay short.
 CHECKPOINT_TIME_SHARE = 0.05
 
 _Array = Any
 
 
 class CheckpointError(Exception):
-    """The file is torn, or belongs to another model."""
+    """A checkpoint is damaged or missing, or it belongs to another model or training."""
 
 
 @dataclass
 class TrainingProgress:
-    """How far a training has come.
+    """Progress of a training.
 
     Attributes:
-        measurements: Every finished epoch, in order.
-        best_value: The objective at the best of them.
-        best_step: That epoch.
-        best_weights: The model's weights after it.
-        inherited: How many of its epochs another trial has trained, of which this one is the
-            continuation.
-        resumed_from: Python's and NumPy's random numbers as they were after the last epoch, if the
-            progress was read from a checkpoint.
+        measurements: Measurements of all finished epochs, in order.
+        best_value: Objective at the best epoch; None before the first epoch.
+        best_step: Number of the best epoch, from 1; None before the first epoch.
+        best_weights: Weights of the model after the best epoch.
+        inherited: Number of epochs at the beginning that another trial has trained, from whose
+            checkpoint this trial resumed.
+        resumed_from: States of the random generators of Python and NumPy after the last epoch of
+            the checkpoint; None if the training did not resume, or once the states are restored.
     """
 
     measurements: list[Measurement] = field(default_factory=list)
@@ -50,24 +51,24 @@ class TrainingProgress:
 
     @property
     def last_step(self) -> int:
-        """The last finished epoch; 0 before the first."""
+        """Number of the last finished epoch; 0 before the first."""
         return self.measurements[-1].step if self.measurements else 0
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds of training until then."""
+        """Seconds of training until the end of the last finished epoch."""
         return self.measurements[-1].elapsed_s if self.measurements else 0.0
 
     @property
     def own_seconds(self) -> float:
-        """Seconds of training that are this trial's own."""
-        before = self.measurements[self.inherited - 1].elapsed_s if self.inherited else 0.0
-        return self.elapsed_s - before
+        """Seconds of training without the inherited epochs."""
+        inherited_s = self.measurements[self.inherited - 1].elapsed_s if self.inherited else 0.0
+        return self.elapsed_s - inherited_s
 
     def restore_random(self) -> None:
-        """Goes on with the random numbers of the interrupted training.
+        """Restores the random generators, so that the resumed training draws the same numbers.
 
-        To be called when the first epoch begins and no sooner: ``fit`` draws some to build itself.
+        Call this at the beginning of the first epoch, because ``fit`` draws random numbers before.
         """
         import numpy as np
 
@@ -79,11 +80,12 @@ class TrainingProgress:
 
 
 class Checkpointer:
-    """Writes the checkpoint of one training, often enough but not for more than a share of it.
+    """Writer of the checkpoints of one training, limited to a share of the training time.
 
     Args:
-        file: Replaced at every writing, in one step.
-        identity: Of the training: its params and seed.
+        file: Path of the checkpoint; each writing replaces the file in one step.
+        identity: Values that identify the training, such as its params and seed; stored in the
+            checkpoint.
     """
 
     def __init__(self, file: Path, identity: Mapping[str, Any] | None = None) -> None:
@@ -96,7 +98,13 @@ class Checkpointer:
     def write(
         self, model: "keras.Model", progress: TrainingProgress, *, force: bool = False
     ) -> None:
-        """Writes the state after the last epoch, unless it is there or costs too much now."""
+        """Writes the state after the last epoch, unless it is written or takes too much time.
+
+        Args:
+            model: Model after the last epoch.
+            progress: Progress until the last epoch.
+            force: Whether to ignore the limit of the time share.
+        """
         now = time.monotonic()
         affordable = self._spent <= CHECKPOINT_TIME_SHARE * (now - self._started)
         if progress.last_step == self._step or not (affordable or force):
@@ -112,7 +120,14 @@ def save(
     progress: TrainingProgress,
     identity: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes a checkpoint; a reader sees the former one or this one, never a part."""
+    """Writes a checkpoint in one step: a reader sees the old file or the complete new file.
+
+    Args:
+        file: Path of the checkpoint.
+        model: Model after the last epoch of the progress.
+        progress: Progress of the training.
+        identity: Values that identify the training, which ``load`` compares.
+    """
     import numpy as np
 
     arrays: dict[str, _Array] = {}
@@ -147,18 +162,19 @@ def save(
 def load(
     file: Path, model: "keras.Model", identity: Mapping[str, Any] | None = None
 ) -> TrainingProgress:
-    """Gives a built and compiled model the state of a checkpoint.
+    """Loads the state of a checkpoint into a built and compiled model.
 
     Args:
-        file: The checkpoint.
-        model: Of the same architecture and optimizer.
-        identity: Refuses the checkpoint of another training; None takes any.
+        file: Path of the checkpoint.
+        model: Model with the same architecture and optimizer.
+        identity: Identity that the checkpoint must have; None accepts every checkpoint.
 
     Returns:
-        The progress so far.
+        Progress of the training until the checkpoint.
 
     Raises:
-        CheckpointError: The file is torn or of another model, which is left as it was.
+        CheckpointError: The file is missing or damaged, or it belongs to another model or
+            training. The model does not change.
     """
     import numpy as np
 
@@ -167,7 +183,7 @@ def load(
             arrays = dict(stored)
         head = json.loads(arrays.pop("head").tobytes())
         if identity is not None and head["identity"] != json.loads(json.dumps(identity)):
-            raise ValueError(f"it is of another training: {head['identity']}")
+            raise ValueError(f"it belongs to another training: {head['identity']}")
         version, state, gauss = head["python_random"]
         name, position, has_gauss, cached = head["numpy_random"]
         progress = TrainingProgress(
@@ -185,7 +201,7 @@ def load(
             kind: _fitting(variables, _numbered(arrays, kind))
             for kind, variables in _variables(model).items()
         }
-    except Exception as error:  # a torn file can fail anywhere
+    except Exception as error:  # a damaged file can fail at any step
         raise CheckpointError(f"{file}: {type(error).__name__}: {error}") from error
     for kind, variables in _variables(model).items():
         for variable, value in zip(variables, values[kind], strict=True):
@@ -194,9 +210,9 @@ def load(
 
 
 def _variables(model: "keras.Model") -> Mapping[str, Sequence[Any]]:
-    # The optimizer's do not exist before the first step otherwise.
+    # Without build, the variables of the optimizer do not exist before the first training step.
     model.optimizer.build(model.trainable_variables)
-    # Not the weights alone: the states of dropout's random numbers are variables too.
+    # Not only the weights: the states of dropout's random generators are variables too.
     return {"model": model.variables, "optimizer": model.optimizer.variables}
 
 
@@ -212,17 +228,17 @@ def _numbered(arrays: Mapping[str, _Array], kind: str) -> list[_Array]:
 
 
 def _fitting(variables: Sequence[Any], arrays: Sequence[_Array]) -> list[_Array]:
-    """The arrays in the types of the variables.
+    """Returns the arrays with the data types of the variables.
 
     Raises:
-        ValueError: They are of another model.
+        ValueError: Number, shape or data type of the arrays differ from the variables.
     """
-    fitted = []
+    values = []
     for variable, array in zip(variables, arrays, strict=True):
         current = _numpy(variable)
-        # NumPy stores types that it does not know, such as bfloat16, as bare bytes.
+        # NumPy stores data types that it does not know, such as bfloat16, as raw bytes.
         value = array.view(current.dtype) if array.dtype.kind == "V" else array
         if value.shape != current.shape or value.dtype != current.dtype:
             raise ValueError(f"{value.dtype}{value.shape} is not {current.dtype}{current.shape}")
-        fitted.append(value)
-    return fitted
+        values.append(value)
+    return values

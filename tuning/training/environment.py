@@ -1,9 +1,14 @@
-"""Environment variables of a process that trains: threads, backend and compile cache."""
+"""Environment variables of a training process: threads, backend and compile cache."""
 
 
 def thread_environment(backend: str, cache_dir: str) -> dict[str, str]:
-    """Environment variables that hold a process to one thread on the given Keras backend."""
-    one = dict.fromkeys(
+    """Returns the environment variables that limit a process to one thread.
+
+    Args:
+        backend: Keras backend.
+        cache_dir: Folder of compiled programs; empty for no cache.
+    """
+    threads = dict.fromkeys(
         (
             "OMP_NUM_THREADS",
             "OPENBLAS_NUM_THREADS",
@@ -13,14 +18,19 @@ def thread_environment(backend: str, cache_dir: str) -> dict[str, str]:
         ),
         "1",
     )
-    return one | backend_environment(backend, cache_dir)
+    return threads | backend_environment(backend, cache_dir)
 
 
 def backend_environment(backend: str, cache_dir: str) -> dict[str, str]:
-    """Environment variables that choose the Keras backend and quieten it."""
+    """Returns the environment variables that select the Keras backend and reduce its log output.
+
+    Args:
+        backend: Keras backend.
+        cache_dir: Folder of compiled programs; empty for no cache.
+    """
     variables = {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
     if cache_dir:
-        # Confirmation trains the shapes of the search again, and a new worker those of the last.
+        # Confirmation and replaced workers compile programs that the search has compiled before.
         variables["JAX_COMPILATION_CACHE_DIR"] = cache_dir
         variables["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.02"
     return variables

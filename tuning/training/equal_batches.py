@@ -1,4 +1,4 @@
-"""Batches of one size: JAX compiles a training step, or an evaluation, for every size it meets."""
+"""Batches of equal size, because JAX compiles its programs again for every batch size."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,36 +9,44 @@ from tuning.core.task import Examples
 if TYPE_CHECKING:
     import keras
 
+# Smallest batch size of an evaluation.
 EVALUATION_BATCH = 256
 
 
 def evaluation_batch(rows: int) -> int:
-    """A batch size that leaves no smaller batch over, which would be compiled by itself."""
+    """Returns a batch size that divides the rows, so that no smaller last batch is compiled.
+
+    Args:
+        rows: Number of examples.
+
+    Returns:
+        The smallest divisor of ``rows`` from 256 to 511, or 256 if there is no such divisor.
+    """
     sizes = range(EVALUATION_BATCH, 2 * EVALUATION_BATCH)
     return next((size for size in sizes if rows % size == 0), EVALUATION_BATCH)
 
 
 def training_data(examples: Examples, batch_size: int) -> dict[str, Any]:
-    """What ``model.fit`` needs to train on these examples, shuffled in every epoch.
+    """Returns the arguments of ``model.fit`` that define the training data and its batches.
 
-    On JAX the examples of a smaller last batch are repeated until it is as large as the others,
-    where that makes each of them equally frequent. Gradients are means over the batch, so they
-    stay the same, those of batch normalization too; only dropout draws its masks for each copy,
-    and Keras's running means of the training metrics count the copies. The order of the examples
-    is the one that Keras itself would have drawn.
+    On JAX, a smaller last batch is filled with copies of its examples, if all of its examples can
+    be repeated equally often. Gradients are means over the batch, so they stay the same, also with
+    batch normalization. Two things differ: dropout draws a mask for each copy, and the training
+    metrics of Keras count the copies. The examples are shuffled in every epoch, in the order that
+    Keras itself would draw.
 
     Args:
         examples: Inputs and targets, both of shape (rows, ...).
-        batch_size: Examples a batch.
+        batch_size: Number of examples per batch.
 
     Returns:
-        Arguments by their names.
+        Arguments of ``model.fit`` by name.
     """
     import keras
 
     rows = len(examples[0])
-    left = rows % batch_size
-    if keras.backend.backend() == "jax" and rows > batch_size and left and not batch_size % left:
+    rest = rows % batch_size
+    if keras.backend.backend() == "jax" and rows > batch_size and rest and not batch_size % rest:
         return {"x": _equal_batches(examples, batch_size), "shuffle": False}
     inputs, targets = examples
     return {"x": inputs, "y": targets, "batch_size": batch_size}

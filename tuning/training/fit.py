@@ -1,4 +1,4 @@
-"""Trains one trial with Keras: streams its epochs, keeps the best, saves what is left behind."""
+"""Training of one trial with Keras: reports its epochs and saves the model of the best epoch."""
 
 import logging
 from collections.abc import Mapping
@@ -38,30 +38,30 @@ def train(
     report: Report,
     folder: Path,
 ) -> TrialResult:
-    """Trains a trial to its last epoch, or until it is told to stop.
+    """Trains a trial to its last epoch, or until a decision or early stopping ends the training.
 
-    Where an earlier attempt left a checkpoint in the folder, its epochs are reported again and the
-    training goes on after them. On JAX the result is the same, number for number, as without the
-    stop; TensorFlow shuffles with random numbers that it does not give away.
+    If an earlier attempt left a checkpoint in the folder, its epochs are reported again and the
+    training resumes after them. On JAX the result is exactly the same as without the interruption.
+    On TensorFlow it can differ, because the state of its random generator cannot be read.
 
     Args:
-        task: Builds the model.
-        data: The parts ``train`` and ``validation``.
-        trial: The trial; its params are the task's.
-        objective: The objective by which the best epoch is chosen.
-        training: How Keras trains.
-        report: Called after every epoch; its decision is obeyed at once.
-        folder: The trial's own folder, for the model and the checkpoint.
+        task: Task that builds the model.
+        data: Examples of the splits ``train`` and ``validation``.
+        trial: Trial to train.
+        objective: Objective by which the best epoch is chosen.
+        training: Options of the training: batch size and patience.
+        report: Function that is called after every epoch; its decision takes effect at once.
+        folder: Folder of the trial for its model and checkpoint.
 
     Returns:
-        A completed result with the model of the best epoch, a pruned one without, or a failed
-        one if the training diverged.
+        A completed result with the model of the best epoch; a pruned result without a model; or a
+        failed result without a model if the training diverged.
 
     Raises:
-        InfeasibleError: The task cannot build this model.
-        BadInputError: The model cannot be judged.
-        FatalTrialError: Keras does not report the objective.
-        Exception: Whatever else the task or Keras raises.
+        InfeasibleError: The task cannot build a model from these params.
+        BadInputError: The model does not end in one sigmoid unit.
+        FatalTrialError: Keras does not report the metric of the objective.
+        Exception: The task or Keras raises another error.
     """
     set_seed(trial.seed)
     model = _build(task, trial.params, data["train"][0])
@@ -89,7 +89,7 @@ def train(
 
 
 def _build(task: Task, params: Params, inputs: Any) -> "keras.Model":
-    """Builds the model, and refuses one that cannot be judged."""
+    """Builds the model, and refuses a model that does not end in one sigmoid unit."""
     with quick_to_compile():
         model = task.build(params)
     accelerate(model)
@@ -100,25 +100,25 @@ def _build(task: Task, params: Params, inputs: Any) -> "keras.Model":
 
 
 def _progress_so_far(model: "keras.Model", trial: Trial, folder: Path) -> TrainingProgress:
-    """The state that an earlier attempt, or the trial that this one continues, has left."""
-    own = folder / CHECKPOINT
-    if own.exists():
+    """Loads the checkpoint of an earlier attempt or of the trial from which this one resumes."""
+    file = folder / CHECKPOINT
+    if file.exists():
         try:
-            return load(own, model, _identity(trial))
+            return load(file, model, _identity(trial))
         except CheckpointError as error:
-            _log.warning("%s: its checkpoint cannot be used: %s", trial.name, error)
+            _log.warning("trial %s: its checkpoint cannot be used: %s", trial.name, error)
     if trial.resume_from:
         try:
             progress = load(folder.parent / trial.resume_from / CHECKPOINT, model)
             progress.inherited = progress.last_step
             return progress
         except CheckpointError as error:
-            _log.warning("%s is trained from its first epoch: %s", trial.name, error)
+            _log.warning("trial %s: it starts from its first epoch: %s", trial.name, error)
     return TrainingProgress()
 
 
 def _identity(trial: Trial) -> dict[str, Any]:
-    """What two trainings must share for one to go on from the other's checkpoint."""
+    """Returns the values that an attempt and a checkpoint must share to resume from it."""
     return {"params": dict(trial.params), "seed": trial.seed, "parent": trial.resume_from}
 
 
@@ -131,13 +131,13 @@ def _fit(
     patience: int,
     epochs: int,
 ) -> None:
-    """Trains from the epoch that the progress has reached to the last one."""
+    """Trains from the last finished epoch to the last epoch."""
     first_epoch = progress.last_step
-    # A training that ran out of patience before it was killed has nothing left to train.
-    is_done = first_epoch > 0 and first_epoch - (progress.best_step or 0) >= patience
+    # A training that had met its early-stopping rule when it was killed has nothing to train.
+    is_complete = first_epoch > 0 and first_epoch - (progress.best_step or 0) >= patience
     model.fit(
         **training_data(data["train"], batch_size),
-        epochs=first_epoch if is_done else epochs,
+        epochs=first_epoch if is_complete else epochs,
         initial_epoch=first_epoch,
         validation_data=data["validation"],
         validation_batch_size=evaluation_batch(len(data["validation"][0])),

@@ -1,9 +1,9 @@
-"""Keras in a process that trains: imported without what it does not need, seeded, and tidied.
+"""Keras in a training process: fast import, seeds, and memory.
 
-Keras takes whatever is installed: scikit-learn for its wrappers, Matplotlib for galleries of
-images, pandas for data frames, TensorFlow to ask whether a value is one of its own. A process that
-trains on arrays needs none of them; the first three are two fifths of its start and a third of its
-memory.
+Keras imports every optional package that is installed: scikit-learn for wrappers, Matplotlib for
+image galleries, pandas for data frames, and TensorFlow to check the types of values. A process
+that trains on arrays needs none of them. The first three take two fifths of the start time of the
+process and a third of its memory.
 """
 
 import ctypes
@@ -19,11 +19,11 @@ from tuning.training.devices import has_gpu
 
 
 def import_keras() -> None:
-    """Imports Keras as if only its backend were installed.
+    """Imports Keras as if scikit-learn, Matplotlib and pandas were not installed.
 
-    While this runs, imports of the others fail in every thread, so it is for a process whose other
-    threads import nothing. Before and after it, everything is found; but what Keras itself does
-    with them (``keras.wrappers``, image galleries, data frames as input) is missing afterwards.
+    During this call, imports of these packages fail in every thread, so other threads must import
+    nothing. Later imports of the packages work. However, the parts of Keras that use them
+    (``keras.wrappers``, image galleries, data frames as input) stay unavailable.
     """
     with _hidden("sklearn", "matplotlib", "pandas"):
         import keras  # noqa: F401
@@ -31,10 +31,10 @@ def import_keras() -> None:
 
 @contextmanager
 def without_tensorflow() -> Iterator[None]:
-    """Keeps Keras on JAX from importing TensorFlow just to ask whether a value is one of its own.
+    """Prevents Keras from importing TensorFlow when it saves or loads a model.
 
-    It does so in every save and load, at the price of seconds and hundreds of megabytes in each
-    process. Where TensorFlow is the backend nothing changes.
+    Keras imports TensorFlow only to check the types of values. The import takes seconds and
+    hundreds of megabytes in each process. If TensorFlow is the backend, nothing changes.
     """
     import keras
 
@@ -44,7 +44,7 @@ def without_tensorflow() -> Iterator[None]:
 
 @contextmanager
 def _hidden(*packages: str) -> Iterator[None]:
-    """Lets an import of these packages fail, where they are not imported already."""
+    """Makes imports of these packages fail, unless they are imported already."""
     missing = [package for package in packages if package not in sys.modules]
     sys.modules.update(dict.fromkeys(missing))  # type: ignore[arg-type]
     try:
@@ -55,15 +55,18 @@ def _hidden(*packages: str) -> Iterator[None]:
                 sys.modules.pop(package, None)
 
 
-# JAX's option.
+# JAX option that turns most optimisations of the compiler off.
 JAX_NO_OPTIMISATION = "jax_disable_most_optimizations"
 
 
 def set_seed(seed: int) -> None:
-    """Seeds initialisation, shuffling and dropout, and frees what an earlier model left behind.
+    """Seeds initialisation, shuffling and dropout, and frees the state of earlier models.
 
-    On JAX the same as ``keras.utils.set_random_seed``, which would import TensorFlow just to seed
-    that too: seconds and hundreds of megabytes in every worker.
+    On JAX this has the effect of ``keras.utils.set_random_seed`` without its import of TensorFlow,
+    which takes seconds and hundreds of megabytes in every worker.
+
+    Args:
+        seed: Seed of all random generators.
     """
     import keras
     import numpy as np
@@ -77,9 +80,9 @@ def set_seed(seed: int) -> None:
 
 
 def free_memory() -> None:
-    """Frees models and compiled programs of the trials before.
+    """Frees the models and compiled programs of earlier trials.
 
-    JAX keeps a program for every shape it has met: 36 MB a trial were measured on a small LSTM.
+    JAX keeps a compiled program for every shape; a small LSTM took 36 MB per trial.
     """
     import keras
 
@@ -95,10 +98,10 @@ def free_memory() -> None:
 
 @contextmanager
 def quick_to_compile() -> Iterator[None]:
-    """Has JAX compile without optimisations what runs but once: the programs that draw weights.
+    """Makes JAX compile without optimisations, for programs that run once, such as initialisers.
 
-    Building a model of new shapes takes half as long, and its weights move by a rounding error.
-    The option is the whole process's, so this is not for one whose other threads compile.
+    A model with new shapes is built in half the time, and its weights change by a rounding error.
+    The option applies to the whole process, so no other thread may compile during this time.
     """
     import keras
 
@@ -107,37 +110,31 @@ def quick_to_compile() -> Iterator[None]:
         return
     import jax
 
-    before = jax.config.values.get(JAX_NO_OPTIMISATION, False)
+    previous = jax.config.values.get(JAX_NO_OPTIMISATION, False)
     jax.config.update(JAX_NO_OPTIMISATION, True)
     try:
         yield
     finally:
-        jax.config.update(JAX_NO_OPTIMISATION, before)
+        jax.config.update(JAX_NO_OPTIMISATION, previous)
 
 
 # From glibc's malloc.h; see mallopt(3).
 _M_TRIM_THRESHOLD = -1
-
-
 _M_MMAP_MAX = -4
-
-
 _M_ARENA_MAX = -8
-
-
 _LARGEST = 2**31 - 1
 
 
 def keep_freed_memory() -> None:
-    """Lets large blocks be used again; best called before the process has threads.
+    """Makes glibc keep freed memory and use it again, instead of returning it to the kernel.
 
-    Threads that there are keep the arenas that they have.
+    Call this before the process starts threads, because running threads keep their arenas.
 
-    A training step takes some hundred megabytes and frees them. By default each block is mapped
-    anew, and to have the kernel zero its pages again cost a third of an LSTM's training time.
+    A training step takes some hundred megabytes and frees them. By default the kernel maps each
+    block again and fills it with zeros, which took a third of the training time of an LSTM.
 
-    A process with a GPU is left as it is: its blocks are on the GPU, and to compile for one XLA
-    starts a thread a core, which would all wait for the one arena.
+    Nothing changes in a process with a GPU. Its blocks are on the GPU, and XLA compiles for a GPU
+    with one thread per core; these threads would all wait for the single arena.
     """
     if has_gpu(os.environ):
         return
@@ -149,12 +146,12 @@ def keep_freed_memory() -> None:
 
 
 def give_freed_memory_back() -> None:
-    """Returns to the kernel what is free now."""
+    """Returns the memory that is free now to the kernel."""
     with suppress(OSError, AttributeError):
         _libc().malloc_trim(0)
 
 
 def _libc() -> Any:
     if sys.platform != "linux":
-        raise OSError("there is no glibc")
+        raise OSError(f"glibc is not available on {sys.platform}")
     return ctypes.CDLL("libc.so.6")

@@ -1,4 +1,4 @@
-"""What an executor tells its workers, and what they answer."""
+"""Messages between an executor and its workers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,19 +9,19 @@ from tuning.study.sections import Objective, Training
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerSpec:
-    """What a worker needs to know before its first trial.
+    """Settings of a worker.
 
     Attributes:
-        task: ``package.module:Class``.
-        task_options: Keyword arguments of its constructor.
-        objective: The objective by which the best epoch is chosen.
-        training: How Keras trains.
+        task: Class of the task, as ``package.module:Class``.
+        task_options: Keyword arguments of the task's constructor.
+        objective: Objective by which the best epoch is chosen.
         backend: Keras backend.
-        folder: Where trials leave their files, each in a folder of its own. A later attempt finds
-            the checkpoint of the former there.
-        cache_dir: Where compiled programs are kept for the next worker; empty for nowhere.
-        environment: Further environment variables.
-        path: Folders to import the task from.
+        folder: Folder in which each trial has a folder for its files. A later attempt of the
+            trial finds its checkpoint there.
+        training: Options of the training, such as the batch size.
+        cache_dir: Folder of compiled programs, which later workers use again; empty for no cache.
+        environment: Further environment variables of the worker.
+        path: Folders from which the task is imported.
     """
 
     task: str
@@ -37,14 +37,14 @@ class WorkerSpec:
 
 @dataclass(frozen=True)
 class Train:
-    """To the worker: train this."""
+    """Message to the worker: train this trial."""
 
     trial: Trial
 
 
 @dataclass(frozen=True)
 class Reply:
-    """To the worker: the decision on the epoch that it reported."""
+    """Message to the worker: the decision on a reported epoch."""
 
     name: str
     step: int
@@ -53,7 +53,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Epoch:
-    """From the worker: an epoch ended."""
+    """Message from the worker: an epoch has ended."""
 
     name: str
     attempt: int
@@ -62,7 +62,14 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Done:
-    """From the worker: the trial ended. ``memory_mb`` is what the process holds now."""
+    """Message from the worker: the trial has ended.
+
+    Attributes:
+        name: Name of the trial.
+        attempt: Number of the attempt.
+        result: Result of the attempt.
+        memory_mb: Memory of the worker after the trial, in MB.
+    """
 
     name: str
     attempt: int

@@ -1,4 +1,4 @@
-"""What happens after each epoch of a training: measured, kept, saved, reported, obeyed."""
+"""Callback that measures and reports every epoch, and keeps the best weights."""
 
 import math
 import time
@@ -17,20 +17,21 @@ Report = Callable[[Measurement], Decision]
 
 
 class EpochRecorder:
-    """Reports every epoch and remembers the weights of the best one.
+    """Reports every epoch and keeps the weights of the best epoch.
 
     Args:
-        model: The model that is trained.
-        objective: The objective by which the best epoch is chosen.
-        report: Called after every epoch; its decision is obeyed at once.
-        progress: How far the training has come; kept up to date.
-        checkpointer: Writes the checkpoints.
-        epochs: The last epoch.
-        patience: Epochs in a row without a better one, after which the training ends.
+        model: Model that is trained.
+        objective: Objective by which the best epoch is chosen.
+        report: Function that is called after every epoch; its decision takes effect at once.
+        progress: Progress of the training, which the recorder updates.
+        checkpointer: Writer of the checkpoints.
+        epochs: Number of the last epoch.
+        patience: Number of epochs without improvement after which the training ends.
 
     Attributes:
         stopped: Whether a decision ended the training before its last epoch.
-        diverged: Why the training cannot go on, in words; empty if it can.
+        diverged: Description of a metric that is not finite and ends the training; empty if all
+            metrics are finite.
     """
 
     def __init__(
@@ -56,11 +57,11 @@ class EpochRecorder:
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds of training, those before an interruption included."""
+        """Seconds of training, including the time before an interruption."""
         return time.monotonic() - self._origin
 
     def callback(self) -> "keras.callbacks.Callback":
-        """This recorder as Keras calls it."""
+        """Returns the Keras callback of this recorder."""
         import keras
 
         return keras.callbacks.LambdaCallback(
@@ -75,9 +76,9 @@ class EpochRecorder:
         now, step = time.monotonic(), epoch + 1
         metrics = {name: float(value) for name, value in (logs or {}).items()}
         value = self._objective_of(metrics)
-        bad = sorted(name for name, number in metrics.items() if not math.isfinite(number))
-        if bad:
-            self.diverged = f"diverged: {bad[0]} is {metrics[bad[0]]} at epoch {step}"
+        names = sorted(name for name, number in metrics.items() if not math.isfinite(number))
+        if names:
+            self.diverged = f"diverged: {names[0]} is {metrics[names[0]]} at epoch {step}"
             self._model.stop_training = True
             return
         progress = self._progress
@@ -87,12 +88,12 @@ class EpochRecorder:
         metrics["epoch_seconds"] = now - self._epoch_started
         measurement = Measurement(step=step, metrics=metrics, elapsed_s=now - self._origin)
         progress.measurements.append(measurement)
-        # Before the report: an epoch that was reported is trained again only if its checkpoint
-        # would have cost too much.
+        # Before the report, so that a reported epoch is trained again only if its checkpoint would
+        # have taken too much time.
         self._checkpointer.write(self._model, progress)
-        self._obey(self._report(measurement), step)
+        self._apply(self._report(measurement), step)
 
-    def _obey(self, decision: Decision, step: int) -> None:
+    def _apply(self, decision: Decision, step: int) -> None:
         if decision.stop and step < self._epochs:
             self.stopped = True
             self._model.stop_training = True
@@ -104,8 +105,8 @@ class EpochRecorder:
         try:
             return metrics[name]
         except KeyError:
-            # A wrong name is the study's mistake: no other trial can do better.
+            # The study names a wrong metric, so every trial would fail.
             raise FatalTrialError(
                 f"the objective {name!r} is not among the metrics that Keras reports: "
-                f"{', '.join(sorted(metrics))}"
+                f"{', '.join(sorted(metrics))}; correct objective.metric"
             ) from None

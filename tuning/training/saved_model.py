@@ -1,4 +1,4 @@
-"""A trained model as a ``.keras`` file: saved with its signature, loaded without running code."""
+"""Saving and loading of a trained model as a ``.keras`` file."""
 
 import json
 from pathlib import Path
@@ -11,19 +11,23 @@ if TYPE_CHECKING:
 
 
 def load_model(file: Path) -> "keras.Model":
-    """Loads a ``.keras`` file to predict with, code in it refused."""
+    """Loads a model for predictions from a ``.keras`` file; refuses a file that contains code."""
     import keras
 
     with without_tensorflow():
-        # safe_mode refuses lambda layers, which would run code from the file.
+        # safe_mode refuses lambda layers, which run code from the file.
         return keras.saving.load_model(file, compile=False, safe_mode=True)
 
 
 def save_model(model: "keras.Model", folder: Path) -> dict[str, str]:
-    """Saves a model, and its inputs and outputs as JSON.
+    """Saves a model as a ``.keras`` file, and a description of its inputs and outputs as JSON.
+
+    Args:
+        model: Model to save.
+        folder: Folder for both files.
 
     Returns:
-        The paths of both files, by kind: ``model`` and ``model_spec``.
+        Paths of both files, by the kinds ``model`` and ``model_spec``.
     """
     import keras
 

@@ -1,7 +1,7 @@
-"""The process side of training: one worker trains one trial after another and never raises.
+"""Worker process: trains one trial after another, and returns errors of a trial as its result.
 
-A worker talks to its executor over one pipe. It imports Keras once, loads the data once, and ends
-when the pipe closes, so that none outlives the driver.
+A worker exchanges messages with its executor over one pipe. It imports Keras once, loads the data
+once, and ends when the pipe closes or the driver's process ends.
 """
 
 import contextlib
@@ -35,15 +35,23 @@ from tuning.training.environment import thread_environment
 from tuning.training.keras_process import import_keras, keep_freed_memory
 from tuning.training.messages import Done, Epoch, Reply, Train, WorkerSpec
 
-# A worker trains on if the driver does not answer in time, and obeys at the next epoch.
+# If no decision comes within this time, the worker trains the next epoch. A late decision takes
+# effect after that epoch.
 REPLY_SECONDS = 10.0
-# To free compiled programs costs the next trials a second or two, so they may add up a little.
+# Freeing compiled programs costs the next trials one or two seconds, so memory may grow by this
+# factor first.
 GROWTH = 1.5
 
 
 def main(connection: Connection, spec: WorkerSpec, core: int | None) -> None:
-    """Runs a worker until it is told to end or its executor is gone."""
-    # Ctrl-C reaches the whole process group; what happens then is the driver's decision.
+    """Runs a worker until its executor closes the pipe or sends a message that is no trial.
+
+    Args:
+        connection: Pipe to the executor.
+        spec: Settings of the worker.
+        core: Core to which the process is pinned; None to pin it to no core.
+    """
+    # Ctrl-C reaches all processes of the group, but only the driver reacts to it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.pop("MLFLOW_RUN_ID", None)
     os.environ.update(thread_environment(spec.backend, spec.cache_dir))
@@ -57,10 +65,9 @@ def main(connection: Connection, spec: WorkerSpec, core: int | None) -> None:
     session.warm_up()
     try:
         while isinstance(message := connection.recv(), Train | Reply):
-            # A late reply is for a trial that has ended.
+            # A reply that arrives here is too late: its trial has ended.
             if isinstance(message, Train):
-                done = session.run(message.trial, _Pipe(connection, message.trial))
-                connection.send(done)
+                connection.send(session.run(message.trial, _Pipe(connection, message.trial)))
     except (EOFError, OSError, _DriverGoneError):
         pass
 
@@ -73,11 +80,11 @@ def _end_with_driver() -> None:
 
 
 class _DriverGoneError(BaseException):
-    """Nobody listens any more; not an Exception, so that no task's code swallows it."""
+    """The pipe to the driver is closed; not an Exception, so that a task does not catch it."""
 
 
 class _Pipe:
-    """Reports the epochs of one trial over the pipe and waits for the decisions."""
+    """Function that reports the epochs of one trial over the pipe and waits for the decisions."""
 
     def __init__(self, connection: Connection, trial: Trial) -> None:
         self._connection = connection
@@ -99,7 +106,7 @@ class _Pipe:
 
 
 class TrialWorker:
-    """Task and data of a worker, loaded at the first trial."""
+    """Trains trials with one task and its data, which are loaded once."""
 
     def __init__(self, spec: WorkerSpec) -> None:
         self._spec = spec
@@ -108,24 +115,25 @@ class TrialWorker:
         self._first_mb = 0.0
 
     def warm_up(self) -> None:
-        """Imports Keras and loads the data before the first trial asks for them.
+        """Imports Keras and loads the data before the first trial.
 
-        What goes wrong here goes wrong again in the first trial, which can say so.
+        Errors are ignored here, because they occur again in the first trial, which reports them.
         """
         with contextlib.suppress(Exception):
             import_keras()
             importlib.import_module("tuning.training.fit")
             self._load()
-        # What is here now stays: no search for garbage need look at it, a tenth of a second each.
+        # The present objects stay until the process ends. A garbage collection that skips them is
+        # a tenth of a second shorter.
         gc.collect()
         gc.freeze()
 
     def run(self, trial: Trial, report: Any) -> Done:
-        """Trains a trial; whatever goes wrong is in the result."""
+        """Trains a trial; an error becomes a failed result."""
         folder = Path(self._spec.folder, trial.name)
         measurements: list[Measurement] = []
 
-        def remember(measurement: Measurement) -> Decision:
+        def record(measurement: Measurement) -> Decision:
             measurements.append(measurement)
             decision: Decision = report(measurement)
             return decision
@@ -136,7 +144,7 @@ class TrialWorker:
             task, data = self._load()
             folder.mkdir(parents=True, exist_ok=True)
             spec = self._spec
-            result = train(task, data, trial, spec.objective, spec.training, remember, folder)
+            result = train(task, data, trial, spec.objective, spec.training, record, folder)
         except _DriverGoneError:
             raise
         except BaseException as error:
@@ -144,7 +152,7 @@ class TrialWorker:
         return Done(trial.name, trial.attempt, result, self._tidy())
 
     def _tidy(self) -> float:
-        """Frees what trials have left behind, once it is worth it; the memory held then, in MB."""
+        """Frees memory of earlier trials if the process has grown; returns its memory in MB."""
         memory_mb = _memory_mb()
         self._first_mb = self._first_mb or memory_mb
         if memory_mb > GROWTH * self._first_mb:
@@ -173,13 +181,13 @@ class TrialWorker:
         except RuntimeError as error:
             raise FatalTrialError(
                 f"the GPU cannot be used: {error}; "
-                "--gpus none (on Ray --trial-gpus 0) trains on the CPU"
+                "--gpus none (on Ray --set resources.trial_gpus=0) trains on the CPU"
             ) from error
 
 
 def _kind(error: BaseException) -> FailureKind:
-    # JAX and TensorFlow have no class of their own for these. After an error of CUDA a process can
-    # compute no more; the one that takes its place finds out whether the GPU can.
+    # JAX and TensorFlow have no exception class for these errors. After a CUDA error the process
+    # cannot compute any more; a new process checks whether the GPU works.
     text = str(error)
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "CUDA_ERROR" in text:
         return FailureKind.WORKER_LOST
@@ -189,7 +197,7 @@ def _kind(error: BaseException) -> FailureKind:
         return FailureKind.BAD_INPUT
     if isinstance(error, FatalTrialError):
         return FailureKind.FATAL
-    # A full or read-only disk meets every trial.
+    # A full or read-only disk affects every trial.
     if isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT, EROFS):
         return FailureKind.FATAL
     return FailureKind.ERROR

@@ -1,4 +1,4 @@
-"""Where a study's workers keep models and checkpoints until MLflow has them, on this machine."""
+"""Folder on this machine for the models and checkpoints of a study until MLflow has them."""
 
 import re
 import shutil
@@ -7,26 +7,32 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
+# Folder of all workspaces, in the cache folder.
 FOLDER = "trials"
+# File with the id of the cache folder.
 PLACE = "place"
-# A study that nobody went on with for so long is not worth its disk.
+# Age in seconds at which the workspace of another study is removed.
 KEEP_SECONDS = 30 * 24 * 3600
 
 
 def new_token() -> str:
-    """Names the workspace of a new study, before there is a run to name it after."""
+    """Returns a random name for a workspace; the study has no run yet that could give a name."""
     return uuid.uuid4().hex
 
 
 def open_workspace(cache_dir: Path, token: str) -> Path:
-    """Makes a study's folder, or finds what an earlier process left there.
+    """Returns the workspace of a study and creates it if it is missing.
+
+    Also removes workspaces of other studies that are older than ``KEEP_SECONDS``.
 
     Args:
-        cache_dir: Where prepared data and compiled programs are kept too.
-        token: Of the study.
+        cache_dir: Folder of prepared data, compiled programs and workspaces.
+        token: Name of the workspace, 32 hexadecimal digits. Any other text is replaced by a new
+            token.
     """
     if not re.fullmatch("[0-9a-f]{32}", token):
-        # It comes from the record, and whoever writes that must not choose a folder to be removed.
+        # The token comes from the record of the study. A changed record must not name another
+        # folder, because the workspace is removed in the end.
         token = new_token()
     root = cache_dir.absolute() / FOLDER
     folder = root / token
@@ -36,7 +42,7 @@ def open_workspace(cache_dir: Path, token: str) -> Path:
 
 
 def machine_id(cache_dir: Path) -> str:
-    """Names a cache folder for ever, so that two machines with folders of one path differ."""
+    """Returns a permanent id of a cache folder; equal paths on two machines have different ids."""
     file = cache_dir.absolute() / PLACE
     file.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError), file.open("x", encoding="ascii") as stream:
@@ -45,13 +51,13 @@ def machine_id(cache_dir: Path) -> str:
 
 
 def clear(folder: Path) -> None:
-    """Removes a study's or a trial's files; what cannot be removed is left for the next sweep."""
+    """Removes the folder of a study or trial; files that cannot be removed stay."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _sweep(root: Path, but: Path) -> None:
+def _sweep(root: Path, workspace: Path) -> None:
     oldest = time.time() - KEEP_SECONDS
     for folder in root.iterdir():
         with suppress(OSError):
-            if folder != but and folder.stat().st_mtime < oldest:
+            if folder != workspace and folder.stat().st_mtime < oldest:
                 clear(folder)

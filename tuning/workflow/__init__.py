@@ -1,1 +1,1 @@
-"""What one study does, from start to end."""
+"""The workflow of a study, from its options to its registered model."""

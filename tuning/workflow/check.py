@@ -1,4 +1,4 @@
-"""Checks before anything is trained: can the result be judged at all?"""
+"""Checks, before anything is trained, that the models of a study can be judged."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,14 +12,15 @@ _PARTS: Mapping[Split, tuple[str, ...]] = {"search": ("train", "validation"), "t
 
 
 def check_labels(task: Task, *, with_test: bool = True) -> None:
-    """Makes sure that every part has one label per example, 0 or 1.
+    """Checks that every part has one label per example, 0 or 1.
 
     Args:
-        task: The task, whose data are prepared.
-        with_test: Whether the test split will be judged. Only its labels are looked at.
+        task: Task whose data are prepared.
+        with_test: Whether to check the test split too. Only its labels are looked at.
 
     Raises:
-        BadInputError: Naming the part and what is wrong with its labels.
+        BadInputError: A part is missing, is not a pair, or has labels that cannot be judged. The
+            message names the part and the problem.
     """
     splits: list[Split] = ["search", "test"] if with_test else ["search"]
     for split in splits:
@@ -27,8 +28,8 @@ def check_labels(task: Task, *, with_test: bool = True) -> None:
         for name in _PARTS[split]:
             if name not in parts:
                 raise BadInputError(
-                    f"task: load({split!r}) gives no part {name!r}; it gives "
-                    f"{', '.join(map(repr, parts)) or 'none'}"
+                    f"task: load({split!r}) returns no part {name!r}, only "
+                    f"{', '.join(map(repr, parts)) or 'an empty mapping'}; add the part"
                 )
             _check_part(name, parts[name])
 
@@ -50,12 +51,12 @@ def _check_part(name: str, examples: Examples) -> None:
 
 
 def _problem(labels: Any) -> str:
-    """What is wrong with labels; empty if nothing is."""
+    """Returns what is wrong with the labels; empty if nothing is wrong."""
     array = np.asarray(labels)
     if array.ndim != 1:
         return f"have the shape {array.shape}"
     if array.size == 0:
-        return "are none"
+        return "are empty"
     if array.dtype.kind not in "buif":
         return f"are of type {array.dtype}"
     other = array[(array != 0) & (array != 1)]

@@ -1,4 +1,4 @@
-"""Judges the confirmed models on the test split, which is read once."""
+"""Judges the confirmed models on the test split, which is read only once."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -16,13 +16,17 @@ from tuning.workflow.study_run import StudyRun
 
 
 def judge_models(study_run: StudyRun) -> None:
-    """Predicts the test split with every confirmed model, unless that is done; logs the scores."""
+    """Predicts the test split with every confirmed model and logs the scores.
+
+    If the record has predictions of every model already, they are used.
+    """
     record = study_run.read()
     trials = [trial for trial in record.in_phase(*keys.TESTED) if trial.model_id]
     predictions = record.predictions
     if predictions is None or any(t.trial.name not in predictions.probabilities for t in trials):
         predictions = _predict(study_run, record, trials)
-    # Also after a kill between predictions and scores: to log them again changes nothing.
+    # An earlier driver may have been killed after it wrote the predictions and before it logged
+    # the scores. Logging the same scores again changes nothing.
     for trial in trials:
         measured = scores(predictions.labels, predictions.probabilities[trial.trial.name])
         for key, value in measured.items():
@@ -48,7 +52,7 @@ def _predict(
 
 
 def _compared(trials: Sequence[TrialRecord]) -> tuple[str | None, list[str]]:
-    """The baseline's model of the first seed, and that of every other configuration."""
+    """Returns the first trial of the baseline and the first trial of every other configuration."""
     first: dict[str, str] = {}
     for trial in sorted(trials, key=lambda trial: trial.trial.number):
         first.setdefault(trial.trial.tags.get(keys.CANDIDATE, keys.BASELINE), trial.trial.name)
@@ -57,12 +61,12 @@ def _compared(trials: Sequence[TrialRecord]) -> tuple[str | None, list[str]]:
 
 @contextmanager
 def model_files(study_run: StudyRun, trials: Sequence[TrialRecord]) -> Iterator[dict[str, Path]]:
-    """The ``.keras`` files of trials, by the trials' names.
+    """Yields the ``.keras`` files of the trials, by trial name.
 
-    A model that was trained in this run of the study is still in the workspace; others are
-    downloaded for as long as the context is open.
+    The model of a trial that this driver has trained is usually still in the workspace. The other
+    models are downloaded, and their copies are deleted when the context ends.
     """
-    here = {
+    local_files = {
         record.trial.name: Path(record.result.artifacts["model"])
         for record in study_run.driver.records
         if "model" in record.result.artifacts
@@ -70,7 +74,7 @@ def model_files(study_run: StudyRun, trials: Sequence[TrialRecord]) -> Iterator[
     with tempfile.TemporaryDirectory() as folder:
         files = {}
         for trial in trials:
-            file = here.get(trial.trial.name)
+            file = local_files.get(trial.trial.name)
             if file is None or not file.exists():
                 file = download_keras_file(trial.model_id, Path(folder))
             files[trial.trial.name] = file

@@ -1,4 +1,4 @@
-"""The phases of ``tune``, each over the same driver, and the record between them."""
+"""The commands ``tune`` and ``baseline``: the phases of a study in their order."""
 
 import logging
 from statistics import fmean
@@ -26,13 +26,14 @@ _log = logging.getLogger(__name__)
 
 
 def tune(plan: Plan) -> Outcome:
-    """Runs every phase: baseline, search, confirm, compare, report, register, promote.
+    """Runs a whole study: baseline, search, confirm, compare, report, register, promote.
 
     Raises:
-        BadInputError: The data or the store cannot be had, or the models cannot be judged, and
-            nothing was trained; or a searcher cannot be made after all.
+        BadInputError: The data or the store cannot be used, or the models cannot be judged. In
+            these cases nothing was trained. A searcher that cannot be made raises this error too,
+            possibly after the first trials have started.
         StudyFailedError: No trial can succeed.
-        InterruptedStudyError: The user stopped it.
+        InterruptedStudyError: The user stopped the study.
     """
     with open_study_run(plan) as study_run:
         try:
@@ -60,7 +61,7 @@ def tune(plan: Plan) -> Outcome:
 
 
 def train_baseline(plan: Plan) -> Outcome:
-    """Trains the baseline alone, with its fresh seeds; the test split stays unread."""
+    """Trains only the baseline, with every fresh seed. The test split is not read."""
     with open_study_run(plan, keys.BASELINE) as study_run:
         study, parent = study_run.study, study_run.parent
         study_run.progress.phase("Baseline", study.confirm.seeds)
@@ -77,7 +78,7 @@ def train_baseline(plan: Plan) -> Outcome:
 
 
 def _train(study_run: StudyRun) -> None:
-    """Baseline, search, references and confirmation, in one pool of workers."""
+    """Trains the trials of all phases in one pool of workers."""
     driver, run_id = study_run.driver, study_run.parent.run_id
     searchers = ", ".join(spec.name for spec in study_run.plan.searchers)
     study_run.progress.phase(
@@ -95,7 +96,7 @@ def _train(study_run: StudyRun) -> None:
 
 
 def _expected_trials(study_run: StudyRun) -> int:
-    """The trials of the whole study, as far as their number is known at its start."""
+    """Returns the number of trials of the study, as far as it is known at the start."""
     study = study_run.study
     configurations = 1 + len(study.references)
     rounds = 1 if study.confirm.long_run is None else 2
@@ -107,7 +108,7 @@ def _end_of_search(study_run: StudyRun, limit: SearchLimit) -> str:
     trials = study_run.study.budget.trials * len(study_run.plan.searchers)
     if len(study_run.driver.trained(Phase.SEARCH)) >= trials:
         return "all trials are done"
-    return limit.over() or "nothing is left to propose"
+    return limit.over() or "the searchers have no more configurations to propose"
 
 
 def _report_so_far(study_run: StudyRun) -> None:
@@ -115,5 +116,5 @@ def _report_so_far(study_run: StudyRun) -> None:
         study_run.tracker.flush()
         interim = make_interim_report(study_run.client, study_run.read())
         study_run.progress.conclude(describe_interim(interim, study_run.study))
-    except Exception as error:  # the user asked to stop, which is what this must end as
-        _log.warning("no report of what there is: %s", error)
+    except Exception as error:  # the command still has to end as stopped by the user
+        _log.warning("the interim report could not be written: %s", error)

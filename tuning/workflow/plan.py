@@ -1,4 +1,4 @@
-"""From options to a plan: everything is checked here, before any work starts."""
+"""Makes a plan from the options of a command and checks everything before any work starts."""
 
 import importlib.util
 import os
@@ -24,24 +24,25 @@ MAX_WORKERS = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How a study is run, and what of its file is changed for this run.
+    """Options of a command that runs a study.
 
     Attributes:
-        study: The study file.
-        settings: Fields of the study to set, each ``field=value``.
-        dataset: A name or path that is passed to the task.
-        workers: Trials at once; 0 means one per core, ``resources.workers_per_gpu`` per GPU, or as
-            many as a Ray cluster has room for.
-        gpus: ``auto``, ``none``, or ids separated by commas.
-        executor: ``local``, or ``ray``.
+        study: Path of the study file.
+        settings: Fields of the study to set for this run, each as ``field=value``.
+        dataset: Name or path of the data set, which is passed to the task.
+        workers: Number of trials that are trained at the same time. 0 means one per core,
+            ``resources.workers_per_gpu`` per GPU, or as many as a Ray cluster has resources for.
+        gpus: GPUs to train on: ``auto``, ``none``, or ids separated by commas.
+        executor: Name of the executor: ``local`` or ``ray``.
         ray_address: Address of a running Ray cluster; empty to start Ray on this machine.
         backend: Keras backend, or ``auto``.
-        promote: ``gate`` or ``never``.
-        cache_dir: Folder of prepared data and compiled programs.
-        command: The command as it was typed, for the record.
-        resume: The parent run to go on with, or ``last``; None begins a new study.
-        allow_change: Whether a resumed study's budget and confirmation may differ.
-        output: How progress is shown: ``auto``, ``quiet`` or ``json``.
+        promote: Rule of the promotion: ``gate`` or ``never``.
+        cache_dir: Folder of prepared data, compiled programs and the files of running trials.
+        command: Command line as the user typed it, for the record.
+        resume: Id of the parent run to resume, or ``last``; None starts a new study.
+        allow_change: Whether a resumed study may change the fields in
+            ``workflow.resume.CHANGEABLE_FIELDS``, such as its budget.
+        output: Form of the progress output: ``auto``, ``quiet`` or ``json``.
     """
 
     study: Path
@@ -62,14 +63,14 @@ class Options:
 
 @dataclass(frozen=True)
 class Plan:
-    """Options that were checked.
+    """The checked options of a study.
 
     Attributes:
-        options: The options.
-        file: The study file.
-        study: The study with the settings applied.
-        searchers: The searchers of the study.
-        backend: The Keras backend.
+        options: Options of the command.
+        file: Study as the study file defines it.
+        study: Study with the settings applied.
+        searchers: Searchers of the study.
+        backend: Keras backend.
         gpus: Ids of the GPUs to train on; empty for the CPU.
         tracking_uri: Absolute address of MLflow's store.
     """
@@ -84,10 +85,11 @@ class Plan:
 
 
 def make_plan(options: Options, env: Mapping[str, str] = os.environ) -> Plan:
-    """Checks the options; imports neither Keras nor MLflow.
+    """Checks the options and returns the plan. Imports neither Keras nor MLflow.
 
     Raises:
-        BadInputError: Naming the option or field, the value and what would be accepted.
+        BadInputError: An option or a field is wrong. The message names it, its value and the
+            accepted values.
     """
     if not 0 <= options.workers <= MAX_WORKERS:
         raise BadInputError(f"workers: from 0 to {MAX_WORKERS}; got {options.workers}")
@@ -117,22 +119,22 @@ def _check_executor(options: Options) -> None:
 
 
 def _make_importable(folder: str) -> None:
-    """A study's task lies beside where the command is run, as with ``python -m``."""
+    """Adds a folder to ``sys.path``, so that a study's task can be imported from there."""
     if folder not in sys.path:
         sys.path.insert(0, folder)
 
 
 def continue_plan(plan: Plan, study: Study, dataset: str, backend: str) -> Plan:
-    """The plan of a study that goes on, as it was begun.
+    """Returns the plan of a resumed study, with the recorded data set and backend.
 
     Args:
-        plan: The present plan.
-        study: The recorded study, with what file and command line change of it now.
-        dataset: The recorded name or path, which holds unless another is given.
-        backend: The recorded Keras backend.
+        plan: Plan of the present command.
+        study: Recorded study with the present changes of the study file and the command line.
+        dataset: Recorded name or path of the data set. It is used unless the options name another.
+        backend: Recorded Keras backend.
 
     Raises:
-        BadInputError: The backend is not installed, or cannot use the GPUs that were asked for.
+        BadInputError: The backend is not installed, or it cannot use the requested GPUs.
     """
     options = plan.options
     if options.dataset == "auto":
@@ -148,11 +150,12 @@ def continue_plan(plan: Plan, study: Study, dataset: str, backend: str) -> Plan:
 
 
 def choose_backend(name: str, gpus: str = "none") -> str:
-    """Chooses the Keras backend: the named one, or the fastest that is installed.
+    """Chooses the Keras backend: the named one, or the first of ``BACKENDS`` that is installed.
 
     Args:
-        name: The backend, or ``auto``.
-        gpus: ``none``; otherwise a backend that can use the GPUs goes before those that cannot.
+        name: Name of the backend, or ``auto``.
+        gpus: GPUs to train on, or ``none``. If this machine has GPUs and they are to be used, an
+            installed backend that can use them is preferred.
 
     Raises:
         BadInputError: The backend is unknown or not installed.
@@ -174,10 +177,10 @@ def choose_backend(name: str, gpus: str = "none") -> str:
 
 
 def make_task(plan: Plan) -> Task:
-    """Constructs the study's task.
+    """Constructs the task of the study.
 
     Raises:
-        BadInputError: The task cannot be imported, or refuses its options.
+        BadInputError: The task cannot be imported, or its constructor does not accept the options.
     """
     try:
         task: Task = import_task(plan.study.task)(
@@ -186,24 +189,27 @@ def make_task(plan: Plan) -> Task:
             **plan.study.task_options,
         )
     except TypeError as error:
-        raise BadInputError(f"task_options: {plan.study.task} refuses them: {error}") from error
+        raise BadInputError(
+            f"task_options: {plan.study.task} does not accept them: {error}; correct them in the "
+            "study file"
+        ) from error
     return task
 
 
 def use_backend(plan: Plan) -> None:
-    """Sets the environment of this process, before Keras is imported."""
+    """Sets the environment variables of this process; call it before Keras is imported."""
     os.environ.update(backend_environment(plan.backend, str(compile_cache(plan))))
-    # What predicts here follows the training and needs one of its GPUs.
+    # This process predicts the test split after the training; one GPU is enough for that.
     os.environ.update(process_environment(plan, plan.gpus[:1]))
 
 
 def process_environment(plan: Plan, gpus: Sequence[str]) -> dict[str, str]:
-    """Environment variables that tell a process of this plan which GPUs it may use."""
+    """Returns the environment variables that tell a process which GPUs it may use."""
     if not gpus and plan.options.gpus == "auto" and not visible_gpus():
-        return {}  # another kind of accelerator is left to the framework
+        return {}  # the framework may find another kind of accelerator
     return gpu_environment(gpus, plan.study.resources.workers_per_gpu)
 
 
 def compile_cache(plan: Plan) -> Path:
-    """The folder of programs that JAX compiled."""
+    """Returns the folder of the programs that JAX has compiled."""
     return plan.options.cache_dir.absolute() / "compiled"

@@ -1,4 +1,4 @@
-"""Before a study runs: its data, the record that it continues, and the lock on its run."""
+"""Prepares a study: its data, the record of an earlier run, and the lock on the run."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EarlierRun:
-    """The run of a study that goes on.
+    """The earlier run of a study that is resumed.
 
     Attributes:
-        client: A client of the store.
-        record: The study as the store remembers it.
-        last_heartbeat: The last heartbeat of the driver before this one.
+        client: Client of the MLflow store.
+        record: Record of the study, as the store has it.
+        last_heartbeat: Last heartbeat of the earlier driver; empty if it released the study.
     """
 
     client: "MlflowClient"
@@ -44,13 +44,13 @@ class PreparedStudy:
     """A study whose data are prepared.
 
     Attributes:
-        plan: The plan; of a study that goes on, as it was begun.
-        study: The study as it is run.
-        written: The study file with the profile of the data, without the settings.
-        task: The task.
-        data: What the study is trained on.
-        workspace: The folder of the trials' files.
-        earlier: The earlier run of a study that goes on.
+        plan: Plan of the study. For a resumed study it has the recorded data set and backend.
+        study: Study as it is run, with all settings.
+        written: Study file with the profile of the data, without the settings.
+        task: Task of the study.
+        data: Description of the data.
+        workspace: Folder of the trials' files.
+        earlier: Earlier run of a resumed study; None for a new study.
     """
 
     plan: Plan
@@ -63,20 +63,20 @@ class PreparedStudy:
 
     @property
     def record(self) -> StudyRecord | None:
-        """The record of the earlier run; None of a new study."""
+        """Record of the earlier run; None for a new study."""
         return self.earlier.record if self.earlier else None
 
 
 def prepare_study(plan: Plan, kind: str, stack: ExitStack) -> PreparedStudy:
-    """Prepares the data, and finds the run that is to go on.
+    """Prepares the data and, for a resumed study, finds and locks the earlier run.
 
     Args:
-        plan: The plan.
-        kind: ``tune`` or ``baseline``.
-        stack: Holds the lock on the run until the study is over.
+        plan: Plan of the command.
+        kind: Kind of the parent run: ``tune`` or ``baseline``.
+        stack: Exit stack that holds the lock on the earlier run until the study ends.
 
     Raises:
-        BadInputError: The data cannot be had or judged, or the run cannot go on.
+        BadInputError: The data cannot be used or judged, or the run cannot be resumed.
     """
     earlier = _find_earlier_run(plan, stack) if plan.options.resume else None
     if earlier is not None:
@@ -100,9 +100,9 @@ def _find_earlier_run(plan: Plan, stack: ExitStack) -> EarlierRun:
     retrying_client = retrying(client)
     run_id = find_run(retrying_client, plan.options.resume, plan.study.name)
     stack.enter_context(run_lock(plan, run_id))
-    last = check_abandoned(retrying_client, run_id, machine_id(plan.options.cache_dir))
-    # Not before its driver is gone: until then it is being written.
-    return EarlierRun(client, read_record(retrying_client, run_id), last)
+    last_heartbeat = check_abandoned(retrying_client, run_id, machine_id(plan.options.cache_dir))
+    # The record is read only now: until the earlier driver has ended, it may still write.
+    return EarlierRun(client, read_record(retrying_client, run_id), last_heartbeat)
 
 
 def _as_begun(plan: Plan, record: StudyRecord) -> Plan:
@@ -113,7 +113,8 @@ def _as_begun(plan: Plan, record: StudyRecord) -> Plan:
     backend = record.tags.get(keys.BACKEND, plan.backend)
     if plan.options.backend not in ("auto", backend):
         raise BadInputError(
-            f"backend: run {record.run_id} began with {backend}; got {plan.options.backend!r}"
+            f"backend: run {record.run_id} began with {backend}; got {plan.options.backend!r}; "
+            "leave the option out"
         )
     dataset = record.tags.get(keys.DATASET_OPTION, plan.options.dataset)
     return continue_plan(plan, study, dataset, backend)
@@ -121,10 +122,10 @@ def _as_begun(plan: Plan, record: StudyRecord) -> Plan:
 
 @contextmanager
 def run_lock(plan: Plan, run_id: str) -> Iterator[None]:
-    """Holds the study's lock on this machine: two drivers would train the same trials.
+    """Holds the lock on a run on this machine, because two drivers would train the same trials.
 
     Raises:
-        BadInputError: Another process holds it.
+        BadInputError: Another process holds the lock.
     """
     from filelock import FileLock, Timeout
 
@@ -133,7 +134,9 @@ def run_lock(plan: Plan, run_id: str) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise BadInputError(f"resume: the study of run {run_id} is still running") from None
+        raise BadInputError(
+            f"resume: another process still runs the study of run {run_id}; wait until it ends"
+        ) from None
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Registers the best of a study, and promotes it if the gate allows it."""
+"""Registers the best model of a study, and promotes it if the gate allows it."""
 
 from typing import TYPE_CHECKING
 
@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 def register_best(
     study_run: StudyRun, record: StudyRecord, comparison: "Comparison"
 ) -> tuple[str, bool]:
-    """Registers the best model of its first seed as challenger, and asks the gate.
+    """Registers the best configuration's model of the first seed as challenger.
+
+    Then promotes it to champion if the gate allows it and the options do not forbid it.
 
     Returns:
-        ``name/version``, empty if nothing is registered; and whether it became champion.
+        Name and version as ``name/version``, empty if nothing is registered; and whether the
+        version was promoted to champion.
     """
     best = comparison.best
     if best is None or comparison.gain is None:
@@ -29,7 +32,7 @@ def register_best(
     if record.data.cannot_serve:
         study_run.progress.say(f"\nNothing is registered: {record.data.cannot_serve}")
         return "", False
-    # The first seed and not the luckiest one.
+    # The first seed, not the best one: the best seed would have been chosen by luck.
     first = next(trial for trial in record.trials if trial.trial.name == best.trials[0])
     name, version = _register(study_run, record, comparison, first)
     study_run.progress.say(f"\nRegistered {name} version {version} as {keys.CHALLENGER}")
@@ -68,7 +71,7 @@ def _register(
 def _version_tags(
     record: StudyRecord, comparison: "Comparison", first: TrialRecord
 ) -> dict[str, str]:
-    """What the version says of itself; the gate reads it."""
+    """Returns the tags of the version; the gate reads some of them."""
     from tuning.evaluation.error_analysis import behaviour_regression
     from tuning.evaluation.statistics import points
 

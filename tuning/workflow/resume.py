@@ -1,4 +1,4 @@
-"""Going on with a study that stopped: which one, whether it is still the same, what is left."""
+"""Resumes a study: finds its run, checks that it is unchanged, and lists the pending trials."""
 
 import difflib
 from collections.abc import Sequence
@@ -19,26 +19,27 @@ if TYPE_CHECKING:
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
-# What does not change the meaning of the trials that there are.
+# A change of these fields does not change the meaning of the trials that have ended.
 CHANGEABLE_FIELDS = ("budget", "confirm", "gate", "limits", "on_error", "profiles")
-# What the record may say against the study file: set when the study began, and harmless.
-_FREELY_RECORDED = ("budget", "confirm", "limits", "on_error", "searchers", "seed", "training")
-# What may differ in every run of a study.
-_OF_THE_MACHINES = ("resources",)
-# Failures that say more of the machine or the code than of the configuration.
-_WORTH_ANOTHER_TRY = (FailureKind.LIMIT, FailureKind.ERROR, FailureKind.WORKER_LOST)
+# The recorded values of these fields may differ from the study file: they may have been set on the
+# command line when the study began, and they choose neither the code that runs nor the gate.
+_HARMLESS_FIELDS = ("budget", "confirm", "limits", "on_error", "searchers", "seed", "training")
+# These fields may differ in every run of a study.
+_MACHINE_FIELDS = ("resources",)
+# Failures that are due to the machine or the code rather than to the configuration.
+_RETRIED_FAILURES = (FailureKind.LIMIT, FailureKind.ERROR, FailureKind.WORKER_LOST)
 
 
 def find_run(client: "MlflowClient", run_id: str, study: str) -> str:
-    """The parent run of a study.
+    """Returns the id of the parent run of a study.
 
     Args:
-        client: Of the store.
-        run_id: Its id, or ``last`` for the newest of that name.
-        study: The study's name.
+        client: Client of the MLflow store.
+        run_id: Id of the parent run, or ``last`` for the newest run of the study.
+        study: Name of the study.
 
     Raises:
-        BadInputError: The study has no run yet.
+        BadInputError: The newest run is wanted, and the study has no run yet.
     """
     if run_id != "last":
         return run_id
@@ -50,12 +51,12 @@ def find_run(client: "MlflowClient", run_id: str, study: str) -> str:
         max_results=1,
     )
     if not runs:
-        raise BadInputError(f"run_id: there is no run of the study {study!r} yet")
+        raise BadInputError(f"run_id: there is no run of the study {study!r} yet; run it first")
     return str(runs[0].info.run_id)
 
 
 def merge(record: StudyRecord, file: Study) -> Study:
-    """The recorded study with what was changed in the study file since."""
+    """Returns the recorded study with the changes that the study file has had since then."""
     return _merged(record.study, record.written, file)
 
 
@@ -72,17 +73,17 @@ def _merged(begun: _Model, written: _Model, now: _Model) -> _Model:
 def check_same(
     record: StudyRecord, file: Study, told: Study, wanted: Study, allow_change: bool
 ) -> None:
-    """Refuses to go on with another study than the one that was begun.
+    """Refuses to resume a study whose definition is not the one that the study began with.
 
     Args:
-        record: The study that was begun.
-        file: The study file as it is now, with the profile of the data.
-        told: The study file with what the command line sets now.
-        wanted: The recorded study with what file and command line change of it now.
-        allow_change: Whether budget, confirmation, limits and the policy on errors may differ.
+        record: Record of the study that is to be resumed.
+        file: Study file as it is now, with the profile of the data.
+        told: Study file with the settings of the present command line.
+        wanted: Recorded study with the present changes of the study file and the command line.
+        allow_change: Whether the fields in ``CHANGEABLE_FIELDS`` may differ.
 
     Raises:
-        BadInputError: With the difference.
+        BadInputError: A field differs that must not differ. The message shows the difference.
     """
     changed = _changed(record.written, file)
     if refused := _refused(changed, allow_change):
@@ -90,12 +91,14 @@ def check_same(
             f"the study file is not the one that run {record.run_id} began with; restore it, "
             f"{_cure(refused)}:\n{_difference(record.written, file, changed)}"
         )
-    # What the record alone says must not choose the code that is run, or the gate.
-    unsaid = set(_changed(file, record.study)) - {*_changed(file, told), *_FREELY_RECORDED}
-    if unsaid:
+    # A value that only the record has must not choose the code that runs, nor the gate: the record
+    # may have been changed in the store.
+    unknown = set(_changed(file, record.study)) - {*_changed(file, told), *_HARMLESS_FIELDS}
+    if unknown:
         raise BadInputError(
-            f"run {record.run_id} began with other values of {', '.join(sorted(unsaid))} than the "
-            f"study file has; give the same --set again. If none was given, the record was changed"
+            f"run {record.run_id} began with other values of {', '.join(sorted(unknown))} than "
+            "the study file has; give the same --set again. If there was no --set, the record in "
+            "the store was changed"
         )
     changed = _changed(record.study, wanted)
     if refused := _refused(changed, allow_change):
@@ -107,7 +110,7 @@ def check_same(
 
 def _changed(old: BaseModel, new: BaseModel) -> list[str]:
     before, now = old.model_dump(mode="json"), new.model_dump(mode="json")
-    return [name for name in before if before[name] != now[name] and name not in _OF_THE_MACHINES]
+    return [name for name in before if before[name] != now[name] and name not in _MACHINE_FIELDS]
 
 
 def _refused(changed: Sequence[str], allow_change: bool) -> list[str]:
@@ -121,21 +124,22 @@ def _cure(refused: Sequence[str]) -> str:
 
 
 def check_same_data(record: StudyRecord, data: DataInfo) -> None:
-    """Refuses to go on with other data.
+    """Refuses to resume a study with other data.
 
     Raises:
-        BadInputError: With both digests.
+        BadInputError: The digests of the data differ. The message shows both.
     """
     if record.data.digest != data.digest:
         raise BadInputError(
             f"the data are not those that run {record.run_id} began with: then "
             f"{record.data.name} ({record.data.digest[:12]}) from {record.data.source}, now "
-            f"{data.name} ({data.digest[:12]}) from {data.source}"
+            f"{data.name} ({data.digest[:12]}) from {data.source}. Restore the data, or "
+            "begin a new study"
         )
 
 
 def reopen(client: "MlflowClient", record: StudyRecord) -> None:
-    """Marks the parent as running again, and ends runs that were told their end but not closed."""
+    """Sets the parent run to running, and ends trial runs that have a result and no end."""
     client.update_run(record.run_id, status="RUNNING")
     for trial in record.trials:
         if not trial.ended_ms and trial.result.state is not TrialState.INTERRUPTED:
@@ -143,11 +147,11 @@ def reopen(client: "MlflowClient", record: StudyRecord) -> None:
 
 
 def pending(records: Sequence[TrialRecord]) -> list[Trial]:
-    """The trials to train again, in order of their numbers.
+    """Returns the trials to train again, in the order of their numbers.
 
-    Those that did not end, and those with fresh seeds that failed although their configuration can
-    be trained: without them the comparison would miss a seed for ever. What failed in a search is
-    an answer that its searcher has had.
+    These are the interrupted trials, and the trials with fresh seeds whose failure was not due to
+    their configuration: without them the comparison would lack a seed. A failed trial of a search
+    is not trained again, because its searcher has already learned the failure.
     """
     trials = [record.trial for record in records if _unfinished(record)]
     return sorted(trials, key=lambda trial: trial.number)
@@ -157,7 +161,7 @@ def _unfinished(record: TrialRecord) -> bool:
     failure = record.result.failure
     fresh = record.trial.phase is not Phase.SEARCH
     return record.result.state is TrialState.INTERRUPTED or (
-        fresh and failure is not None and failure.kind in _WORTH_ANOTHER_TRY
+        fresh and failure is not None and failure.kind in _RETRIED_FAILURES
     )
 
 

@@ -1,4 +1,4 @@
-"""What each phase of a study trains, and what an earlier run has left of it."""
+"""The trial sources of a study: one or more per phase, restored from an earlier run."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -22,15 +22,15 @@ from tuning.tracking import keys
 from tuning.workflow.resume import pending
 from tuning.workflow.study_run import StudyRun
 
-# Makes the list of a source from the trials that have ended before it begins.
+# Makes the proposals of a source from the trials that have ended before the source begins.
 _Propose = Callable[[Sequence[TrialRecord]], Sequence[Proposal]]
 
 
 def study_sources(study_run: StudyRun, limit: SearchLimit) -> list[TrialSource]:
-    """The sources of a whole study, in the order in which free workers are given to them.
+    """Returns the sources of a study; a free worker serves the source of the lowest ``priority``.
 
-    Baseline, search, references; the confirmation follows the search. References do not depend on
-    the search and may train long, so they fill the workers that its last trials leave free.
+    The confirmation begins after the search. The references do not depend on the search and may
+    take long, so they use the workers that become free while the last search trials are trained.
     """
     study = study_run.study
     baseline = baseline_source(study_run)
@@ -65,14 +65,14 @@ def study_sources(study_run: StudyRun, limit: SearchLimit) -> list[TrialSource]:
 
 
 def baseline_source(study_run: StudyRun) -> TrialSource:
-    """The baseline with each of its fresh seeds."""
+    """Returns the source of the baseline with every fresh seed."""
     study = study_run.study
     proposals = _repeats(study, keys.BASELINE, keys.BASELINE, study.baseline)
     return _listed_source(study_run, keys.BASELINE, Phase.BASELINE, proposals)
 
 
 def search_limit(study_run: StudyRun) -> SearchLimit:
-    """What ends the search before its trials are spent, going on from earlier runs."""
+    """Returns the rules that may end the search early; earlier runs of the study count."""
     study, earlier = study_run.study, study_run.earlier(*Phase)
     budget = study.budget
     deadline = None
@@ -89,8 +89,8 @@ def search_limit(study_run: StudyRun) -> SearchLimit:
         limit.learn(record)
     begun = study_run.record
     if begun and begun.in_phase(Phase.CONFIRM) and begun.study.budget == budget:
-        # More search would confirm other candidates than those that are half confirmed.
-        limit.end("the confirmation had begun")
+        # More search trials could replace candidates whose confirmation has already begun.
+        limit.end("the confirmation has already begun in an earlier run")
     return limit
 
 
@@ -100,10 +100,10 @@ def _seconds_after_search(study: Study, workers: int, ended: Sequence[TrialRecor
 
 
 def choose_candidates(study: Study, search: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """The best distinct configurations of all searchers, without the baseline's own.
+    """Returns the best distinct configurations of all searchers, without the baseline's.
 
-    Equals are ranked by searcher and number and not by the order of their ends, so a resumed study
-    chooses as the one that was stopped.
+    Trials of equal value are ranked by searcher and number, not by the order in which they ended,
+    so that a resumed study chooses the same candidates as an uninterrupted one.
     """
     chosen: dict[str, TrialRecord] = {}
     for record in sorted(
@@ -120,7 +120,7 @@ def _in_phase(records: Sequence[TrialRecord], phase: Phase) -> list[TrialRecord]
 
 
 def _rank(study: Study, record: TrialRecord) -> tuple[float, str, int]:
-    # MLflow has the value with six digits, and a resumed study reads it there.
+    # MLflow stores the value with six digits, and a resumed study reads this rounded value.
     value = round(record.result.value or 0.0, 6)
     return study.objective.key(value), record.trial.searcher, record.trial.number
 
@@ -134,7 +134,7 @@ def _search_source(study_run: StudyRun, spec: SearcherSpec) -> TrialSource:
     searcher = DeferredSearcher(spec.name, partial(make_searcher, spec, study))
     searcher.restore(earlier)
     if earlier:
-        # It may refuse them, which is to be known before any work starts.
+        # The searcher may reject the earlier trials; that must show before any work starts.
         searcher.prepare()
     source = _source(searcher, Phase.SEARCH, study, earlier, priority=1)
     source.budget = study.budget.trials
@@ -145,7 +145,7 @@ def _search_source(study_run: StudyRun, spec: SearcherSpec) -> TrialSource:
 def _listed_source(
     study_run: StudyRun, name: str, phase: Phase, proposals: Sequence[Proposal], priority: int = 0
 ) -> TrialSource:
-    """A source whose list is known from the beginning."""
+    """Returns a source whose proposals are known from the beginning."""
     earlier = study_run.earlier(phase)
     searcher = FixedSearcher(name, proposals)
     searcher.restore(earlier)
@@ -155,7 +155,7 @@ def _listed_source(
 def _dependent_source(
     study_run: StudyRun, name: str, phase: Phase, propose: _Propose, after: Sequence[TrialSource]
 ) -> TrialSource:
-    """A source whose list depends on the trials of other sources."""
+    """Returns a source whose proposals depend on the trials of other sources."""
     earlier = study_run.earlier(phase)
     searcher = FixedSearcher(name)
     searcher.restore(earlier)
@@ -178,7 +178,7 @@ def _source(
     )
 
 
-# Lists
+# Proposals
 
 
 def _references(study: Study) -> list[Proposal]:
@@ -192,16 +192,19 @@ def _references(study: Study) -> list[Proposal]:
 def _confirmation(
     study_run: StudyRun, limit: SearchLimit, ended: Sequence[TrialRecord]
 ) -> list[Proposal]:
-    """The best of the search with fresh seeds.
+    """Returns the best configurations of the search, each with every fresh seed.
 
     Raises:
-        StudyFailedError: There is no baseline to compare them with.
+        StudyFailedError: No trial of the baseline was completed, so that there is no comparison.
     """
     study = study_run.study
     baseline = _in_phase(ended, Phase.BASELINE)
     if not any(record.completed for record in baseline):
         failures = [r.result.failure.message for r in baseline if r.result.failure]
-        raise StudyFailedError(f"the baseline could not be trained: {failures[:1]}")
+        raise StudyFailedError(
+            "the baseline could not be trained with any seed; correct the study file or the task. "
+            f"First failure: {next(iter(failures), 'unknown')}"
+        )
     search = _in_phase(ended, Phase.SEARCH)
     candidates = choose_candidates(study, search)
     _announce_confirmation(study_run, limit, len(search), len(candidates))
@@ -229,13 +232,13 @@ def _announce_confirmation(
     )
     if ended_by := limit.over():
         progress.say(f"\nThe search has ended: {ended_by}")
-    models = "candidate" if candidates == 1 else "candidates"
+    noun = "candidate" if candidates == 1 else "candidates"
     seeds = "seed" if study.confirm.seeds == 1 else "seeds each"
-    progress.say(f"\nConfirmation: {candidates} {models}, {study.confirm.seeds} fresh {seeds}")
+    progress.say(f"\nConfirmation: {candidates} {noun}, {study.confirm.seeds} fresh {seeds}")
 
 
 def _long_runs(study: Study, epochs: int) -> list[Proposal]:
-    """Baseline and references again, with the same seeds, for more epochs."""
+    """Returns the baseline and the references with the same fresh seeds and more epochs."""
     configs = {keys.BASELINE: study.baseline, **study.references}
     return [
         replace(proposal, epochs=epochs)
@@ -245,24 +248,26 @@ def _long_runs(study: Study, epochs: int) -> list[Proposal]:
 
 
 def _ablation(study_run: StudyRun, ended: Sequence[TrialRecord]) -> list[Proposal]:
-    """The winner with each changed hyperparameter set back to the baseline's value."""
+    """Returns the winner with each changed hyperparameter set back to the baseline's value."""
     study = study_run.study
     best = choose_best(study, _in_phase(ended, Phase.CONFIRM))
     if best is None:
         return []
-    study_run.progress.say("\nAblation: one change at a time set back")
+    study_run.progress.say(
+        "\nAblation: the winner with one changed hyperparameter set back at a time"
+    )
     proposals = [
         proposal
         for name, params in set_back(study, best).items()
         for proposal in _repeats(study, f"without-{name}", name, params)
     ]
-    # How many changes there are was not known when the trials were counted.
+    # The number of changes was unknown when the expected trials were counted.
     study_run.progress.expect(len(proposals))
     return proposals
 
 
 def choose_best(study: Study, confirmed: Sequence[TrialRecord]) -> Config | None:
-    """The configuration with the best mean over all seeds; None if none has all of them."""
+    """Returns the configuration with the best mean over all seeds; None if none has every seed."""
     values: dict[str, list[float]] = {}
     params: dict[str, Config] = {}
     for record in filter(lambda record: record.completed, confirmed):
@@ -274,12 +279,13 @@ def choose_best(study: Study, confirmed: Sequence[TrialRecord]) -> Config | None
 
 
 def set_back(study: Study, best: Config) -> dict[str, Config]:
-    """The configuration with each changed hyperparameter set back, by its name.
+    """Returns one configuration per changed hyperparameter, with this hyperparameter set back.
 
-    What then exists for the first time takes the baseline's value, and what no longer exists is
-    left out; where there is no such value, the hyperparameter is left out altogether.
+    Setting one back may activate or deactivate others. A hyperparameter that becomes active takes
+    the baseline's value, and one that becomes inactive is left out. If a value is missing, there
+    is no configuration for the changed hyperparameter.
     """
-    found: dict[str, Config] = {}
+    configs: dict[str, Config] = {}
     for changed, value in best.items():
         if changed not in study.baseline or study.baseline[changed] == value:
             continue
@@ -290,14 +296,14 @@ def set_back(study: Study, best: Config) -> dict[str, Config]:
                 if name in source:
                     config[name] = source[name]
         try:
-            found[changed] = study.space.canonical(config)
+            configs[changed] = study.space.canonical(config)
         except ValueError:
             continue
-    return found
+    return configs
 
 
 def _repeats(study: Study, prefix: str, candidate: str, params: Params) -> list[Proposal]:
-    """The same configuration with every fresh seed, which all repeated configurations share."""
+    """Returns one proposal per fresh seed; all repeated configurations share these seeds."""
     return [
         Proposal(
             params=params,

@@ -1,4 +1,4 @@
-"""A study while it runs: store, parent run, workers, tracker and driver, opened and closed."""
+"""A study while it runs: opens and closes its store, run, workers, tracker and driver."""
 
 import platform
 import shlex
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class StudyRun:
-    """What the phases share; its client waits out an outage of the store."""
+    """The objects that all phases share. The client retries during an outage of the store."""
 
     plan: Plan
     study: Study
@@ -63,32 +63,32 @@ class StudyRun:
 
     @property
     def workers(self) -> int:
-        """How many trials can be trained at once."""
+        """Number of trials that can be trained at the same time."""
         return self.executor.slots
 
     def read(self) -> StudyRecord:
-        """Reads the record as it is now."""
+        """Reads the present record from the store."""
         return read_record(self.client, self.parent.run_id, self.curves)
 
     def earlier(self, *phases: Phase, searcher: str | None = None) -> list[TrialRecord]:
-        """The trials of an earlier run of this study; none if it is new."""
+        """Returns the trials of earlier runs of this study; empty for a new study."""
         records = self.record.in_phase(*phases) if self.record else []
         return [r for r in records if searcher is None or r.trial.searcher == searcher]
 
 
 @contextmanager
 def open_study_run(plan: Plan, kind: str = keys.TUNE) -> Iterator[StudyRun]:
-    """Opens everything that a study needs; closes it and ends the parent run, whatever happens.
+    """Opens everything that a study needs; closes it and ends the parent run in every case.
 
     Args:
-        plan: The plan.
-        kind: ``tune`` or ``baseline``.
+        plan: Plan of the command.
+        kind: Kind of the parent run: ``tune`` or ``baseline``.
 
     Yields:
-        The open run.
+        The open study run.
 
     Raises:
-        BadInputError: The data or the store cannot be had, or the study cannot be judged.
+        BadInputError: The data or the store cannot be used, or the study cannot be judged.
     """
     stop = StopSignal()
     launcher = take_launcher()
@@ -97,7 +97,7 @@ def open_study_run(plan: Plan, kind: str = keys.TUNE) -> Iterator[StudyRun]:
         stack.enter_context(without_mlflow_retries())
         prepared = prepare_study(plan, kind, stack)
         progress = _show_progress(prepared, stack)
-        # Workers import Keras while this process opens the store.
+        # The workers start first, so that they import Keras while this process opens the store.
         executor = start_workers(prepared)
         stack.callback(executor.close)
         client, parent = _open_parent(prepared, launcher)
@@ -106,7 +106,7 @@ def open_study_run(plan: Plan, kind: str = keys.TUNE) -> Iterator[StudyRun]:
         tracker = _make_tracker(client, parent, prepared, stop)
         _let_nodes_upload(client, parent, tracker, executor)
         heartbeat = _make_heartbeat(client, parent, prepared)
-        # The heartbeat outlives the tracker, whose last writes are this driver's too.
+        # The heartbeat ends after the tracker, because the tracker still writes when it closes.
         with (
             heartbeat.kept(lambda: _lose_run(tracker, parent, stop)),
             _ending(client, parent, prepared, kind, heartbeat, progress),
@@ -131,7 +131,7 @@ def open_study_run(plan: Plan, kind: str = keys.TUNE) -> Iterator[StudyRun]:
                     record=prepared.record,
                 )
             except InterruptedStudyError:
-                # It may be the tracker that gave up, and not the user.
+                # The tracker may have stopped the study, and not the user.
                 tracker.raise_error()
                 raise
             tracker.flush()
@@ -165,7 +165,7 @@ def _make_tracker(
         prepared.study,
         prepared.data,
         prepared.workspace,
-        # What is trained after that would be lost.
+        # A trial that is trained after the tracker has failed would be lost.
         on_failure=stop.end_now,
         writers=writers_of(client.tracking_uri),
     )
@@ -174,7 +174,7 @@ def _make_tracker(
 def _let_nodes_upload(
     client: "MlflowClient", parent: Parent, tracker: MlflowTracker, executor: Executor
 ) -> None:
-    """Lets other machines upload their models, where the store can be written from there."""
+    """Lets nodes upload their models themselves, if they can write to the store."""
     if not isinstance(executor, UploadsModels) or not is_server(client.tracking_uri):
         return
     experiment = retrying(client).get_experiment(parent.experiment_id)
@@ -192,7 +192,7 @@ def _make_heartbeat(client: "MlflowClient", parent: Parent, prepared: PreparedSt
 
 
 def _lose_run(tracker: MlflowTracker, parent: Parent, stop: StopSignal) -> None:
-    tracker.give_up(f"another driver goes on with run {parent.run_id}")
+    tracker.give_up(f"another driver has taken over run {parent.run_id}")
     stop.end_now()
 
 
@@ -225,7 +225,7 @@ def _ending(
     heartbeat: Heartbeat,
     progress: Progress,
 ) -> Iterator[None]:
-    """Ends the parent run, and tells how to go on with a study that is not done."""
+    """Ends the parent run; after an error, says how to resume the study."""
     try:
         yield
     except BaseException as error:
@@ -255,7 +255,7 @@ def _begin(
     kind: str,
     tracker: MlflowTracker,
 ) -> None:
-    """Writes what the record of a study begins with."""
+    """Writes the tags, the study, the environment and the data into the parent run."""
     study, data, options = prepared.study, prepared.data, prepared.plan.options
     client.update_run(parent.run_id, name=f"{study.name} on {data.label}")
     tags = {
@@ -281,7 +281,7 @@ def _begin(
 
 
 def _environment() -> str:
-    """The platform and every installed package with its version, one per line."""
+    """Returns the platform and every installed package with its version, one per line."""
     packages = sorted(
         {f"{dist.metadata['Name']}=={dist.version}" for dist in metadata.distributions()},
         key=str.lower,

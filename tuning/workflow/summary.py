@@ -1,4 +1,4 @@
-"""What people read when a study is done: the report in MLflow, and the terminal's last lines."""
+"""The result of a study for users: the report in MLflow, and the final text of a command."""
 
 import math
 import sys
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command leaves behind.
+    """The outcome of a command.
 
     Attributes:
-        run_id: The parent run.
-        experiment_id: Its experiment.
-        verdict: Of the comparison; empty if none was made.
-        registered: ``name/version``; empty if nothing was registered.
-        promoted: Whether it became champion.
+        run_id: Id of the parent run.
+        experiment_id: Id of the experiment of the parent run.
+        verdict: Verdict of the comparison; empty if nothing was compared.
+        registered: Registered version as ``name/version``; empty if nothing was registered.
+        promoted: Whether the version was promoted to champion.
     """
 
     run_id: str
@@ -41,7 +41,7 @@ class Outcome:
 
 
 def make_report(client: "MlflowClient", record: StudyRecord) -> "Comparison":
-    """Compares, writes the report into the parent run, and sets its metrics and description."""
+    """Compares the models, and writes report, metrics and description into the parent run."""
     from mlflow.entities import Metric
 
     from tuning.evaluation.comparison import compare
@@ -59,10 +59,10 @@ def make_report(client: "MlflowClient", record: StudyRecord) -> "Comparison":
 
 
 def make_interim_report(client: "MlflowClient", record: StudyRecord) -> "Comparison | None":
-    """Writes what a study that was stopped has found so far; it concludes nothing.
+    """Writes an interim report of a study that was stopped. It draws no conclusion.
 
     Returns:
-        What there is; None if no baseline trial has ended yet.
+        The comparison of the trials so far; None if no baseline trial has completed yet.
     """
     from tuning.evaluation.comparison import compare
 
@@ -70,14 +70,14 @@ def make_interim_report(client: "MlflowClient", record: StudyRecord) -> "Compari
         comparison = compare(record)
     except ValueError:
         return None
-    comparison = replace(comparison, why="the study was stopped before it was done")
+    comparison = replace(comparison, why="the study was stopped before its end")
     ended = sum(trial.result.state is not TrialState.INTERRUPTED for trial in record.trials)
     _write(
         client,
         record,
         comparison,
-        f"Interim report: the study was stopped after {ended} trials. It concludes nothing; "
-        f"resume={record.run_id} goes on.",
+        f"Interim report: the study was stopped after {ended} trials, so there is no "
+        f"conclusion yet. To resume the study, pass resume={record.run_id}.",
     )
     return comparison
 
@@ -108,7 +108,7 @@ def _write(
 
 
 def describe(comparison: "Comparison", study: Study) -> str:
-    """Both tables and the verdict, for the terminal."""
+    """Returns the tables of models and hyperparameters and the verdict, as plain text."""
     from tuning.report.report import change_table, headline, model_table
 
     tables = [rows for rows in (model_table(comparison), change_table(comparison)) if rows[1:]]
@@ -117,10 +117,10 @@ def describe(comparison: "Comparison", study: Study) -> str:
 
 
 def describe_interim(comparison: "Comparison | None", study: Study) -> str:
-    """What a study that was stopped has found so far."""
+    """Returns the results of a stopped study so far, as plain text."""
     if comparison is None:
-        return "\nNo baseline trial has ended yet, so there is no report."
-    rows = [["trained so far", "trials", "pruned", f"best {study.objective.metric}", "by"]]
+        return "\nNo baseline trial has completed yet, so there is no report."
+    rows = [["trained so far", "trials", "pruned", f"best {study.objective.metric}", "best trial"]]
     baseline = comparison.baseline
     rows.append(
         ["baseline", str(len(baseline.trials)), "0", f"{baseline.mean_validation:.4f}", ""]
@@ -134,9 +134,9 @@ def describe_interim(comparison: "Comparison | None", study: Study) -> str:
 
 
 def say_where(outcome: Outcome) -> None:
-    """Prints where to look next."""
+    """Prints where users find the run and the leaderboard."""
     with suppress(BrokenPipeError):
-        print(f"\nRun {outcome.run_id}; `make ui` opens MLflow, the leaderboard is at")
+        print(f"\nRun {outcome.run_id}. `make ui` opens MLflow. The leaderboard is at")
         print(leaderboard_link(outcome.experiment_id))
         sys.stdout.flush()
 

@@ -12,7 +12,7 @@ from tuning.workflow.preparation import PreparedStudy
 
 
 def start_workers(prepared: PreparedStudy) -> Executor:
-    """Starts the workers, which import Keras and load the data by themselves."""
+    """Starts the workers; each of them imports Keras and loads the data itself."""
     plan, study = prepared.plan, prepared.study
     spec = WorkerSpec(
         task=study.task,
@@ -25,7 +25,7 @@ def start_workers(prepared: PreparedStudy) -> Executor:
         path=(os.getcwd(),),
     )
     if plan.options.executor == "local":
-        # Every GPU gets one worker before any gets a second.
+        # Every GPU gets its first worker before any GPU gets a second one.
         devices = [process_environment(plan, [gpu]) for gpu in plan.gpus]
         return LocalExecutor(
             spec,

@@ -232,6 +232,6 @@ def test_a_node_that_is_lost_with_a_model_in_it_has_lost_its_trial(
         assert states == ["completed", "completed", "failed"]
         (failure,) = [result.failure for result in results if result.failure]
         assert failure.kind is FailureKind.WORKER_LOST
-        assert "its model was lost with its node" in failure.message
+        assert "the trained model could not be copied from its node" in failure.message
     finally:
         executor.close()

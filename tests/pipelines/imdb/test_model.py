@@ -8,6 +8,7 @@ import pytest
 
 from pipelines.imdb.model import build, padding_is_free
 from pipelines.imdb.text import UNKNOWN
+from tuning.core.errors import BadInputError
 from tuning.study.file import load_study
 
 pytestmark = pytest.mark.slow
@@ -20,7 +21,7 @@ PLAIN: dict[str, Any] = {
     "dropout": 0.0,
     "recurrent_dropout": 0.0,
 }
-EXTENDED = Path(__file__).parents[2] / "pipelines/imdb/extended.yaml"
+EXTENDED = Path(__file__).parents[3] / "pipelines/imdb/extended.yaml"
 
 
 def make(**params: Any) -> Any:
@@ -52,7 +53,7 @@ def test_without_choices_it_is_the_notebooks_model() -> None:
         {"vocabulary_size": 20, "sequence_length": 5},
         {"masking": True, "bidirectional": True, "pooling": "mean"},
         {"pooling": "max", "output_dropout": 0.4, "recurrent_dropout": 0.2},
-        {"bidirectional": True, "learning_rate": 0.01, "learning_rate_decay": 0.5},
+        {"bidirectional": True, "learning_rate_decay": 0.5, "batch_size": 64},
     ],
     ids=lambda params: "-".join(params),
 )
@@ -115,9 +116,12 @@ def test_masked_padding_changes_nothing() -> None:
 
 
 def test_the_rate_falls_after_each_epoch() -> None:
-    schedule = make(learning_rate=0.01, learning_rate_decay=0.5).optimizer._learning_rate
+    decaying = {"learning_rate": 0.01, "learning_rate_decay": 0.5}
+    schedule = make(**decaying, batch_size=64).optimizer._learning_rate
     rates = [float(schedule(step)) for step in (0, 9, 10, 20)]
     assert rates == pytest.approx([0.01, 0.01, 0.005, 0.0025])
+    with pytest.raises(BadInputError, match=r"declare batch_size.*training: \{batch_size: batch_"):
+        make(**decaying)
 
 
 def test_the_extended_study_holds_the_notebooks_baseline_and_all_it_names_is_built() -> None:

@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 
 from pipelines.imdb import text
 
-CODE = Path(__file__).parents[2] / "pipelines" / "imdb" / "serving_model.py"
+CODE = Path(__file__).parents[3] / "pipelines" / "imdb" / "serving_model.py"
 VOCABULARY = {"a": 4, "good": 5, "film": 6, "not": 7, "it's": 8}
 
 
@@ -112,7 +112,7 @@ def test_few_shapes_are_ever_asked_for_so_few_programs_are_compiled() -> None:
     ],
 )
 def test_what_is_no_text_is_refused(served: Any, reviews: list[Any]) -> None:
-    with pytest.raises(MlflowException, match="must be text, and more than a number"):
+    with pytest.raises(MlflowException, match="must be a text and not only a number"):
         served.predict(None, pd.DataFrame({"review": reviews}))
 
 

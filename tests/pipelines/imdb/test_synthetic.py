@@ -50,8 +50,8 @@ for _ in range(5):
 
 train, test = synthetic.generate_splits()
 words = TfidfVectorizer()
-regression = LogisticRegression(max_iter=500).fit(words.fit_transform(train.texts), train.labels)
-print(accuracy, regression.score(words.transform(test.texts), test.labels))
+regression = LogisticRegression(max_iter=500).fit(words.fit_transform(train.rows), train.labels)
+print(accuracy, regression.score(words.transform(test.rows), test.labels))
 """
 
 

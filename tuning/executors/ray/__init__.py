@@ -1,1 +1,1 @@
-"""Trials on a Ray cluster."""
+"""Executor on a Ray cluster."""

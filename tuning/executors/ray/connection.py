@@ -1,4 +1,4 @@
-"""The way to a Ray cluster: started here or joined, what it has room for, what it is sent."""
+"""Connection to a Ray cluster: starts or joins it, counts its room, and sends it files."""
 
 import logging
 import math
@@ -15,33 +15,49 @@ from tuning.core.errors import BadInputError
 from tuning.executors.ray.files import FileBundle, describe, pack
 from tuning.training.messages import WorkerSpec
 
+# Longest wait for the cluster's port.
 CONNECT_SECONDS = 10.0
-# Of the current folder, which the nodes get.
+# Parts of the current folder that are not sent to the nodes.
 EXCLUDED = [".git", ".venv", ".cache", "mlruns", "mlflow.db*", "__pycache__", "**/.env"]
 
 
 def connect(address: str, workers: int, trial_cpus: float, trial_gpus: float) -> bool:
-    """Connects to Ray; whether this process was not connected before."""
+    """Connects to Ray, unless this process is connected already.
+
+    Args:
+        address: Address of a running cluster, such as ``auto`` or ``host:6379``; empty to start
+            Ray on this machine.
+        workers: Number of trials at once for which a Ray on this machine gets CPUs; 0 for all
+            cores.
+        trial_cpus: Ray CPUs per trial.
+        trial_gpus: Not used; Ray counts the GPUs of this machine itself.
+
+    Returns:
+        Whether this call made the connection, so that the caller has to close it.
+
+    Raises:
+        BadInputError: The cluster cannot be reached, or Ray cannot start.
+    """
     import ray
 
     if ray.is_initialized():
         return False
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address:
-        _check_listens(address)
-        # The nodes import the task, and this package, from a copy of the current folder.
+        _check_reachable(address)
+        # The nodes import the task and this package from a copy of the current folder.
         options["runtime_env"] = {"working_dir": os.getcwd(), "excludes": EXCLUDED}
     else:
-        # Two names of one thing: the clusters of others on this machine are not ours to join.
+        # Without "local", Ray would join a cluster that already runs on this machine.
         address = "local"
-        paths = [os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH")])]
-        options["runtime_env"] = {"env_vars": {"PYTHONPATH": os.pathsep.join(paths)}}
+        folders = [os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH")])]
+        options["runtime_env"] = {"env_vars": {"PYTHONPATH": os.pathsep.join(folders)}}
         options |= {"include_dashboard": False}
         if workers:
             options["num_cpus"] = max(1, math.ceil(workers * trial_cpus))
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
-        with _own_signals():
+        with _keep_signal_handlers():
             ray.init(address=address, **options)
     except Exception as error:
         raise BadInputError(
@@ -50,38 +66,49 @@ def connect(address: str, workers: int, trial_cpus: float, trial_gpus: float) ->
     return True
 
 
-def _check_listens(address: str) -> None:
-    """Ray would try for minutes to reach a port at which nobody listens.
+def _check_reachable(address: str) -> None:
+    """Makes sure that the cluster's port accepts connections; Ray itself would try for minutes.
 
     Raises:
-        BadInputError: Nobody does.
+        BadInputError: No process accepts connections at the port.
     """
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not port.isdigit():
-        return  # a word that Ray knows, such as auto
+        return  # a keyword of Ray, such as auto
     try:
         socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
     except OSError as error:
-        raise BadInputError(f"ray_address: {address!r} cannot be reached: {error}") from error
+        raise BadInputError(
+            f"ray_address: {address!r} cannot be reached: {error}; start the cluster or correct "
+            "the address"
+        ) from error
 
 
 @contextmanager
-def _own_signals() -> Iterator[None]:
-    """Keeps Ray from replacing what this process does when it is told to end."""
+def _keep_signal_handlers() -> Iterator[None]:
+    """Restores this process's handlers of SIGINT and SIGTERM, which ``ray.init`` replaces."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for number, handler in kept.items():
+        for number, handler in handlers.items():
             if handler is not None:
                 signal.signal(number, handler)
 
 
 def room(trial_cpus: float, trial_gpus: float) -> int:
-    """How many trials the cluster's nodes have room for, whatever else they do now."""
+    """Returns how many trials fit on the cluster's nodes if nothing else runs there.
+
+    Args:
+        trial_cpus: Ray CPUs per trial.
+        trial_gpus: Ray GPUs per trial.
+
+    Raises:
+        BadInputError: No node has enough CPUs and GPUs for a trial.
+    """
     import ray
 
     count = 0
@@ -96,24 +123,34 @@ def room(trial_cpus: float, trial_gpus: float) -> int:
     if not count:
         raise BadInputError(
             f"trial_cpus: no node of the Ray cluster has {trial_cpus:g} CPUs and {trial_gpus:g} "
-            "GPUs for a trial; pass workers=N if nodes that do will join it"
+            "GPUs for a trial; lower resources.trial_cpus or resources.trial_gpus, or pass "
+            "workers=N if larger nodes will join the cluster"
         )
     return count
 
 
 def bundles(spec: WorkerSpec, *, send: bool) -> dict[str, tuple[FileBundle, list[Any]]]:
-    """The task options that are files; each is put where every node can get it, once."""
+    """Describes the task options that are files or folders of this machine.
+
+    Args:
+        spec: Settings of every worker; its task options of type ``pathlib.Path`` are files.
+        send: Whether to pack the files and put the archives into Ray's object store.
+
+    Returns:
+        Per option, the bundle and a list with the reference to its archive; the list is empty if
+        the files are not sent.
+    """
     import ray
 
-    files = {name: v for name, v in spec.task_options.items() if isinstance(v, Path)}
+    paths = {name: v for name, v in spec.task_options.items() if isinstance(v, Path)}
     return {
         name: (describe(path), [ray.put(pack(path))] if send else [])
-        for name, path in files.items()
+        for name, path in paths.items()
     }
 
 
 def one_line(error: Exception) -> str:
-    """An error of Ray in one line."""
+    """Returns an error of Ray in one line of at most 300 characters."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
-    # Of an error in an actor's constructor the cause comes last, below its traceback.
+    # If the constructor of an actor fails, Ray prints the cause last, below the traceback.
     return f"{type(error).__name__}: {lines[-1 if 'creation task' in lines[0] else 0]}"[:300]

@@ -1,8 +1,8 @@
-"""Trials on a Ray cluster: an actor a slot, wherever the cluster has room for it.
+"""Executor that trains on a Ray cluster: one actor per slot, on any node that has room for it.
 
-Driver and actor take turns: the driver asks for the next event, and its question carries the
-decision about the last. So a trial costs one message an epoch each way, and an actor or node that
-is lost is an error of the one question that is open.
+Driver and actor take turns. A call of the driver carries the decision on the last epoch, and the
+answer of the actor carries the next event. A trial therefore needs one message per epoch in each
+direction, and the loss of an actor or node appears as an error of the one call that runs.
 """
 
 import logging
@@ -24,11 +24,11 @@ from tuning.training import worker
 from tuning.training.checkpoint import CHECKPOINT
 from tuning.training.messages import WorkerSpec
 
-# Actors of one slot that end before they are ready, one after the other.
+# Number of consecutive failed starts after which a slot is given up.
 MAX_STARTS = 3
-# Between two looks at whether an idle actor is still there.
+# Seconds between two checks that the idle actors still run.
 LOOK_SECONDS = 2.0
-# Between two words about a cluster that has no room.
+# Seconds between two warnings that the cluster has no room.
 NO_ROOM_SECONDS = 60.0
 
 _log = logging.getLogger(__name__)
@@ -38,13 +38,14 @@ _log = logging.getLogger(__name__)
 class _ActorSlot:
     """One actor and the trial that it trains, if any.
 
-    ``question`` is open while the actor works; without one, and with a trial, the actor's newest
-    epoch waits for a decision. A slot that is not ready and has no question is given up.
+    ``call`` refers to the result of a running call of the actor. If no call runs and there is a
+    trial, the newest epoch waits for a decision. A slot that is not ready and has no call is
+    given up, because its actors cannot start.
     """
 
     number: int
     actor: Any
-    question: Any
+    call: Any
     ready: bool = False
     shared: bool = True
     node: str = ""
@@ -55,24 +56,28 @@ class _ActorSlot:
 
 
 class RayExecutor:
-    """Trains on a Ray cluster.
+    """Executor that trains on a Ray cluster.
+
+    If this process is connected to Ray already, the executor uses this connection and leaves it
+    open.
 
     Args:
-        spec: What every worker is told. Task options that are a ``pathlib.Path`` are files of this
-            machine: they are sent to each node that does not see them, once.
-        workers: How many trials at once; 0 means as many as the cluster has room for now. More
-            than that wait for room, which an autoscaling cluster makes.
-        address: Of a running cluster, such as ``auto`` or ``host:6379``; empty to start
-            Ray on this machine, and to stop it in the end.
-        trial_cpus: Of Ray's CPUs, a trial.
-        trial_gpus: Of Ray's GPUs, a trial; a fraction shares one.
-        target: The worker's main function.
-        trial_memory_mb: A trial whose process holds more is killed and has failed; None for no
-            limit.
-        shared: Whether every node sees this machine's files; None to find out.
+        spec: Settings of every worker. Task options of type ``pathlib.Path`` are files of this
+            machine; a node that does not see them gets them once.
+        workers: Number of trials at once; 0 means as many as fit on the present nodes. Further
+            slots wait until an autoscaling cluster has room for them.
+        address: Address of a running cluster, such as ``auto`` or ``host:6379``; empty to start
+            Ray on this machine, and to stop it in ``close``.
+        trial_cpus: Ray CPUs per trial.
+        trial_gpus: Ray GPUs per trial; a fraction lets several trials share a GPU.
+        target: Main function of the worker.
+        trial_memory_mb: Memory of a worker during a trial, in MB, above which the worker is
+            killed and the trial fails; None for no limit.
+        shared: Whether every node sees this machine's files; None if each node has to check this.
 
     Raises:
-        BadInputError: There is no such cluster, or no node that could train a trial.
+        BadInputError: The cluster cannot be reached, or ``workers`` is 0 and no node has enough
+            CPUs and GPUs for a trial.
     """
 
     def __init__(
@@ -88,17 +93,18 @@ class RayExecutor:
         shared: bool | None = None,
     ) -> None:
         self._folder = Path(spec.folder)
-        self._own = connect(address, workers, trial_cpus, trial_gpus)
+        self._owns_connection = connect(address, workers, trial_cpus, trial_gpus)
         self._closed = False
-        self._given_up = ""
-        self._waiting_since = self._looked = time.monotonic()
+        self._start_error = ""
+        self._waiting_since = self._idle_checked = time.monotonic()
         self._needs = {"num_cpus": trial_cpus, "num_gpus": trial_gpus}
         self._slots: list[_ActorSlot] = []
         self._uploads = PendingUploads(self._folder)
         try:
             count = workers or room(trial_cpus, trial_gpus)
             if address:
-                # The folder of this name on a node may hold another version of what was sent.
+                # These folders may contain another version of the task on a node. The node
+                # imports the copy that Ray sends.
                 spec = replace(spec, path=())
             self._options = NodeOptions(
                 spec=spec,
@@ -108,9 +114,10 @@ class RayExecutor:
                 shared=shared,
                 trial_cpus=trial_cpus,
             )
-            # Only where all of them are on this machine, and nobody else's.
-            ours = self._own and not address and not trial_gpus
-            cores = available_cores() if ours else []
+            # Workers are pinned only if all of them run on this machine and no other study uses
+            # the same Ray.
+            pin = self._owns_connection and not address and not trial_gpus
+            cores = available_cores() if pin else []
             self._cores = cores[:count] if trial_cpus == 1 and count <= len(cores) else []
             for number in range(count):
                 self._slots.append(_ActorSlot(number, None, None))
@@ -120,17 +127,21 @@ class RayExecutor:
             raise
 
     def upload_models_to(self, find_target: FindUploadTarget) -> None:
-        """Has every node, of a Ray on this machine too, take models to the artifact store."""
+        """Lets every node upload models to the artifact store, also with Ray on this machine.
+
+        Args:
+            find_target: Function that returns a future of the upload target of a trained model.
+        """
         self._uploads.find_target = find_target
 
     @property
     def slots(self) -> int:
-        """How many trials can be trained at once, where the cluster has room for all."""
+        """Number of trials that can be trained at once if the cluster has room for all of them."""
         return len(self._slots)
 
     @property
     def free_slots(self) -> int:
-        """How many trials can be submitted now; a slot whose actor waits for room is not free."""
+        """Number of trials that can be submitted now; slots that wait for room are not free."""
         return sum(map(_free, self._slots))
 
     def submit(self, trial: Trial) -> None:
@@ -140,45 +151,53 @@ class RayExecutor:
             raise RuntimeError("no slot is free")
         slot.trial, slot.measurements, slot.cancelled = trial, (), ""
         checkpoints = {} if slot.shared else self._checkpoints(trial)
-        slot.question = slot.actor.train.remote(trial, checkpoints)
+        slot.call = slot.actor.train.remote(trial, checkpoints)
 
     def poll(self, timeout_s: float) -> Sequence[Measured | Finished]:
-        """Waits for what the actors answer, and for their loss."""
+        """Waits for answers of actors and uploaders, and notices actors that are lost.
+
+        Raises:
+            StudyFailedError: Every slot is given up, because its actors cannot start.
+        """
         import ray
 
         for slot in self._slots:
-            if slot.ready and slot.trial is not None and slot.question is None:
-                slot.question = slot.actor.go_on.remote(CONTINUE)  # nobody had an opinion
-        self._look_at_the_idle()
-        uploading = self._uploads.begin()
-        alive = any(slot.ready or slot.question is not None for slot in self._slots)
-        if self._given_up and not alive and not self._uploads.pending:
-            raise StudyFailedError(f"no Ray worker can start: {self._given_up}")
-        self._complain()
-        questions = [slot.question for slot in self._slots if slot.question is not None]
-        questions += uploading
-        if not questions:
-            ended = self._uploads.read(())
-            if not ended:
+            if slot.ready and slot.trial is not None and slot.call is None:
+                slot.call = slot.actor.go_on.remote(CONTINUE)  # no decision has come
+        self._check_idle_actors()
+        upload_calls = self._uploads.begin()
+        alive = any(slot.ready or slot.call is not None for slot in self._slots)
+        if self._start_error and not alive and not self._uploads.pending:
+            raise StudyFailedError(f"no Ray worker can start: {self._start_error}")
+        self._warn_without_room()
+        calls = [slot.call for slot in self._slots if slot.call is not None]
+        calls += upload_calls
+        if not calls:
+            finished = self._uploads.read(())
+            if not finished:
                 time.sleep(timeout_s)
-            return ended
-        answered, _ = ray.wait(questions, timeout=timeout_s)
-        if answered:
-            answered, _ = ray.wait(questions, num_returns=len(questions), timeout=0)
+            return finished
+        ended_calls, _ = ray.wait(calls, timeout=timeout_s)
+        if ended_calls:
+            ended_calls, _ = ray.wait(calls, num_returns=len(calls), timeout=0)
         events: list[Measured | Finished] = []
         for slot in self._slots:
-            if slot.question in answered:
+            if slot.call in ended_calls:
                 events += self._read(slot)
-        return [*events, *self._uploads.read(answered)]
+        return [*events, *self._uploads.read(ended_calls)]
 
     def reply(self, name: str, decision: Decision) -> None:
-        """Sends an actor the decision on its newest epoch."""
+        """Sends the decision on a trial's newest epoch to its actor."""
         slot = self._slot_of(name)
-        if slot is not None and slot.question is None:
-            slot.question = slot.actor.go_on.remote(decision)
+        if slot is not None and slot.call is None:
+            slot.call = slot.actor.go_on.remote(decision)
 
     def cancel(self, name: str, reason: str) -> None:
-        """Kills the trial's actor and its worker; the slot gets a new one."""
+        """Kills the trial's actor and its worker; the slot gets a new actor.
+
+        If the trial has been trained and its model is being uploaded, the driver fetches the model
+        instead.
+        """
         import ray
 
         self._uploads.fetch_now(name)
@@ -186,11 +205,11 @@ class RayExecutor:
         if slot is not None:
             slot.cancelled = reason
             ray.kill(slot.actor)
-            if slot.question is None:
-                slot.question = slot.actor.go_on.remote(CONTINUE)  # fails, as it should
+            if slot.call is None:
+                slot.call = slot.actor.go_on.remote(CONTINUE)  # fails, so `poll` sees it
 
     def close(self) -> None:
-        """Ends every actor at once, and the connection to Ray that was made here."""
+        """Ends every actor, and the connection to Ray if this executor has made it."""
         import ray
 
         if self._closed:
@@ -204,31 +223,31 @@ class RayExecutor:
             if slot.actor is not None:
                 with suppress(Exception):
                     ray.kill(slot.actor)
-        if self._own:
+        if self._owns_connection:
             ray.shutdown()
 
-    def _look_at_the_idle(self) -> None:
+    def _check_idle_actors(self) -> None:
         now = time.monotonic()
-        if now - self._looked > LOOK_SECONDS:
-            self._looked = now
+        if now - self._idle_checked > LOOK_SECONDS:
+            self._idle_checked = now
             for slot in filter(_idle, self._slots):
-                slot.question = slot.actor.ready.remote()
+                slot.call = slot.actor.ready.remote()
 
     def _start(self, slot: _ActorSlot) -> None:
         import ray
 
         core = self._cores[slot.number] if self._cores else None
-        # A lost trial is the driver's to train again: Ray would do it behind its back.
+        # Ray must not retry: the driver submits a lost trial again.
         actor = ray.remote(max_restarts=0, max_task_retries=0, **self._needs)(Node)
         slot.actor = actor.options(scheduling_strategy="SPREAD").remote(self._options, core)
-        slot.ready, slot.question = False, slot.actor.ready.remote()
+        slot.ready, slot.call = False, slot.actor.ready.remote()
 
     def _read(self, slot: _ActorSlot) -> list[Measured | Finished]:
         import ray
 
-        question, slot.question = slot.question, None
+        call, slot.call = slot.call, None
         try:
-            answer: Answer | Ready = ray.get(question)
+            answer: Answer | Ready = ray.get(call)
         except Exception as error:
             return self._lose(slot, error)
         if isinstance(answer, Ready):
@@ -249,7 +268,7 @@ class RayExecutor:
     ) -> list[Measured | Finished]:
         trial, slot.trial = slot.trial, None
         if slot.cancelled:
-            self._start(slot)  # it was killed just after it had answered
+            self._start(slot)  # `cancel` has killed the actor after its last answer
         result = replace(event.result, worker=f"ray-{slot.number}")
         folder = self._folder / event.name
         if answer.files or (answer.model and not slot.shared):
@@ -271,33 +290,33 @@ class RayExecutor:
         return [event]
 
     def _lose(self, slot: _ActorSlot, error: Exception) -> list[Measured | Finished]:
-        """What follows when an actor, or the node that it was on, is gone."""
+        """Handles the loss of an actor or of its node."""
         trial, slot.trial = slot.trial, None
         slot.failed_starts += not slot.ready
         if slot.failed_starts < MAX_STARTS:
             self._start(slot)
         else:
-            self._given_up = one_line(error)
-            _log.warning("Ray worker %d cannot start: %s", slot.number, self._given_up)
-        # Others may have been on the same node; they get nothing until they have answered.
+            self._start_error = one_line(error)
+            _log.warning("Ray worker %d cannot start: %s", slot.number, self._start_error)
+        # Idle actors may have run on the same node. They get no trial until they answer again.
         for other in filter(_idle, self._slots):
-            other.ready, other.question = False, other.actor.ready.remote()
+            other.ready, other.call = False, other.actor.ready.remote()
         if trial is None:
             return []
         failure = Failure(kind=FailureKind.WORKER_LOST, message=one_line(error))
-        lost = lost_result(
+        result = lost_result(
             slot.measurements, None if slot.cancelled else failure, f"ray-{slot.number}"
         )
-        return [Finished(name=trial.name, attempt=trial.attempt, result=lost)]
+        return [Finished(name=trial.name, attempt=trial.attempt, result=result)]
 
     def _checkpoints(self, trial: Trial) -> Mapping[str, bytes]:
-        """What the trial may go on from, for a node that does not see this machine's files."""
+        """Returns the checkpoints from which a trial may resume, by trial name."""
         names = [trial.name, *([trial.resume_from] if trial.resume_from else [])]
         files = {name: self._folder / name / CHECKPOINT for name in names}
         return {name: file.read_bytes() for name, file in files.items() if file.exists()}
 
-    def _complain(self) -> None:
-        """Says so, now and then, while nothing can be trained."""
+    def _warn_without_room(self) -> None:
+        """Logs a warning every ``NO_ROOM_SECONDS`` while no actor is ready."""
         import ray
 
         now = time.monotonic()
@@ -306,7 +325,7 @@ class RayExecutor:
         elif now - self._waiting_since > NO_ROOM_SECONDS:
             self._waiting_since = now
             _log.warning(
-                "the Ray cluster has had no room for a trial for %.0f s: one needs %s; free is %s",
+                "no Ray actor has been ready for %.0f s; a trial needs %s; free resources: %s",
                 NO_ROOM_SECONDS,
                 self._needs,
                 {key: ray.available_resources().get(key, 0) for key in ("CPU", "GPU")},
@@ -321,4 +340,4 @@ def _free(slot: _ActorSlot) -> bool:
 
 
 def _idle(slot: _ActorSlot) -> bool:
-    return _free(slot) and slot.question is None
+    return _free(slot) and slot.call is None

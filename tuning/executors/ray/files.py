@@ -1,4 +1,4 @@
-"""Files that workers need on machines where they are not: packed once, unpacked once a machine."""
+"""Files that workers need on other machines: packed once, unpacked once per machine."""
 
 import hashlib
 import io
@@ -13,17 +13,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+# Age in seconds at which files of a node are removed.
 KEEP_SECONDS = 7 * 24 * 3600
 
 
 @dataclass(frozen=True)
 class FileBundle:
-    """A file or folder of the driver's machine.
+    """A file or folder of the driver's machine that nodes need.
 
     Attributes:
-        path: Where it lies there.
-        fingerprint: Of the names, sizes and times of its files; the same path with the same
-            fingerprint on another machine is the same file, on storage that both see.
+        path: Path on the driver's machine.
+        fingerprint: Hash of the names, sizes and modification times of the files. If a node has
+            the same path with the same fingerprint, driver and node share the storage.
     """
 
     path: str
@@ -31,7 +32,7 @@ class FileBundle:
 
 
 def describe(path: Path) -> FileBundle:
-    """Describes a file or folder; its contents are not read."""
+    """Describes a file or folder without reading its contents."""
     return FileBundle(str(path), _fingerprint(path))
 
 
@@ -44,34 +45,35 @@ def pack(path: Path) -> bytes:
 
 
 def receive(bundle: FileBundle, fetch: Callable[[], bytes], root: Path | None = None) -> Path:
-    """The path of a bundle on this machine; unpacks it unless it is here already.
+    """Returns the path of a bundle on this machine, and unpacks the bundle if it is missing.
 
     Args:
-        bundle: What is wanted.
-        fetch: Gets the archive; called only if it is needed.
-        root: Where to unpack, for all processes of this user on this machine.
+        bundle: Bundle that a worker needs.
+        fetch: Function that returns the archive; called only if the bundle is missing.
+        root: Folder into which all processes of this user on this machine unpack bundles; None
+            for the default folder.
     """
     from filelock import FileLock
 
-    here = Path(bundle.path)
-    if here.exists() and _fingerprint(here) == bundle.fingerprint:
-        return here
+    shared_path = Path(bundle.path)
+    if shared_path.exists() and _fingerprint(shared_path) == bundle.fingerprint:
+        return shared_path
     root = root or node_folder() / "received"
     root.mkdir(parents=True, exist_ok=True)
-    target = root / bundle.fingerprint
+    unpacked = root / bundle.fingerprint
     with FileLock(root / f"{bundle.fingerprint}.lock"):
-        if not target.exists():
+        if not unpacked.exists():
             with tempfile.TemporaryDirectory(dir=root) as part:
                 with tarfile.open(fileobj=io.BytesIO(fetch())) as archive:
-                    # Refuses members outside of the folder, links that leave it, and devices.
+                    # The filter refuses members and links outside the folder, and device files.
                     archive.extractall(part, filter="data")
-                shutil.move(Path(part, "content"), target)
-    os.utime(target)  # it is in use
-    return target
+                shutil.move(Path(part, "content"), unpacked)
+    os.utime(unpacked)  # so that `sweep` keeps it
+    return unpacked
 
 
 def sweep() -> None:
-    """Removes what no study on this machine has used for a week."""
+    """Removes files of workers on this machine that have not changed for a week."""
     oldest = time.time() - KEEP_SECONDS
     folder, paths = node_folder(), list[Path]()
     for pattern in ("trials-*", "model-*", "received/*"):
@@ -83,11 +85,15 @@ def sweep() -> None:
 
 
 def node_folder() -> Path:
-    """Where this user's workers keep files on this machine, beside the system's temporary ones."""
+    """Returns the temporary folder of this user's workers on this machine.
+
+    Raises:
+        PermissionError: The folder belongs to another user.
+    """
     folder = Path(tempfile.gettempdir(), f"tuning-{_user()}")
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != _user():
-        raise PermissionError(f"{folder} belongs to somebody else")
+        raise PermissionError(f"{folder} belongs to another user; set TMPDIR to another folder")
     return folder
 
 
@@ -97,9 +103,9 @@ def _user() -> int:
 
 def _fingerprint(path: Path) -> str:
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    facts = []
+    entries = []
     for file in files:
         status = file.stat()
         if file.is_file():
-            facts.append([str(file.relative_to(path)), status.st_size, status.st_mtime_ns])
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+            entries.append([str(file.relative_to(path)), status.st_size, status.st_mtime_ns])
+    return hashlib.sha256(json.dumps(entries).encode()).hexdigest()[:32]

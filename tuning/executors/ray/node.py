@@ -1,8 +1,8 @@
-"""The far side of the Ray executor: an actor on some node, with one worker process of its own.
+"""Actor of the Ray executor: runs on a node and trains trials in one worker process.
 
-The worker is the local executor's, so a trial is trained, watched and lost in the same way on
-every machine. The actor passes on what it says, and the files that the driver cannot see; models
-wait for a uploader.
+The actor uses a local executor, so limits and losses of workers are handled in the same way on
+every machine. It returns the events of the worker and the files that the driver cannot read. The
+trained model stays on the node until a ``ModelUploader`` takes it away.
 """
 
 import os
@@ -22,6 +22,7 @@ from tuning.executors.ray.files import FileBundle, node_folder, receive, sweep
 from tuning.training.checkpoint import CHECKPOINT
 from tuning.training.messages import WorkerSpec
 
+# Timeout of a single poll of the local executor.
 POLL_SECONDS = 1.0
 
 Target = Callable[[Connection, Any, int | None], None]
@@ -29,13 +30,13 @@ Target = Callable[[Connection, Any, int | None], None]
 
 @dataclass(frozen=True)
 class Answer:
-    """What happened to a trial since the last answer.
+    """Events of a trial since the last answer.
 
     Attributes:
-        events: Of the trial, in order, never empty.
-        files: The contents of its small files by their names, once it has finished, unless the
-            driver sees them itself.
-        model: The file of its model, which stays on the node; empty if there is none.
+        events: Events of the trial in order, at least one.
+        files: Contents of the files of a finished trial by name, without its model; empty while
+            the trial runs and if the driver can read the files itself.
+        model: Path of the trained model on the node; empty if there is none.
     """
 
     events: Sequence[Measured | Finished]
@@ -45,11 +46,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Ready:
-    """An actor that is there.
+    """Answer of an actor that has started.
 
     Attributes:
-        shared: Whether it sees the driver's files.
-        node: The id of the node that it is on.
+        shared: Whether the node and the driver see the same files.
+        node: Id of the actor's node.
     """
 
     shared: bool
@@ -58,16 +59,17 @@ class Ready:
 
 @dataclass(frozen=True, kw_only=True)
 class NodeOptions:
-    """How the actors of a study work.
+    """Settings of all actors of a study.
 
     Attributes:
-        spec: What their workers are told.
-        bundles: Task options that are files of the driver's machine, and the archives of them,
-            each a reference in a list so that Ray hands it on as it is.
-        target: The worker's main function.
-        trial_memory_mb: Limit of a trial's process; None for no limit.
-        shared: Whether the driver's files are seen from this node; None to find out.
-        trial_cpus: CPUs of one trial, by which a node's memory is shared.
+        spec: Settings of the workers.
+        bundles: Task options that are files of the driver's machine, by option: the bundle, and a
+            list with the reference to its archive. Ray does not resolve references in a list, so
+            the archive travels only to nodes that need it.
+        target: Main function of the worker.
+        trial_memory_mb: Memory limit of a worker during a trial, in MB; None for no limit.
+        shared: Whether the nodes see the driver's files; None if each node has to check this.
+        trial_cpus: Ray CPUs per trial; they determine how many workers share a node's memory.
     """
 
     spec: WorkerSpec
@@ -79,27 +81,27 @@ class NodeOptions:
 
 
 class Node:
-    """One slot: trains one trial at a time.
+    """Ray actor of one slot; it trains one trial at a time.
 
     Args:
-        options: Of the study.
-        core: To pin the worker to; None where this node's cores are not ours to give away.
+        options: Settings of all actors of the study.
+        core: Core to which the worker is pinned; None to pin it to no core.
     """
 
     def __init__(self, options: NodeOptions, core: int | None) -> None:
         spec = options.spec
         shared = options.shared
-        # The folder has a random name, so one of that name here is the driver's own.
+        # The folder has a random name, so a folder of this name is the one of the driver.
         self._shared = Path(spec.folder).is_dir() if shared is None else shared
         sweep()
         if not self._shared:
             folder = tempfile.mkdtemp(prefix="trials-", dir=node_folder())
             spec = replace(spec, folder=folder, cache_dir=_compile_cache(spec))
-        received = {
+        paths = {
             name: receive(bundle, lambda archive=archive: _fetch(archive))  # type: ignore[misc]
             for name, (bundle, archive) in options.bundles.items()
         }
-        self._spec = replace(spec, task_options={**spec.task_options, **received})
+        self._spec = replace(spec, task_options={**spec.task_options, **paths})
         self._executor = LocalExecutor(
             self._spec,
             1,
@@ -111,29 +113,30 @@ class Node:
         self._trial: Trial | None = None
 
     def ready(self) -> Ready:
-        """Answers once the actor is there; its worker may still be importing Keras."""
+        """Answers as soon as the actor runs; its worker may still import Keras."""
         import ray
 
         return Ready(self._shared, ray.get_runtime_context().get_node_id())
 
     def train(self, trial: Trial, checkpoints: Mapping[str, bytes]) -> Answer:
-        """Begins a trial, and waits for its first event.
+        """Starts a trial and waits for its first event.
 
         Args:
-            trial: The trial.
-            checkpoints: By trial name, those to go on from, unless the files are shared.
+            trial: Trial to train.
+            checkpoints: Contents of the checkpoints from which the trial may resume, by trial
+                name; empty if the node sees the driver's files.
         """
         for name, content in checkpoints.items():
             file = Path(self._spec.folder, name, CHECKPOINT)
             file.parent.mkdir(exist_ok=True)
             file.write_bytes(content)
         self._trial = trial
-        self._executor.poll(0)  # so that a worker that died meanwhile is replaced first
+        self._executor.poll(0)  # notices a worker that has died, so that `submit` replaces it
         self._executor.submit(trial)
         return self._wait()
 
     def go_on(self, decision: Decision) -> Answer:
-        """Hands on the decision about the newest epoch, and waits for the next event."""
+        """Sends the worker the decision on its newest epoch and waits for the next event."""
         if self._trial is not None:
             self._executor.reply(self._trial.name, decision)
         return self._wait()
@@ -153,17 +156,17 @@ class Node:
     ) -> Answer:
         folder = Path(self._spec.folder, trial.name)
         model = result.artifacts.get("model", "")
-        # Nothing goes on from a trial that is done, unless it was asked to be ready for that.
-        done = result.state is TrialState.COMPLETED and not trial.keep_checkpoint
+        # No attempt and no other trial resumes from such a checkpoint.
+        obsolete = result.state is TrialState.COMPLETED and not trial.keep_checkpoint
         files = {
             file.name: file.read_bytes()
             for file in folder.glob("*")
-            # What begins with a dot is half written.
+            # Names of incomplete files begin with a dot.
             if file.is_file() and not file.name.startswith(".")
-            if file != Path(model) and not (done and file.name == CHECKPOINT)
+            if file != Path(model) and not (obsolete and file.name == CHECKPOINT)
         }
         if model:
-            # In a folder of its own: the next attempt, or a trial that goes on, has the other.
+            # The folder of the trial is removed below, and another attempt may use it again.
             outbox = tempfile.mkdtemp(prefix="model-", dir=node_folder())
             model = os.fspath(shutil.move(model, outbox))
         for name in filter(None, (trial.name, trial.resume_from)):
@@ -171,7 +174,7 @@ class Node:
         return Answer(events, files, model)
 
     def close(self) -> None:
-        """Ends the worker."""
+        """Ends the worker, and removes its folder unless the driver uses the same folder."""
         self._executor.close()
         if not self._shared:
             with suppress(OSError):

@@ -1,8 +1,8 @@
-"""The way of a trained model out of a node: to the artifact store, or else to the driver.
+"""Uploads of trained models from a node to the artifact store, or otherwise to the driver.
 
-A slot is free as soon as its trial has been trained; meanwhile one process a node takes the model
-away. The trial has not finished before that is done, so a node that is lost with a model in it is
-the loss of a worker like any other: the trial is trained again with the same seed.
+A slot is free as soon as its trial has been trained. One process per node then uploads the model,
+and the trial finishes only after the upload. If a node is lost together with a model, the trial
+fails like a trial whose worker is lost, and the driver trains it again with the same seed.
 """
 
 import logging
@@ -20,29 +20,29 @@ from tuning.core.trial import Failure, FailureKind, Trial
 from tuning.executors.local import lost_result
 from tuning.executors.ray.connection import one_line
 
-# Couriers that die, until the model that they should take is given up.
-MAX_TRIES = 2
-# For which a node that could not write to the store does not try again.
-CUT_OFF_SECONDS = 600.0
-# After which a model that cannot be fetched is given up.
+# Number of uploaders that have died with a model after which the model counts as lost.
+MAX_UPLOADER_LOSSES = 2
+# Seconds during which the models of a node that cannot write to the store go to the driver.
+VIA_DRIVER_SECONDS = 600.0
+# Longest time for which the driver fetches a model before the model counts as lost.
 FETCH_SECONDS = 600.0
 
 _log = logging.getLogger(__name__)
 
 
 class ModelUploader:
-    """The far side: an actor that needs no CPU of its own, beside the slots of its node."""
+    """Ray actor that copies models from its node; it reserves no CPU."""
 
     def upload(self, file: str, target: UploadTarget) -> None:
-        """Takes a model to the artifact store."""
+        """Uploads a model to the artifact store."""
         target.upload(file)
 
     def fetch(self, file: str) -> bytes:
-        """Gives a model to the driver."""
+        """Returns the contents of a model to the driver."""
         return Path(file).read_bytes()
 
     def remove(self, file: str) -> None:
-        """Removes a model that has been brought away, which is known to the driver only."""
+        """Removes a model; the driver calls this after the model was copied or is not kept."""
         with suppress(OSError):
             Path(file).unlink()
             Path(file).parent.rmdir()
@@ -52,85 +52,102 @@ class ModelUploader:
 class _Upload:
     """A trial whose model is still on its node.
 
-    ``target`` is open until somebody knows where the model goes; ``question`` while
-    ``uploader`` is at work, on an upload unless ``fetching``. ``shared`` says that the driver sees
-    the file, and ``to_driver`` that it goes to the driver.
+    Attributes:
+        trial: Trial that has been trained.
+        event: Event of the end of the trial, which waits for the upload.
+        node: Id of the node.
+        shared: Whether the driver can read the file of the model itself.
+        via_driver: Whether the model goes to the driver instead of the artifact store.
+        target: Future of the upload target; None before the driver was asked for it.
+        uploader: Actor of the last call.
+        call: Reference to the result of a running call; None if no call runs.
+        fetching: Whether the call fetches the model; otherwise it uploads the model.
+        started: Start of the call, in seconds of the monotonic clock.
+        lost_uploaders: Number of uploaders that died during a call for this model.
     """
 
     trial: Trial
     event: Finished
     node: str
     shared: bool
-    to_driver: bool
+    via_driver: bool
     target: "Future[UploadTarget | None] | None" = None
     uploader: Any = None
-    question: Any = None
+    call: Any = None
     fetching: bool = False
-    began: float = 0.0
-    tries: int = 0
+    started: float = 0.0
+    lost_uploaders: int = 0
 
     @property
     def file(self) -> str:
         return self.event.result.artifacts["model"]
 
-    def ask(self, uploader: Any, question: Any, fetching: bool) -> None:
-        self.uploader, self.question, self.fetching = uploader, question, fetching
-        self.began = time.monotonic()
+    def wait_for(self, call: Any, uploader: Any, fetching: bool) -> None:
+        self.call, self.uploader, self.fetching = call, uploader, fetching
+        self.started = time.monotonic()
 
 
 class PendingUploads:
-    """The near side: what is on its way, and the uploaders.
+    """The driver's side of the uploads: the waiting models and the uploaders of all nodes.
 
     Args:
-        folder: The driver's, where each trial has a folder of its name.
+        folder: Folder of the driver in which each trial has a folder of its name.
+
+    Attributes:
+        find_target: Function that returns a future of the upload target of a model; None if all
+            models go to the driver.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._uploaders: dict[str, Any] = {}
-        self._open: list[_Upload] = []
-        self._ended: list[Finished] = []
-        # Nodes that could not write to the store, and until when they do not try again.
-        self._cut_off: dict[str, float] = {}
+        self._uploads: list[_Upload] = []
+        self._events: list[Finished] = []
+        # Nodes that cannot write to the store, and the monotonic time of their next attempt.
+        self._via_driver_until: dict[str, float] = {}
         self.find_target: FindUploadTarget | None = None
 
     def add(self, trial: Trial, event: Finished, node: str, shared: bool) -> None:
-        """Takes a finished trial whose artifact ``model`` is a file of a node."""
-        upload = _Upload(trial, event, node, shared, to_driver=self.find_target is None)
-        if upload.to_driver and shared:
-            self._ended.append(event)
+        """Adds a trained trial whose artifact ``model`` is a file on a node."""
+        upload = _Upload(trial, event, node, shared, via_driver=self.find_target is None)
+        if upload.via_driver and shared:
+            self._events.append(event)
         else:
-            self._open.append(upload)
+            self._uploads.append(upload)
 
     @property
     def pending(self) -> bool:
-        """Whether a trial has yet to finish."""
-        return bool(self._open or self._ended)
+        """Whether an event has not been returned by ``read`` yet."""
+        return bool(self._uploads or self._events)
 
     def begin(self) -> list[Any]:
-        """Sends uploaders for what came before; returns the questions that are open."""
-        for upload in [*self._open]:
-            if upload.question is None:
+        """Starts the uploads that can start now, and returns the running calls."""
+        for upload in [*self._uploads]:
+            if upload.call is None:
                 self._begin(upload)
-            elif upload.fetching and time.monotonic() - upload.began > FETCH_SECONDS:
-                self._lose(upload, "it could not be fetched")
-        return [upload.question for upload in self._open if upload.question is not None]
+            elif upload.fetching and time.monotonic() - upload.started > FETCH_SECONDS:
+                self._lose(upload, f"the copy took longer than {FETCH_SECONDS:.0f} s")
+        return [upload.call for upload in self._uploads if upload.call is not None]
 
-    def read(self, answered: Collection[Any]) -> list[Finished]:
-        """The trials that have finished with these answers, or before."""
-        for upload in [*self._open]:
-            if upload.question in answered:
+    def read(self, ended_calls: Collection[Any]) -> list[Finished]:
+        """Returns the events of the trials whose uploads have ended.
+
+        Args:
+            ended_calls: Calls that have ended since the last time.
+        """
+        for upload in [*self._uploads]:
+            if upload.call in ended_calls:
                 self._read(upload)
-        ended, self._ended = self._ended, []
-        return ended
+        events, self._events = self._events, []
+        return events
 
     def fetch_now(self, name: str) -> None:
-        """Brings a trial's model to the driver, whatever keeps it from the store."""
-        for upload in self._open:
-            if upload.trial.name == name and not upload.to_driver:
-                upload.to_driver = True
-                if upload.question is not None:
-                    self._stop_uploader(upload.node)  # the upload may hang
+        """Brings the model of a trial to the driver at once, without the artifact store."""
+        for upload in self._uploads:
+            if upload.trial.name == name and not upload.via_driver:
+                upload.via_driver = True
+                if upload.call is not None:
+                    self._stop_uploader(upload.node)  # a running upload may hang
 
     def close(self) -> None:
         """Ends the uploaders."""
@@ -138,9 +155,9 @@ class PendingUploads:
             self._stop_uploader(node)
 
     def _begin(self, upload: _Upload) -> None:
-        upload.to_driver |= self._cut_off.get(upload.node, 0.0) > time.monotonic()
-        if not upload.to_driver:
-            # Not when it was added: the driver had not heard of its last epochs then.
+        upload.via_driver |= self._via_driver_until.get(upload.node, 0.0) > time.monotonic()
+        if not upload.via_driver:
+            # Not in `add`: at that time the driver does not know the trial's last epochs yet.
             if upload.target is None and self.find_target is not None:
                 upload.target = self.find_target(upload.trial, upload.event.result)
             if upload.target is None or not upload.target.done():
@@ -148,81 +165,83 @@ class PendingUploads:
             if upload.target.exception() is None:
                 self._begin_upload(upload, upload.target.result())
                 return
-            upload.to_driver = True
+            upload.via_driver = True
         if upload.shared:
             self._end(upload, upload.event)
             return
         uploader = self._uploader(upload.node)
-        upload.ask(uploader, uploader.fetch.remote(upload.file), fetching=True)
+        upload.wait_for(uploader.fetch.remote(upload.file), uploader, fetching=True)
 
     def _begin_upload(self, upload: _Upload, target: UploadTarget | None) -> None:
         uploader = self._uploader(upload.node)
-        if target is None:  # nobody keeps it
+        if target is None:  # the model is not kept
             uploader.remove.remote(upload.file)
             self._end(upload, _without_model(upload.event))
         else:
-            question = uploader.upload.remote(upload.file, target)
-            upload.ask(uploader, question, fetching=False)
+            call = uploader.upload.remote(upload.file, target)
+            upload.wait_for(call, uploader, fetching=False)
 
     def _uploader(self, node: str) -> Any:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         if node not in self._uploaders:
-            here = NodeAffinitySchedulingStrategy(node, soft=False)
+            affinity = NodeAffinitySchedulingStrategy(node, soft=False)
             actor = ray.remote(num_cpus=0)(ModelUploader)
-            self._uploaders[node] = actor.options(scheduling_strategy=here).remote()
+            self._uploaders[node] = actor.options(scheduling_strategy=affinity).remote()
         return self._uploaders[node]
 
     def _stop_uploader(self, node: str) -> None:
-        """Ends a node's uploader; what it has in hand is for the next one."""
+        """Ends the uploader of a node; the next uploader repeats its unfinished calls."""
         import ray
 
         uploader = self._uploaders.pop(node, None)
         if uploader is not None:
             with suppress(Exception):
                 ray.kill(uploader)
-        for upload in self._open:
+        for upload in self._uploads:
             if upload.uploader is uploader:
-                upload.question = None
+                upload.call = None
 
     def _read(self, upload: _Upload) -> None:
         import ray
 
-        question, upload.question = upload.question, None
+        call, upload.call = upload.call, None
         try:
-            content = ray.get(question)
+            content = ray.get(call)
         except (ray.exceptions.RayActorError, ray.exceptions.ActorUnschedulableError) as error:
             if self._uploaders.get(upload.node) is upload.uploader:
                 del self._uploaders[upload.node]
-            upload.tries += 1
-            if upload.tries >= MAX_TRIES:
+            upload.lost_uploaders += 1
+            if upload.lost_uploaders >= MAX_UPLOADER_LOSSES:
                 self._lose(upload, one_line(error))
         except Exception as error:
             cause = one_line(getattr(error, "cause", None) or error)
             if upload.fetching:
                 self._lose(upload, cause)
             else:
-                self._cut(upload.node, cause)
-                upload.to_driver = True
+                self._route_via_driver(upload.node, cause)
+                upload.via_driver = True
         else:
             upload.uploader.remove.remote(upload.file)
-            self._end(upload, self._arrived(upload, content))
+            self._end(upload, self._finished_event(upload, content))
 
-    def _cut(self, node: str, cause: str) -> None:
-        """Has a node's models go through the driver for a while."""
+    def _route_via_driver(self, node: str, cause: str) -> None:
+        """Sends the models of a node to the driver for ``VIA_DRIVER_SECONDS``."""
         now = time.monotonic()
-        if self._cut_off.get(node, 0.0) <= now:
+        if self._via_driver_until.get(node, 0.0) <= now:
             _log.warning(
-                "models of a node go through the driver, for it cannot write to the artifact "
-                "store: %s",
+                "Ray node %s cannot write to the artifact store; its models go to the driver for "
+                "%.0f s: %s",
+                node,
+                VIA_DRIVER_SECONDS,
                 redact(cause),
             )
-            self._cut_off[node] = now + CUT_OFF_SECONDS
-            # Others may be waiting behind this one, each for as long.
+            self._via_driver_until[node] = now + VIA_DRIVER_SECONDS
+            # Other models of the node may wait for uploads that would fail as late.
             self._stop_uploader(node)
 
-    def _arrived(self, upload: _Upload, content: bytes | None) -> Finished:
+    def _finished_event(self, upload: _Upload, content: bytes | None) -> Finished:
         event = upload.event
         if content is None:
             return _without_model(event)
@@ -237,14 +256,14 @@ class PendingUploads:
         if upload.shared and Path(upload.file).exists():
             self._end(upload, event)
             return
-        message = f"its model was lost with its node: {redact(cause)}"
+        message = f"the trained model could not be copied from its node: {redact(cause)}"
         failure = Failure(kind=FailureKind.WORKER_LOST, message=message)
         result = lost_result(event.result.measurements, failure, event.result.worker)
         self._end(upload, replace(event, result=result))
 
     def _end(self, upload: _Upload, event: Finished) -> None:
-        self._open.remove(upload)
-        self._ended.append(event)
+        self._uploads.remove(upload)
+        self._events.append(event)
 
 
 def _without_model(event: Finished) -> Finished:

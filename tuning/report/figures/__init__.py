@@ -1,4 +1,4 @@
-"""The pictures of the report, drawn from the record."""
+"""The figures of the report, drawn from a study's record."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,12 +18,12 @@ def draw_figures(record: StudyRecord, comparison: Comparison, folder: Path) -> d
     """Draws every figure for which the record has data.
 
     Args:
-        record: The study.
-        comparison: What it says.
-        folder: Where the SVG files go.
+        record: Record of the study.
+        comparison: Comparison made from the record.
+        folder: Folder for the SVG files; it is made if it does not exist.
 
     Returns:
-        File by title, in the order of the report.
+        SVG files by title, in the order of the report.
     """
     folder.mkdir(parents=True, exist_ok=True)
     models, search = draw_models, draw_search
@@ -35,7 +35,7 @@ def draw_figures(record: StudyRecord, comparison: Comparison, folder: Path) -> d
             lambda: models.validation_curves(record, comparison),
         ),
         (
-            "Trained longer, on validation and test",
+            "Longer trainings, on validation and test",
             "long_run_curves",
             lambda: models.long_run_curves(record, comparison),
         ),
@@ -45,48 +45,52 @@ def draw_figures(record: StudyRecord, comparison: Comparison, folder: Path) -> d
             "generalisation_gap",
             lambda: models.generalisation_gap(record, comparison),
         ),
-        ("Best so far", "best_so_far", lambda: search.best_so_far(record)),
+        ("Best value so far", "best_so_far", lambda: search.best_so_far(record)),
         (
-            "What a random search may expect",
+            "Expected best value of a random search",
             "expected_validation",
             lambda: search.expected_validation(record),
         ),
         ("Importance of hyperparameters", "importance", lambda: search.importance(comparison)),
-        ("Each hyperparameter by itself", "slices", lambda: search.slices(record)),
-        ("All hyperparameters at once", "parallel", lambda: search.parallel(record)),
+        ("Objective by hyperparameter", "slices", lambda: search.slices(record)),
+        ("Configurations of all completed trials", "parallel", lambda: search.parallel(record)),
         (
-            "Confusion on the test split, first seed",
+            "Confusion matrices on the test split, first seed",
             "confusion",
             lambda: models.confusion(record, comparison),
         ),
         (
-            "Reliability of the probabilities, first seed",
+            "Calibration of the probabilities, first seed",
             "reliability",
             lambda: models.reliability(record, comparison),
         ),
-        ("Test accuracy by length", "by_length", lambda: models.by_length(record, comparison)),
-        ("Accuracy and its price", "cost", lambda: models.cost(comparison)),
+        (
+            "Test accuracy by length of the input",
+            "by_length",
+            lambda: models.by_length(record, comparison),
+        ),
+        ("Test accuracy by cost", "cost", lambda: models.cost(comparison)),
         ("Workers over time", "timeline", lambda: _timeline(record)),
     ]
-    drawn: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for title, name, draw in figures:
         figure = draw()
         if figure is not None:
-            drawn[title] = folder / f"{name}.svg"
-            figure.savefig(drawn[title], metadata={"Date": None})
-    return drawn
+            files[title] = folder / f"{name}.svg"
+            figure.savefig(files[title], metadata={"Date": None})
+    return files
 
 
 def _timeline(record: StudyRecord) -> Figure | None:
-    found = bars(record)
-    if not found:
+    trial_bars = bars(record)
+    if not trial_bars:
         return None
-    workers = sorted({bar.worker for bar in found})
+    workers = sorted({bar.worker for bar in trial_bars})
     figure, axes = one_panel(width=9.6, height=1.4 + 0.4 * len(workers))
-    present = [phase for phase in Phase if any(bar.phase is phase for bar in found)]
+    present = [phase for phase in Phase if any(bar.phase is phase for bar in trial_bars)]
     for phase, colour in zip(present, COLOURS, strict=False):
         for row, worker in enumerate(workers):
-            own = [bar for bar in found if bar.phase is phase and bar.worker == worker]
+            own = [bar for bar in trial_bars if bar.phase is phase and bar.worker == worker]
             spans = [(bar.begin_s / 60, (bar.end_s - bar.begin_s) / 60) for bar in own]
             axes.broken_barh(
                 spans,

@@ -1,4 +1,4 @@
-"""Pictures of the confirmed models: their curves, their errors, their price."""
+"""Figures of the confirmed models: learning curves, errors and costs."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -28,7 +28,7 @@ LENGTH_BINS = 5
 
 
 def test_accuracy(comparison: Comparison) -> Figure | None:
-    """Every seed of every configuration."""
+    """Draws the test accuracy of every seed of every configuration."""
     configs = [config for config in shown(comparison) if config.test_accuracy]
     if not configs:
         return None
@@ -40,12 +40,12 @@ def test_accuracy(comparison: Comparison) -> Figure | None:
         axes.plot([values.mean()], [row], "|", color=colour, markersize=22, markeredgewidth=3)
     axes.set_yticks(range(len(configs)), [title(config) for config in configs])
     axes.set_ylim(len(configs) - 0.5, -0.5)
-    axes.set_xlabel("test accuracy (%); dots are seeds, bars their mean")
+    axes.set_xlabel("test accuracy (%); dots: seeds, bars: mean over seeds")
     return figure
 
 
 def validation_curves(record: StudyRecord, comparison: Comparison) -> Figure | None:
-    """The objective by epoch with bands over seeds: the notebook's overlay."""
+    """Draws the objective by epoch: the mean and the range over seeds."""
     metric = record.study.objective.metric
     figure, axes = one_panel()
     for index, config in enumerate(shown(comparison)):
@@ -57,10 +57,10 @@ def validation_curves(record: StudyRecord, comparison: Comparison) -> Figure | N
 
 
 def long_run_curves(record: StudyRecord, comparison: Comparison) -> Figure | None:
-    """Baseline and references trained longer: validation by epoch, and what the test split says.
+    """Draws baseline and references trained for more epochs, on validation and on the test split.
 
-    Only the model of a training's best epoch is ever asked about the test split, so that each
-    training is a point there, once of as many epochs as all others and once of more.
+    Only the model of the best epoch of a training predicts the test split. So each training is one
+    point there: trainings of the study's usual length, and longer trainings.
     """
     if not comparison.long_runs:
         return None
@@ -69,7 +69,7 @@ def long_run_curves(record: StudyRecord, comparison: Comparison) -> Figure | Non
     for index, configs in enumerate(lengthened(record.study, comparison)):
         long = configs[-1][0]
         _band(curves, index, long, _curves(record, long, metric))
-        for config, most in configs:
+        for config, max_epochs in configs:
             if config.test_accuracy:
                 tests.plot(
                     config.best_steps,
@@ -77,11 +77,14 @@ def long_run_curves(record: StudyRecord, comparison: Comparison) -> Figure | Non
                     MARKERS[index % len(MARKERS)],
                     color=COLOURS[index % len(COLOURS)],
                     fillstyle="full" if config is long else "none",
-                    label=f"{title(config)}, at most {most} epochs",
+                    label=f"{title(config)}, at most {max_epochs} epochs",
                 )
     for axes in (curves, tests):
         axes.axvline(
-            record.study.budget.epochs, color="0.5", linestyle=":", label="the study's epochs"
+            record.study.budget.epochs,
+            color="0.5",
+            linestyle=":",
+            label="maximum epochs of the study",
         )
         _epochs(axes)
         axes.legend()
@@ -95,7 +98,7 @@ def long_run_curves(record: StudyRecord, comparison: Comparison) -> Figure | Non
 
 
 def losses(record: StudyRecord, comparison: Comparison) -> Figure | None:
-    """Training and validation loss side by side."""
+    """Draws training and validation loss by epoch, side by side."""
     figure, every = panels(2, columns=2, height=3.8, sharey=True)
     for axes, metric in zip(every, ("loss", "val_loss"), strict=True):
         for index, config in enumerate(shown(comparison)):
@@ -108,7 +111,7 @@ def losses(record: StudyRecord, comparison: Comparison) -> Figure | None:
 
 
 def generalisation_gap(record: StudyRecord, comparison: Comparison) -> Figure | None:
-    """Training minus validation accuracy by epoch: how much was learnt by heart."""
+    """Draws training minus validation accuracy by epoch; a large gap means overfitting."""
     figure, axes = one_panel()
     drawn = False
     for index, config in enumerate(shown(comparison)):
@@ -133,15 +136,15 @@ def generalisation_gap(record: StudyRecord, comparison: Comparison) -> Figure | 
 
 
 def confusion(record: StudyRecord, comparison: Comparison) -> Figure | None:
-    """Of which class the first seed's model takes the examples of each class."""
+    """Draws the confusion matrix of each configuration's model of the first seed."""
     configs = [config for config in shown(comparison) if config.test_accuracy]
     if record.predictions is None or not configs:
         return None
     truth = record.predictions.labels == 1
     figure, every = panels(len(configs), height=3.4)
     for axes, config in zip(every, configs, strict=True):
-        said = record.predictions.probabilities[config.trials[0]] >= 0.5
-        counts = np.array([[np.sum((truth == t) & (said == s)) for s in (0, 1)] for t in (0, 1)])
+        guess = record.predictions.probabilities[config.trials[0]] >= 0.5
+        counts = np.array([[np.sum((truth == t) & (guess == g)) for g in (0, 1)] for t in (0, 1)])
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         axes.grid(visible=False)
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
@@ -163,7 +166,7 @@ def confusion(record: StudyRecord, comparison: Comparison) -> Figure | None:
 
 
 def reliability(record: StudyRecord, comparison: Comparison) -> Figure | None:
-    """How far the probabilities of the first seed's model mean what they say."""
+    """Draws predicted probabilities against observed shares, for the models of the first seed."""
     configs = [config for config in shown(comparison) if config.test_accuracy]
     if record.predictions is None or not configs:
         return None
@@ -171,23 +174,23 @@ def reliability(record: StudyRecord, comparison: Comparison) -> Figure | None:
     axes.plot([0, 1], [0, 1], color="0.6", linewidth=1)
     for index, config in enumerate(configs):
         probability = record.predictions.probabilities[config.trials[0]].astype(float)
-        said, true, _, error = calibration(record.predictions.labels == 1, probability)
+        predicted, observed, _, error = calibration(record.predictions.labels == 1, probability)
         axes.plot(
-            said,
-            true,
+            predicted,
+            observed,
             STYLES[index % len(STYLES)],
             marker=MARKERS[index % len(MARKERS)],
             color=COLOURS[index % len(COLOURS)],
             label=f"{title(config)}: calibration error {100 * error:.1f} points",
         )
     axes.set_xlabel("predicted probability of positive")
-    axes.set_ylabel("share that is positive")
+    axes.set_ylabel("observed share of positive examples")
     axes.legend(fontsize="small")
     return figure
 
 
 def by_length(record: StudyRecord, comparison: Comparison) -> Figure | None:
-    """Test accuracy by the length of the input, in groups of equal size; mean over seeds."""
+    """Draws the test accuracy by length of the input in groups of equal size, mean over seeds."""
     predictions = record.predictions
     if predictions is None or predictions.lengths is None:
         return None
@@ -201,12 +204,12 @@ def by_length(record: StudyRecord, comparison: Comparison) -> Figure | None:
     truth = predictions.labels == 1
     figure, axes = one_panel()
     for index, config in enumerate(configs):
-        right = np.mean(
+        correct = np.mean(
             [(predictions.probabilities[t] >= 0.5) == truth for t in config.trials], axis=0
         )
         axes.plot(
             range(len(edges) - 1),
-            [100 * right[group == place].mean() for place in range(len(edges) - 1)],
+            [100 * correct[group == place].mean() for place in range(len(edges) - 1)],
             STYLES[index % len(STYLES)],
             marker=MARKERS[index % len(MARKERS)],
             color=COLOURS[index % len(COLOURS)],
@@ -221,7 +224,7 @@ def by_length(record: StudyRecord, comparison: Comparison) -> Figure | None:
 
 
 def cost(comparison: Comparison) -> Figure | None:
-    """Test accuracy against parameters and training time; the line joins what is not beaten."""
+    """Draws test accuracy against parameters and training time, with the Pareto front."""
     first = shown(comparison)
     others = [config for config in comparison.candidates if config not in first]
     configs = [config for config in (*first, *others) if config.test_accuracy]
@@ -254,7 +257,7 @@ def cost(comparison: Comparison) -> Figure | None:
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The points of (price, quality) that no other beats in both, in order of their price."""
+    """Returns the points (price, quality) that no other point beats in both, sorted by price."""
     front: list[tuple[float, float]] = []
     for price, quality in sorted(points, key=lambda point: (point[0], -point[1])):
         if not front or quality > front[-1][1]:

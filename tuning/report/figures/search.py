@@ -1,4 +1,4 @@
-"""Pictures of the search: what was tried, in which order, and what it showed."""
+"""Figures of the search: its trials, their order and their results."""
 
 from collections.abc import Sequence
 
@@ -24,12 +24,12 @@ from tuning.study.file import Study
 from tuning.study.record import StudyRecord
 
 MIN_TRIALS_TO_DRAW = 3
-# More values than that are written as numbers along an axis, and not one by one.
+# A grid with more values than this gets a numeric axis instead of one tick per value.
 FEW = 8
 
 
 def best_so_far(record: StudyRecord) -> Figure | None:
-    """By trial and by minute, for every searcher, against the baseline."""
+    """Draws the best value so far of every searcher, by trial and by minute, with the baseline."""
     search = [trial for trial in record.in_phase(Phase.SEARCH) if trial.ended_ms]
     if not completed_trials(search):
         return None
@@ -56,7 +56,7 @@ def best_so_far(record: StudyRecord) -> Figure | None:
         if baseline:
             mean = float(np.mean(baseline))
             axes.axhline(mean, color="0.4", linestyle=":", label="baseline, mean over seeds")
-    by_trial.set_xlabel("trial of the searcher")
+    by_trial.set_xlabel("trials of the searcher")
     by_trial.set_ylabel(words(record.study.objective.metric))
     by_trial.xaxis.set_major_locator(MaxNLocator(integer=True))
     by_minute.set_xlabel("minutes since the study began")
@@ -76,13 +76,13 @@ def _best_by(
         if best is not None:
             curve.append((places[trial.trial.name], best))
     if curve:
-        # A best that lasts until the end is drawn until there.
+        # The last best value holds until the last trial, so the line is drawn to there.
         curve.append((max(places.values()), curve[-1][1]))
     return curve
 
 
 def expected_validation(record: StudyRecord) -> Figure | None:
-    """What a random search of any budget may expect to find; of the random configurations only."""
+    """Draws the expected best value by number of trials, for each random searcher."""
     study = record.study
     sign = 1 if study.objective.direction == "maximize" else -1
     search = completed_trials(record.in_phase(Phase.SEARCH))
@@ -114,24 +114,24 @@ def expected_validation(record: StudyRecord) -> Figure | None:
 
 
 def importance(comparison: Comparison) -> Figure | None:
-    """Each hyperparameter's share of the explained variance."""
-    known = [
+    """Draws each hyperparameter's share of the explained variance."""
+    shares = [
         (effect.name, effect.importance)
         for effect in comparison.effects.values()
         if effect.importance is not None
     ]
-    if not known:
+    if not shares:
         return None
-    known.sort(key=lambda pair: pair[1])
-    figure, axes = one_panel(height=1.0 + 0.45 * len(known))
-    labels, values = zip(*known, strict=True)
+    shares.sort(key=lambda pair: pair[1])
+    figure, axes = one_panel(height=1.0 + 0.45 * len(shares))
+    labels, values = zip(*shares, strict=True)
     axes.barh([words(label) for label in labels], [100 * v for v in values], color=COLOURS[0])
     axes.set_xlabel("share of the explained variance (%), PED-ANOVA; indicative")
     return figure
 
 
 def slices(record: StudyRecord) -> Figure | None:
-    """The objective against each hyperparameter by itself."""
+    """Draws the objective against each hyperparameter."""
     search = completed_trials(record.in_phase(Phase.SEARCH))
     if len(search) < MIN_TRIALS_TO_DRAW:
         return None
@@ -159,7 +159,7 @@ def slices(record: StudyRecord) -> Figure | None:
 
 
 def parallel(record: StudyRecord) -> Figure | None:
-    """Every completed trial as a line across its hyperparameters, the better the darker."""
+    """Draws every completed trial as a line across its hyperparameters; better ones are darker."""
     study = record.study
     search = completed_trials(record.in_phase(Phase.SEARCH))
     if len(search) < MIN_TRIALS_TO_DRAW:
@@ -216,7 +216,7 @@ def _label(axes: Axes, study: Study, name: str) -> None:
 
 
 def _height(study: Study, name: str, value: object) -> float:
-    """Where a value lies between the ends of its range, from 0 to 1."""
+    """Returns the position of a value between the ends of its range, from 0 to 1."""
     declared = study.space[name]
     grid = declared.grid()
     if grid is not None:

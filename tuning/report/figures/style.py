@@ -1,4 +1,4 @@
-"""What all pictures share: colours, axes, who is shown and how they are called."""
+"""The common style of all figures: colours, axes, shown configurations and their names."""
 
 from collections.abc import Iterable
 
@@ -8,14 +8,15 @@ from matplotlib.figure import Figure
 from tuning.evaluation.comparison import Comparison
 from tuning.evaluation.configurations import Configuration
 
-# Okabe and Ito's palette, told apart by the colour-blind too; styles tell them apart in print.
+# The palette of Okabe and Ito, which colour-blind readers can distinguish. The line styles
+# distinguish the curves in black and white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 STYLES = ("-", "--", "-.", ":")
 MARKERS = "osD^vP"
 
 
 def one_panel(width: float = 7.2, height: float = 4.0) -> tuple[Figure, Axes]:
-    """A figure with one pair of axes."""
+    """Returns a figure with one pair of axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
     prepare(axes)
@@ -25,7 +26,7 @@ def one_panel(width: float = 7.2, height: float = 4.0) -> tuple[Figure, Axes]:
 def panels(
     count: int, columns: int = 3, width: float = 9.6, height: float = 3.0, sharey: bool = False
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with several pairs of axes; ``height`` is that of a row."""
+    """Returns a figure with several pairs of axes; ``height`` is the height of a row in inches."""
     columns = min(columns, count)
     rows = -(-count // columns)
     figure = Figure(figsize=(width, height * rows), layout="constrained")
@@ -39,27 +40,27 @@ def panels(
 
 
 def prepare(axes: Axes) -> None:
-    """A light grid and no box."""
+    """Draws a light grid and removes the top and right spines."""
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def shown(comparison: Comparison) -> list[Configuration]:
-    """Baseline, best and references, in the order of their colours."""
+    """Returns baseline, best and references, in the order of their colours."""
     best = [comparison.best] if comparison.best else []
     return [comparison.baseline, *best, *comparison.references]
 
 
 def title(config: Configuration) -> str:
-    """What an configuration is called in pictures."""
+    """Returns the name of a configuration in figures."""
     return f"best ({config.label})" if config.role == "candidate" else config.label
 
 
 def words(name: str) -> str:
-    """A metric's or hyperparameter's name as words."""
+    """Returns the name of a metric or a hyperparameter as words."""
     return name.replace("_", " ")
 
 
 def distinct(values: Iterable[str]) -> list[str]:
-    """Each value once, in the order of their first appearance."""
+    """Returns each value once, in the order of the first appearance."""
     return list(dict.fromkeys(values))

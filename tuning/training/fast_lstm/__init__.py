@@ -1,1 +1,1 @@
-"""A faster LSTM for JAX, equal to Keras's."""
+"""A faster LSTM for JAX that computes the same function as the LSTM of Keras."""

@@ -1,4 +1,4 @@
-"""What both loops of the LSTM on JAX share: what they are given, and the arithmetic of a step."""
+"""Common parts of both LSTM loops on JAX: their inputs, and the arithmetic of one step."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -7,22 +7,22 @@ import jax
 import jax.numpy as jnp
 
 Array = Any
-# The gates' own masks, or none; each of shape (batch, features).
+# One dropout mask per gate, each of shape (batch, features); None without dropout.
 Masks = Sequence[Array] | None
 
 
 class LstmInputs(NamedTuple):
-    """What an LSTM is computed from.
+    """Inputs, weights, initial state and dropout masks of an LSTM.
 
     Attributes:
-        inputs: Of shape (batch, steps, features).
-        kernel: Of shape (features, 4 units), the gates in the order i, f, c, o.
-        recurrent: Of shape (units, 4 units).
-        bias: Of shape (4 units,).
-        output: Before the first step, of shape (batch, units).
-        carry: Likewise.
-        input_masks: Four of shape (batch, features), or None.
-        recurrent_masks: Four of shape (batch, units), or None.
+        inputs: Input sequences of shape (batch, steps, features).
+        kernel: Weights of the inputs, of shape (features, 4 units); gates in the order i, f, c, o.
+        recurrent: Weights of the state, of shape (units, 4 units).
+        bias: Biases of the gates, of shape (4 units,).
+        output: Output before the first step, of shape (batch, units).
+        carry: Carry before the first step, of shape (batch, units).
+        input_masks: Four dropout masks of shape (batch, features); None without dropout.
+        recurrent_masks: Four dropout masks of shape (batch, units); None without dropout.
     """
 
     inputs: Array
@@ -36,14 +36,14 @@ class LstmInputs(NamedTuple):
 
 
 def step_forward(z: Sequence[Array], carry: Array) -> tuple[list[Array], Array, Array]:
-    """One step, from what the gates are given.
+    """Computes one step from the inputs of the gates.
 
     Args:
-        z: Four of any one shape, in the order i, f, c, o.
-        carry: Of the step before, of the same shape.
+        z: Four inputs of the gates, in the order i, f, c, o and of equal shape.
+        carry: Carry of the previous step, of the same shape.
 
     Returns:
-        The gates i, f, c and o, the carry and the output.
+        Activated gates in the same order, new carry, and output.
     """
     i, f, o = jax.nn.sigmoid(z[0]), jax.nn.sigmoid(z[1]), jax.nn.sigmoid(z[3])
     g = jnp.tanh(z[2])
@@ -54,17 +54,18 @@ def step_forward(z: Sequence[Array], carry: Array) -> tuple[list[Array], Array, 
 def step_backward(
     gates: Sequence[Array], carry: Array, before: Array, d_output: Array, d_carry: Array
 ) -> tuple[list[Array], Array]:
-    """The gradient of ``step_forward``.
+    """Computes the gradient of ``step_forward``.
 
     Args:
-        gates: As it returned them.
-        carry: Likewise.
-        before: The carry that it was given.
-        d_output: The gradient of the output.
-        d_carry: That of the carry.
+        gates: Activated gates that the step returned.
+        carry: Carry that the step returned.
+        before: Carry of the previous step.
+        d_output: Gradient with respect to the output.
+        d_carry: Gradient with respect to the carry that the step returned.
 
     Returns:
-        The gradient of the four, and that of the carry before.
+        Gradients with respect to the four inputs of the gates, and to the carry of the previous
+        step.
     """
     i, f, g, o = gates
     tanh_c = jnp.tanh(carry)

@@ -1,8 +1,8 @@
-"""The LSTM's loop for JAX on a CPU: each step's part of the arrays stays in the cache.
+"""LSTM loop for JAX on a CPU, which keeps the arrays of each step in the cache.
 
-The loop goes back with what the states need, and the weights get their gradient from one large
-product afterwards, where JAX would add to it after every time step and read its input through
-transposed copies; with recurrent dropout it would make eight small products a step instead of two.
+The backward loop computes only the gradients of the gates, states and inputs. One large product
+after the loop gives the gradient of the weights. The code that JAX derives adds to the gradient of
+the weights after every step instead, and reads its inputs through transposed copies.
 """
 
 from collections.abc import Sequence
@@ -27,29 +27,29 @@ def _put(array: Array, value: Array, step: Array) -> Array:
     return lax.dynamic_update_index_in_dim(array, value, step, 1)
 
 
-def _projected(value: Array, weight: Array, masks: Masks) -> list[Array]:
-    """The value's share of the four gates."""
+def _project(value: Array, weight: Array, masks: Masks) -> list[Array]:
+    """Returns the product of a value and a weight, split into the four gates."""
     if masks is None:
         return _split(value @ weight)
     return [(value * m) @ w for m, w in zip(masks, _split(weight), strict=True)]
 
 
-def _returned(gates: Sequence[Array], weight: Array, masks: Masks) -> Array:
-    """The gradient of ``_projected`` with respect to the value."""
+def _gradient_of_value(gates: Sequence[Array], weight: Array, masks: Masks) -> Array:
+    """Returns the gradient of ``_project`` with respect to the value."""
     if masks is None:
         return jnp.concatenate(gates, 1) @ weight.T
     parts = zip(gates, _split(weight), masks, strict=True)
     return sum((gate @ w.T) * m for gate, w, m in parts)
 
 
-def _collected(values: Array, gates: Array, masks: Masks) -> Array:
-    """The gradient of ``_projected``, over all steps, with respect to the weight."""
+def _gradient_of_weight(values: Array, gates: Array, masks: Masks) -> Array:
+    """Returns the gradient of ``_project`` over all steps with respect to the weight."""
     features, width = values.shape[-1], gates.shape[-1]
     if masks is None:
         return values.reshape(-1, features).T @ gates.reshape(-1, width)
 
-    # A mask is an example's own and the same in every step, so it can be applied to the
-    # example's product instead of its inputs.
+    # An example has the same mask in all steps. The mask is therefore applied to the product of
+    # the example instead of to its inputs.
     def add(total: Array, example: tuple[Array, Array, Array]) -> tuple[Array, None]:
         value, gate, mask = example
         product = (value.T @ gate).reshape(features, 4, width // 4)
@@ -61,21 +61,29 @@ def _collected(values: Array, gates: Array, masks: Masks) -> Array:
 
 
 def _run(keep: Sequence[bool], given: LstmInputs) -> tuple[Array, Array, list[Array]]:
-    """Goes through all steps; keeps, where told to, each step's h, c, i, f, g and o."""
+    """Computes all steps.
+
+    Args:
+        keep: Whether to return the values of all steps, for each of h, c, i, f, g and o.
+        given: Inputs, weights, initial state and dropout masks.
+
+    Returns:
+        Last output, last carry, and the kept values, each of shape (batch, steps, units).
+    """
     inputs, kernel, recurrent, bias, output, carry, input_masks, recurrent_masks = given
     biases = _split(bias, 0)
     shape = (inputs.shape[0], inputs.shape[1], output.shape[1])
 
     def step(index: Array, state: Any) -> Any:
         h, c, kept = state
-        ours = _projected(_at(inputs, index), kernel, input_masks)
-        theirs = _projected(h, recurrent, recurrent_masks)
-        z = [x + y + b for x, y, b in zip(ours, theirs, biases, strict=True)]
+        from_inputs = _project(_at(inputs, index), kernel, input_masks)
+        from_state = _project(h, recurrent, recurrent_masks)
+        z = [x + y + b for x, y, b in zip(from_inputs, from_state, biases, strict=True)]
         gates, c, h = step_forward(z, c)
-        news = [value for value, wanted in zip((h, c, *gates), keep, strict=True) if wanted]
-        return h, c, [_put(old, new, index) for old, new in zip(kept, news, strict=True)]
+        values = [value for value, flag in zip((h, c, *gates), keep, strict=True) if flag]
+        return h, c, [_put(old, new, index) for old, new in zip(kept, values, strict=True)]
 
-    empty = [jnp.zeros(shape, inputs.dtype) for wanted in keep if wanted]
+    empty = [jnp.zeros(shape, inputs.dtype) for flag in keep if flag]
     result: tuple[Array, Array, list[Array]]
     result = lax.fori_loop(0, inputs.shape[1], step, (output, carry, empty))
     return result
@@ -86,10 +94,10 @@ def _plain(sequences: bool, given: LstmInputs) -> tuple[Array | None, Array, Arr
 
     Args:
         sequences: Whether to return the output of every step.
-        given: All else.
+        given: Inputs, weights, initial state and dropout masks.
 
     Returns:
-        Outputs of shape (batch, steps, units), or None, and the last output and carry.
+        Outputs of all steps, of shape (batch, steps, units), or None; last output; last carry.
     """
     h, c, kept = _run([sequences] + [False] * 5, given)
     return kept[0] if sequences else None, h, c
@@ -117,21 +125,21 @@ def _backward(sequences: bool, residuals: Any, gradients: Any) -> tuple[LstmInpu
         if sequences:
             dh = dh + _at(d_outputs, index)
         dz, dc = step_backward(gates, c, _at(before[1], index), dh, dc)
-        d_inputs = _put(d_inputs, _returned(dz, kernel, input_masks), index)
+        d_inputs = _put(d_inputs, _gradient_of_value(dz, kernel, input_masks), index)
         d_gates = _put(d_gates, jnp.concatenate(dz, 1), index)
-        return _returned(dz, recurrent, recurrent_masks), dc, d_gates, d_inputs
+        return _gradient_of_value(dz, recurrent, recurrent_masks), dc, d_gates, d_inputs
 
     gates_shape = (*inputs.shape[:2], kernel.shape[1])
     start = (d_last, d_carry, jnp.zeros(gates_shape, inputs.dtype), jnp.zeros_like(inputs))
     dh, dc, d_gates, d_inputs = lax.fori_loop(0, steps, step, start)
     gradient = LstmInputs(
         d_inputs,
-        _collected(inputs, d_gates, input_masks),
-        _collected(before[0], d_gates, recurrent_masks),
+        _gradient_of_weight(inputs, d_gates, input_masks),
+        _gradient_of_weight(before[0], d_gates, recurrent_masks),
         d_gates.sum((0, 1)),
         dh,
         dc,
-        # Nobody asks for a gradient of random numbers.
+        # The gradient of the random masks is not needed.
         *jax.tree.map(jnp.zeros_like, (input_masks, recurrent_masks)),
     )
     return (gradient,)

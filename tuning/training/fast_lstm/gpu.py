@@ -1,9 +1,9 @@
-"""The LSTM's loop for JAX on a GPU: few kernels a time step, and a gradient written down.
+"""LSTM loop for JAX on a GPU, with few kernels per step and an explicit gradient.
 
-A time step of a model that is tuned is far too small to fill a GPU: what counts is how many
-kernels it launches. So whatever does not depend on the state, the inputs' share of the gates and
-the gradient of the weights, is computed for all steps in one product, and a round of the loop is
-several steps long.
+A step of a small model cannot fill a GPU, so the number of launched kernels determines the speed.
+Values that do not depend on the state are therefore computed for all steps in one product: the
+share of the inputs in the gates, and the gradient of the weights. One round of the loop computes
+several steps.
 """
 
 from collections.abc import Sequence
@@ -15,19 +15,19 @@ from jax import lax
 
 from tuning.training.fast_lstm.cell import Array, LstmInputs, step_backward, step_forward
 
-# Steps a round. Sixteen launch no faster and take twice as long to compile.
+# Steps per round of the loop. Sixteen steps are not faster and take twice as long to compile.
 UNROLL = 8
 
 
 def lstm(sequences: bool, given: LstmInputs) -> tuple[Array | None, Array, Array]:
-    """Computes an LSTM, with a gradient.
+    """Computes an LSTM for which JAX uses an explicit gradient.
 
     Args:
         sequences: Whether to return the output of every step.
-        given: All else.
+        given: Inputs, weights, initial state and dropout masks.
 
     Returns:
-        Outputs of shape (batch, steps, units), or None, and the last output and carry.
+        Outputs of all steps, of shape (batch, steps, units), or None; last output; last carry.
     """
     gates = _gates_of_inputs(given)
     masks = None if given.recurrent_masks is None else jnp.stack(given.recurrent_masks)
@@ -37,13 +37,13 @@ def lstm(sequences: bool, given: LstmInputs) -> tuple[Array | None, Array, Array
 
 
 def _by_gate(weight: Array) -> Array:
-    """From shape (features, 4 units) to (4, features, units)."""
+    """Returns the weight of shape (features, 4 units) in the shape (4, features, units)."""
     features, width = weight.shape
     return weight.reshape(features, 4, width // 4).swapaxes(0, 1)
 
 
 def _gates_of_inputs(given: LstmInputs) -> Array:
-    """The inputs' share of the gates, of shape (steps, 4, batch, units)."""
+    """Returns the share of the inputs in the gates, of shape (steps, 4, batch, units)."""
     inputs, kernel, bias = given.inputs, given.kernel, given.bias
     if given.input_masks is None:
         all_ = inputs @ kernel + bias
@@ -56,7 +56,7 @@ def _gates_of_inputs(given: LstmInputs) -> Array:
 
 
 def _gates_of_state(output: Array, weights: Array, masks: Array | None) -> Array:
-    """The state's share of the gates, of shape (4, batch, units)."""
+    """Returns the share of the state in the gates, of shape (4, batch, units)."""
     if masks is None:
         return jnp.einsum("bu,kuv->kbv", output, weights)
     return jnp.einsum("kbu,kuv->kbv", output * masks, weights)
@@ -70,14 +70,26 @@ def _run(
     carry: Array,
     masks: Array | None,
 ) -> tuple[tuple[Array, Array], list[Array]]:
-    """Goes through all steps; keeps, where told to, each step's h, c and activated gates."""
+    """Computes all steps.
 
-    def step(state: tuple[Array, Array], ours: Array) -> Any:
+    Args:
+        keep: Whether to return the values of all steps, for each of h, c and the activated gates.
+        gates: Share of the inputs in the gates, of shape (steps, 4, batch, units).
+        weights: Weights of the state, of shape (4, units, units).
+        output: Output before the first step, of shape (batch, units).
+        carry: Carry before the first step, of shape (batch, units).
+        masks: Dropout masks of the state, of shape (4, batch, units); None without dropout.
+
+    Returns:
+        Last output and carry, and the kept values with the steps as first axis.
+    """
+
+    def step(state: tuple[Array, Array], from_inputs: Array) -> Any:
         h, c = state
-        z = ours + _gates_of_state(h, weights, masks)
+        z = from_inputs + _gates_of_state(h, weights, masks)
         activated, c, h = step_forward(z, c)
-        news = (h, c, jnp.stack(activated))
-        return (h, c), [new for new, wanted in zip(news, keep, strict=True) if wanted]
+        values = (h, c, jnp.stack(activated))
+        return (h, c), [value for value, flag in zip(values, keep, strict=True) if flag]
 
     result: tuple[tuple[Array, Array], list[Array]]
     result = lax.scan(step, (output, carry), gates, unroll=UNROLL)
@@ -125,12 +137,10 @@ def _backward(sequences: bool, residuals: Any, gradients: Any) -> Any:
     else:
         masked = outputs_before[:, None] * masks
         d_weights = jnp.einsum("tkbu,tkbv->kuv", masked, d_gates)
-    # Nobody asks for a gradient of random numbers.
+    # The gradient of the random masks is not needed.
     return d_gates, d_weights, dh, dc, jax.tree.map(jnp.zeros_like, masks)
 
 
-# Its arguments: whether to return every step's output; the inputs' share of the gates, of shape
-# (steps, 4, batch, units); weights (4, units, units); output and carry (batch, units); masks
-# (4, batch, units), or None.
+# The first argument says whether to return the output of every step; `_run` describes the others.
 _recurrence: Any = jax.custom_vjp(_plain, nondiff_argnums=(0,))
 _recurrence.defvjp(_forward, _backward)

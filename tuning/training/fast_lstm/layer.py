@@ -1,10 +1,11 @@
-"""A faster inner loop for Keras's LSTM on JAX: the same function, up to rounding.
+"""A faster inner loop for the LSTM layers of Keras on JAX; results are equal up to rounding.
 
-Keras leaves the gradient to JAX; here it is written down: one step in ``cell``, and the loop over
-all steps in ``cpu`` and ``gpu``. Weights, masks and the saved model are Keras's own.
+Keras lets JAX derive the gradient. Here the gradient is explicit: ``cell`` contains one step, and
+``cpu`` and ``gpu`` contain the loop over all steps. Weights, masks and the format of the saved
+model stay those of Keras.
 
 The equations are those of Hochreiter and Schmidhuber (1997), "Long Short-Term Memory", with the
-forget gate of Gers et al. (2000), in the order i, f, c, o of ``keras.layers.LSTM``.
+forget gate of Gers et al. (2000). The gates have the order i, f, c, o of ``keras.layers.LSTM``.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,21 +16,23 @@ if TYPE_CHECKING:
     import keras
 
 _Array = Any
-# Units up to which it was compared with cuDNN's, and still faster.
+# Largest number of units for which the loop was measured to be faster than cuDNN.
 LARGEST = 512
 
 
 def accelerate(model: "keras.Model") -> int:
-    """Gives a model's LSTM layers the faster loop, wherever it computes what theirs does.
+    """Gives the LSTM layers of a model the faster loop, where its results are the same.
 
-    Layers with other activations, with masked time steps, without bias, of a low precision or on
-    neither a CPU nor a GPU keep Keras's, and so do the large ones for which Keras has cuDNN's.
+    A layer keeps the loop of Keras if it has other activations, no bias, ``unroll`` or a data type
+    other than float32, or if JAX runs neither on a CPU nor on a GPU. On a GPU, a layer also keeps
+    it if Keras would use cuDNN and the layer has more than ``LARGEST`` units or demands cuDNN.
+    Inputs with masked steps are computed by the loop of Keras.
 
     Args:
-        model: A Keras model; how it is saved and loaded does not change.
+        model: Keras model; saving and loading it do not change.
 
     Returns:
-        How many layers there were.
+        Number of layers that have got the faster loop.
     """
     import keras
 
@@ -44,10 +47,10 @@ def accelerate(model: "keras.Model") -> int:
         from tuning.training.fast_lstm.gpu import lstm
     else:
         return 0
-    found = [layer for layer in _layers(model) if _suits(layer) and _gains(layer, platform)]
-    for layer in found:
+    layers = [layer for layer in _layers(model) if _suits(layer) and _gains(layer, platform)]
+    for layer in layers:
         layer.inner_loop = partial(_inner_loop, layer, layer.inner_loop, lstm)
-    return len(found)
+    return len(layers)
 
 
 def _layers(layer: Any) -> "Iterator[keras.Layer]":
@@ -75,7 +78,7 @@ def _suits(layer: Any) -> bool:
 
 
 def _gains(layer: Any, platform: str) -> bool:
-    """Whether the loop was measured to be faster than cuDNN's, where that is what Keras takes."""
+    """Returns whether the loop is faster than the loop that Keras would use, as measured."""
     cudnn = platform == "gpu" and not layer.cell.recurrent_dropout
     return not cudnn or (layer.units <= LARGEST and layer.use_cudnn is not True)
 
@@ -89,7 +92,7 @@ def _inner_loop(
     mask: _Array,
     training: bool = False,
 ) -> tuple[_Array, _Array, list[_Array]]:
-    """Stands for ``keras.layers.LSTM.inner_loop``."""
+    """Replaces ``keras.layers.LSTM.inner_loop``; ``plain`` is the loop of Keras."""
     if any(part is not None for part in (mask if isinstance(mask, list | tuple) else [mask])):
         result: tuple[_Array, _Array, list[_Array]]
         result = plain(sequences, initial_state, mask, training=training)
@@ -104,7 +107,7 @@ def _inner_loop(
     if training and cell.dropout:
         input_masks = cell.get_dropout_mask(sequences[:, 0, :])
         if not isinstance(input_masks, list):
-            # One mask for all gates is the mask of a whole input.
+            # A single mask applies to the inputs of all gates.
             sequences, input_masks = sequences * input_masks[:, None, :], None
         else:
             input_masks = list(input_masks)
@@ -113,7 +116,7 @@ def _inner_loop(
     if layer.go_backwards:
         sequences = jnp.flip(sequences, axis=1)
     output, carry = initial_state
-    given = LstmInputs(
+    lstm_inputs = LstmInputs(
         inputs=sequences,
         kernel=keras.ops.convert_to_tensor(cell.kernel),
         recurrent=keras.ops.convert_to_tensor(cell.recurrent_kernel),
@@ -123,6 +126,6 @@ def _inner_loop(
         input_masks=input_masks,
         recurrent_masks=recurrent_masks,
     )
-    outputs, last, carry = lstm(layer.return_sequences, given)
-    # Nobody reads the outputs then, but the layer casts them.
+    outputs, last, carry = lstm(layer.return_sequences, lstm_inputs)
+    # A layer that returns no sequences ignores the outputs, but still casts them.
     return last, last if outputs is None else outputs, [last, carry]

@@ -1,4 +1,4 @@
-"""How far a study is: its status, and the ways to show it."""
+"""The progress of a study: its status, and the ways to show it."""
 
 import sys
 from typing import TextIO
@@ -11,12 +11,13 @@ __all__ = ["Output", "Progress", "make_progress"]
 
 
 def make_progress(output: Output, objective: Objective, stream: TextIO | None = None) -> Progress:
-    """Makes the progress that suits the user's choice and the terminal.
+    """Makes the progress output that suits the option and the terminal.
 
     Args:
-        output: ``quiet``, ``json``, or ``auto``: a live table on a terminal, lines elsewhere.
-        objective: The objective of the search.
-        stream: The stream to print to; the standard output if not given.
+        output: Form of the output: ``quiet``, ``json``, or ``auto`` for a live table on a terminal
+            and lines elsewhere.
+        objective: Objective of the search.
+        stream: Stream to print to; the standard output if None.
     """
     status = Status(objective)
     if output == "quiet":

@@ -1,4 +1,4 @@
-"""A live view of a study in the terminal: what runs, the best so far, the time left."""
+"""A live view of a study in the terminal: running trials, best values and remaining time."""
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -9,16 +9,16 @@ from rich.text import Text
 from tuning.workflow.progress.printers import Progress
 from tuning.workflow.progress.status import Best, Status, duration
 
-REFRESHES = 2  # a second
+REFRESHES = 2  # per second
 STATES = {"completed": "green", "reused": "green", "pruned": "yellow", "failed": "red"}
 
 
 class LiveProgress(Progress):
-    """Draws the status at the bottom of the terminal; finished trials scroll past above it.
+    """Draws the status at the bottom of the terminal; finished trials are printed above it.
 
     Args:
-        status: Keeps the state.
-        console: The terminal.
+        status: Status of the study.
+        console: Console of the terminal.
     """
 
     def __init__(self, status: Status, console: Console) -> None:
@@ -27,7 +27,7 @@ class LiveProgress(Progress):
         self._live: Live | None = None
 
     def phase(self, title: str, expected: int, done: int = 0) -> None:
-        """Begins to draw."""
+        """Begins a phase and starts to draw."""
         super().phase(title, expected, done)
         if self._live is None:
             self._live = Live(
@@ -39,24 +39,24 @@ class LiveProgress(Progress):
             self._live.start()
 
     def close(self) -> None:
-        """Stops drawing and leaves nothing of it behind."""
+        """Stops drawing and clears the drawing."""
         if self._live is not None:
             self._live.stop()
             self._live = None
 
     def draw(self) -> RenderableType:
-        """The status as it is now."""
+        """Returns the present status."""
         with self.status.lock:
             return Group(self._head(), self._running(), self._best(), self._states())
 
     def _head(self) -> RenderableType:
         status = self.status
-        left = "" if status.left_s is None else f", about {duration(status.left_s)} left"
+        remaining = "" if status.left_s is None else f", about {duration(status.left_s)} left"
         row = Table.grid(padding=(0, 2))
         row.add_row(
             ProgressBar(total=max(status.expected, 1), completed=status.ended, width=30),
             f"{status.ended}/{status.expected} trials",
-            f"{duration(status.elapsed_s)} gone{left}",
+            f"{duration(status.elapsed_s)} elapsed{remaining}",
         )
         return row
 
@@ -89,7 +89,7 @@ class LiveProgress(Progress):
         return text
 
     def _times(self) -> str:
-        return ""  # they are in the table
+        return ""  # the table shows the times
 
     def _print(self, text: str) -> None:
         try:

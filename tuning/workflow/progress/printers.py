@@ -1,4 +1,4 @@
-"""Tells people, or programs, how far a study is: lines, a live table, JSON, or nothing."""
+"""Printed progress of a study: lines for users, JSON for programs, or only the outcome."""
 
 import contextlib
 import json
@@ -16,13 +16,13 @@ Output = Literal["auto", "quiet", "json"]
 
 
 class Progress:
-    """A TrialListener that prints a line for each finished trial, and now and then what runs.
+    """A TrialListener that prints each finished trial and, at intervals, the running trials.
 
-    Nobody has to read it: a terminal that is gone ends no study.
+    A closed terminal does not end the study: errors of the output are ignored.
 
     Args:
-        status: Keeps the state.
-        stream: Where to print; the standard output as it is then if not given.
+        status: Status of the study.
+        stream: Stream to print to; the present standard output if None.
     """
 
     def __init__(self, status: Status, stream: TextIO | None = None) -> None:
@@ -31,32 +31,32 @@ class Progress:
         self._printed_s = 0.0
 
     def phase(self, title: str, expected: int, done: int = 0) -> None:
-        """Begins a phase of an expected number of trials, of which some are done already."""
+        """Begins a phase of ``expected`` trials, ``done`` of which have already ended."""
         self.status.phase(title, expected, done)
         self._printed_s = 0.0
         self.say(f"\n{title}")
 
     def expect(self, trials: int) -> None:
-        """Changes the number of expected trials: more, or less where it is negative."""
+        """Adds to the number of expected trials; a negative number lowers it."""
         self.status.expect(trials)
 
     def say(self, text: str) -> None:
-        """Tells what happens."""
+        """Prints a message."""
         self._print(text)
 
     def conclude(self, text: str) -> None:
-        """Tells what was found, to those too who want to see nothing else."""
+        """Prints the outcome, also in quiet mode."""
         self._print(text)
 
     def close(self) -> None:
-        """Ends what is drawn again and again; lines can still be printed."""
+        """Ends a live view. Lines can still be printed afterwards."""
 
     def trial_started(self, trial: Trial) -> None:
-        """Remembers that it runs."""
+        """Notes that the trial runs."""
         self.status.started(trial)
 
     def measured(self, trial: Trial, measurement: Measurement) -> None:
-        """Prints what runs, if nothing was printed for a while."""
+        """Prints the running trials if nothing was printed for ``STATUS_SECONDS``."""
         self.status.measured(trial, measurement)
         if self.status.elapsed_s - self._printed_s >= STATUS_SECONDS:
             running = (
@@ -65,7 +65,7 @@ class Progress:
             self._line(f"  …  running: {', '.join(running)}")
 
     def trial_finished(self, trial: Trial, result: TrialResult) -> None:
-        """Prints how it ended."""
+        """Prints how the trial ended."""
         mark = "  best so far" if self.status.finished(trial, result) else ""
         self._line(f"{self._end_of(trial, result)}{self._times()}{mark}")
         if result.failure is not None:
@@ -80,9 +80,9 @@ class Progress:
         )
 
     def _times(self) -> str:
-        left = self.status.left_s
-        time_left = "" if left is None else f", about {duration(left)} left"
-        return f"  {duration(self.status.elapsed_s)} gone{time_left}"
+        left_s = self.status.left_s
+        remaining = "" if left_s is None else f", about {duration(left_s)} left"
+        return f"  {duration(self.status.elapsed_s)} elapsed{remaining}"
 
     def _line(self, text: str) -> None:
         self._printed_s = self.status.elapsed_s
@@ -94,29 +94,29 @@ class Progress:
 
 
 class QuietProgress(Progress):
-    """Prints what was found, and nothing before."""
+    """Prints only the outcome."""
 
     def say(self, text: str) -> None:
         """Prints nothing."""
 
 
 class JsonProgress(Progress):
-    """Prints one JSON object a line for everything that happens; its ``event`` says what."""
+    """Prints one JSON object per line for each event; the field ``event`` names the event."""
 
     def phase(self, title: str, expected: int, done: int = 0) -> None:
-        """``phase``: title, trials expected and done."""
+        """Prints ``phase``: its title, and the numbers of expected and ended trials."""
         self.status.phase(title, expected, done)
         self.event("phase", title=title, expected=expected, done=done)
 
     def say(self, text: str) -> None:
-        """``message``: a text."""
+        """Prints ``message``: a text."""
         self.event("message", text=text.strip())
 
     def conclude(self, text: str) -> None:
-        """Prints nothing: the outcome is an event of its own."""
+        """Prints nothing: the command prints the outcome as a separate event."""
 
     def trial_started(self, trial: Trial) -> None:
-        """``trial_started``: what is trained, and why."""
+        """Prints ``trial_started``: the trial, its phase, its searcher and its configuration."""
         self.status.started(trial)
         self.event(
             "trial_started",
@@ -130,14 +130,14 @@ class JsonProgress(Progress):
         )
 
     def measured(self, trial: Trial, measurement: Measurement) -> None:
-        """``epoch``: the metrics of one epoch."""
+        """Prints ``epoch``: the metrics of one epoch."""
         self.status.measured(trial, measurement)
         self.event(
             "epoch", trial=trial.name, step=measurement.step, metrics=_finite(measurement.metrics)
         )
 
     def trial_finished(self, trial: Trial, result: TrialResult) -> None:
-        """``trial_finished``: how it ended, and the estimate of the time left."""
+        """Prints ``trial_finished``: how the trial ended, and the estimated remaining time."""
         best = self.status.finished(trial, result)
         self.event(
             "trial_finished",
@@ -160,5 +160,5 @@ class JsonProgress(Progress):
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float | None]:
-    # JSON knows neither NaN nor infinity.
+    # JSON has neither NaN nor infinity.
     return {key: value if math.isfinite(value) else None for key, value in metrics.items()}

@@ -1,4 +1,4 @@
-"""What is known of a study while it runs: the state behind every way of showing progress."""
+"""The status of a running study, which every form of progress output shows."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ from tuning.study.sections import Objective
 
 @dataclass
 class Running:
-    """A trial that is being trained, or waits for its duplicate."""
+    """A trial that is being trained, or that waits for the result of a duplicate."""
 
     name: str
     epochs: int
@@ -30,11 +30,11 @@ class Best:
 
 
 class Status:
-    """Counts trials, and remembers what runs and what was best. Safe to read from another thread.
+    """Counts of trials, running trials and best values. Other threads hold ``lock`` to read it.
 
     Args:
-        objective: What is searched for.
-        clock: Seconds from any origin.
+        objective: Objective of the search.
+        clock: Clock that returns seconds from any origin.
     """
 
     def __init__(self, objective: Objective, clock: Callable[[], float] = time.monotonic) -> None:
@@ -51,31 +51,31 @@ class Status:
         self._done_before = 0
 
     def phase(self, title: str, expected: int, done: int) -> None:
-        """Begins a phase of an expected number of trials, of which some are done already."""
+        """Begins a phase of ``expected`` trials, ``done`` of which have already ended."""
         with self.lock:
             self.title, self.expected = title, expected
             self.ended = self._done_before = done
             self._began = self._clock()
 
     def expect(self, trials: int) -> None:
-        """Changes the number of expected trials: more, or less where it is negative."""
+        """Adds to the number of expected trials; a negative number lowers it."""
         with self.lock:
             self.expected += trials
 
     def started(self, trial: Trial) -> None:
-        """A trial began, or began again."""
+        """Notes that an attempt of a trial began."""
         with self.lock:
             self.running[trial.name] = Running(trial.name, trial.epochs, self._clock())
 
     def measured(self, trial: Trial, measurement: Measurement) -> None:
-        """An epoch ended."""
+        """Notes that an epoch of a trial ended."""
         with self.lock:
             running = self.running[trial.name]
             running.epoch = measurement.step
             running.value = measurement.metrics.get(self.objective.metric)
 
     def finished(self, trial: Trial, result: TrialResult) -> bool:
-        """A trial ended. Returns whether it is the best of the whole search so far."""
+        """Notes that a trial ended. Returns whether it is the best of the whole search so far."""
         with self.lock:
             self.running.pop(trial.name, None)
             self.ended += 1
@@ -99,24 +99,24 @@ class Status:
 
     @property
     def left_s(self) -> float | None:
-        """Estimated seconds to its end; None before the first trial has ended."""
+        """Estimated seconds until the phase ends; None before a first trial has ended."""
         ended = self.ended - self._done_before
         return self.elapsed_s / ended * max(0, self.expected - self.ended) if ended else None
 
     def seconds_of(self, running: Running) -> float:
-        """Seconds since the trial began."""
+        """Returns the seconds since the present attempt of the trial began."""
         return self._clock() - running.began
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people write them: ``1:05`` or ``2:03:10``."""
+    """Formats seconds as ``1:05`` or ``2:03:10``."""
     minutes, second = divmod(int(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
 
 
 def ending(result: TrialResult) -> str:
-    """How a trial ended, in two words at most."""
+    """Returns how a trial ended, for example ``completed`` or ``pruned at 3`` (epochs)."""
     if result.reused_from:
         return "reused"
     if result.state is TrialState.PRUNED:
