@@ -15,10 +15,7 @@ from pipelines.imdb.text import INDEX_FROM, encode_ranks, encode_text, fit_vocab
 
 @dataclass(frozen=True)
 class Content:
-    """Encoded reviews of ``train``, ``validation`` and ``test``, and what they are encoded by.
-
-    The vocabulary (index per word) and the texts are None where only ranks are known.
-    """
+    """Encoded reviews, and their words (index per word) and texts where these are known."""
 
     parts: dict[str, Reviews]
     num_words: int
@@ -53,7 +50,8 @@ def read_content(
         indexes = {word: rank + INDEX_FROM for word, rank in words.items()}
         vocabulary = {word: index for word, index in indexes.items() if index < num_words}
         by_rank = {rank: word for word, rank in words.items()}
-        test_texts = [" ".join(by_rank.get(rank, "?") for rank in row.tolist()) for row in test.rows]
+        ranks = [row.tolist() for row in test.rows]
+        test_texts = [" ".join(by_rank.get(rank, "?") for rank in row) for row in ranks]
     parts = {
         name: Reviews([encode(row) for row in part.rows], part.labels)
         for name, part in (("train", train), ("validation", validation), ("test", test))

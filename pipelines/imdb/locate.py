@@ -45,10 +45,8 @@ def resolve(dataset: str, env: Mapping[str, str] = os.environ) -> Source:
     """Finds, without reading them, the reviews that a data set's name or path means.
 
     ``imdb`` looks into the folder that TUNING_IMDB_DIR names, then into Keras's cache, and then
-    downloads the file as Keras does; ``auto`` takes synthetic reviews where all of that fails.
-
-    Raises:
-        DataError: There is no such data set or path, or ``imdb`` cannot be had.
+    downloads the file as Keras does. Where all of that fails, it raises a DataError, as a path
+    does that holds no reviews, whereas ``auto`` takes synthetic reviews.
     """
     if dataset == "synthetic":
         return Source("synthetic", None, "synthetic")

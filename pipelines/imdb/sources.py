@@ -28,7 +28,6 @@ from pipelines.imdb.text import INDEX_FROM
 MAX_TOTAL_BYTES = 2**30
 MAX_REVIEW_BYTES = 2**20
 SEED = 113  # as in keras.datasets.imdb
-MEMBERS = ["x_test.npy", "x_train.npy", "y_test.npy", "y_train.npy"]
 _READ_HEADER = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 _FOLDERS = ("test/neg", "test/pos", "train/neg", "train/pos")
 _MEMBER_NAME = re.compile(r"(?:\./)?aclImdb/((?:train|test)/(?:pos|neg)/\d+_\d+\.txt)")
@@ -76,10 +75,9 @@ def review_files(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def read_csv(path: Path) -> tuple[Reviews, Reviews]:
-    """Reads a table and halves it, always alike, with the classes balanced.
+    """Reads a table in UTF-8 and halves it, always alike, with the classes balanced.
 
-    It is in UTF-8, with the columns ``review`` and ``sentiment`` (positive, pos or 1; negative,
-    neg or 0). Other columns are ignored.
+    Of its columns, ``review`` and ``sentiment`` (positive, pos or 1; negative, neg or 0) count.
     """
     with _naming(path), path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
         table = csv.DictReader(lines)
@@ -103,14 +101,14 @@ def read_npz(path: Path) -> tuple[Reviews, Reviews]:
     """Reads the training and the test split of Keras's file, each review as word ranks."""
     with _naming(path), zipfile.ZipFile(path) as archive:
         names = sorted(archive.namelist())
-        if names != MEMBERS:
-            raise DataError(f"expected exactly {', '.join(MEMBERS)}; found {', '.join(names[:10])}")
+        if names != ["x_test.npy", "x_train.npy", "y_test.npy", "y_train.npy"]:
+            raise DataError(f"must hold x and y of train and test; found {', '.join(names[:10])}")
         total = sum(member.file_size for member in archive.infolist())
         if total > MAX_TOTAL_BYTES:
-            raise DataError(f"unpacks to {total:,} bytes; at most {MAX_TOTAL_BYTES:,} are accepted")
+            raise DataError(f"unpacks to {total:,} bytes; at most {MAX_TOTAL_BYTES:,} are read")
         for member in archive.infolist():
             ratio = member.file_size / max(1, member.compress_size)
-            # Sorted labels compress to a thousandth: only the ratio of larger members tells a bomb.
+            # Sorted labels compress to a thousandth, so the ratio of small members tells nothing.
             if member.file_size > 16 * 2**20 and ratio > 100:
                 raise DataError(f"{member.filename} is compressed {ratio:.0f} times; refused")
         train = Reviews(_read_ranks(archive, "x_train.npy"), _read_labels(archive, "y_train.npy"))
@@ -236,6 +234,7 @@ class NumpyObject:
     state: object = None
 
     def __call__(self, *arguments: object) -> "NumpyObject":
+        """Records the call."""
         return NumpyObject(self.name, arguments)
 
     def __setstate__(self, state: object) -> None:

@@ -488,7 +488,7 @@ def test_a_search_that_is_out_of_time_does_not_hold_up_what_follows_it() -> None
     assert sorted(listener.results) == ["confirm-0", "confirm-1"]
 
 
-def same_arms(count: int = 2, **changes: object) -> list[TrialSource]:
+def same_sources(count: int = 2, **changes: object) -> list[TrialSource]:
     """Searchers that propose the same configuration first, and others then."""
     sources = []
     for index in range(count):
@@ -501,7 +501,7 @@ def same_arms(count: int = 2, **changes: object) -> list[TrialSource]:
 
 def test_a_configuration_is_trained_once_and_its_result_reused() -> None:
     executor = FakeExecutor(rising, slots=2)
-    driver, listener = drive(executor, sources := same_arms(3))
+    driver, listener = drive(executor, sources := same_sources(3))
     records = driver.run(sources)
     assert len(records) == 6, "a reused trial counts"
     names = [trial.name for trial in executor.submitted]
@@ -522,7 +522,7 @@ def test_a_configuration_is_trained_once_and_its_result_reused() -> None:
 def test_a_trial_whose_duplicate_fails_is_trained_itself() -> None:
     failure = Failure(kind=FailureKind.ERROR, message="no")
     executor = FakeExecutor(lambda trial: failure if trial.name == "s0-000" else [0.5, 0.6])
-    driver, listener = drive(executor, sources := same_arms())
+    driver, listener = drive(executor, sources := same_sources())
     driver.run(sources)
     assert listener.results["s0-000"].state is TrialState.FAILED
     assert listener.results["s1-000"].state is TrialState.COMPLETED
@@ -531,10 +531,10 @@ def test_a_trial_whose_duplicate_fails_is_trained_itself() -> None:
 
 def test_a_resumed_study_reuses_what_was_trained_before() -> None:
     executor = FakeExecutor(rising, slots=2)
-    driver, _ = drive(executor, sources := same_arms(1))
+    driver, _ = drive(executor, sources := same_sources(1))
     earlier = driver.run(sources)
     later = FakeExecutor(rising, slots=2)
-    driver, listener = drive(later, sources := same_arms(2)[1:])
+    driver, listener = drive(later, sources := same_sources(2)[1:])
     driver.restore(earlier)
     driver.run(sources)
     assert listener.results["s1-000"].reused_from == "s0-000"
@@ -545,7 +545,7 @@ def test_the_baselines_seeds_are_no_duplicates_of_anything() -> None:
     executor = FakeExecutor(rising, slots=2)
     repeats = [Proposal(params=STUDY.baseline, name=f"b-{i}", seed=i) for i in range(3)]
     baseline = TrialSource(FixedSearcher("baseline", repeats), Phase.BASELINE, 2)
-    driver, _ = drive(executor, sources := [baseline, *same_arms(1)])
+    driver, _ = drive(executor, sources := [baseline, *same_sources(1)])
     driver.run(sources)
     assert len(executor.submitted) == 5
 
@@ -554,7 +554,7 @@ def test_the_baselines_seeds_are_no_duplicates_of_anything() -> None:
 def test_a_trial_that_waits_for_its_duplicate_is_interrupted_by_a_stop(level: int) -> None:
     stop = StopSignal()
     executor = FakeExecutor(lambda trial: [0.5] * 9, slots=2)
-    sources = same_arms(2)
+    sources = same_sources(2)
     for source in sources:
         source.epochs = 9
     driver, listener = drive(executor, sources, stop=stop)
@@ -576,7 +576,7 @@ def test_a_trial_that_waits_for_its_duplicate_is_interrupted_by_a_stop(level: in
 def test_a_fatal_failure_ends_those_that_wait_too() -> None:
     failure = Failure(kind=FailureKind.FATAL, message="the data is gone")
     executor = FakeExecutor(lambda trial: failure if trial.name == "s0-000" else [0.5] * 9)
-    driver, listener = drive(executor, sources := same_arms())
+    driver, listener = drive(executor, sources := same_sources())
     with pytest.raises(StudyFailedError, match="the data is gone"):
         driver.run(sources)
     started = {name for what, name in listener.events if what == "started"}

@@ -10,6 +10,7 @@ import pytest
 from tests.executors.executor_contract import alive, collect, finished
 from tests.factories import make_study, make_trial
 from tests.fakes import RecordingListener
+from tuning.core.errors import BadInputError
 from tuning.core.interfaces import Finished, Measured
 from tuning.core.trial import FailureKind, Phase, Proposal, TrialState
 from tuning.driver.driver import Driver
@@ -63,6 +64,7 @@ def test_failures_of_every_kind_are_data(tmp_path: Path) -> None:
             ({"units": -1, "rate": 0.0}, FailureKind.ERROR),
             ({"units": 2}, FailureKind.ERROR),
             ({"units": 97, "rate": 0.0}, FailureKind.WORKER_LOST),
+            ({"units": 96, "rate": 0.0}, FailureKind.BAD_INPUT),
         ):
             executor.submit(make_trial("a", params=params))
             failure = finished(collect(executor))["a"].result.failure
@@ -73,6 +75,18 @@ def test_failures_of_every_kind_are_data(tmp_path: Path) -> None:
         assert finished(collect(executor))["fine"].result.state is TrialState.COMPLETED
     finally:
         executor.close()
+
+
+def test_a_model_that_cannot_be_judged_ends_the_study_before_it_is_trained(tmp_path: Path) -> None:
+    executor, listener = LocalExecutor(spec(tmp_path), 1), RecordingListener()
+    searcher = FixedSearcher("baseline", [Proposal(params={"units": 96, "rate": 0.0})] * 3)
+    driver = Driver(executor, [listener], study_seed=1, fixed=STUDY.fixed)
+    try:
+        with pytest.raises(BadInputError, match=r"^task: the model ends in linear"):
+            driver.run([TrialSource(searcher, Phase.BASELINE, 2)])
+    finally:
+        executor.close()
+    assert [kind for kind, _ in listener.events] == ["started", "finished"]
 
 
 def test_a_task_that_cannot_be_loaded_is_fatal(tmp_path: Path) -> None:

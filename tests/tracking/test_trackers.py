@@ -460,7 +460,7 @@ def flaky(client: "MlflowClient", parent: str, outages: int, **options: Any) -> 
 
 def test_an_outage_is_waited_out_in_order(client: "MlflowClient", parent: str) -> None:
     waits: list[float] = []
-    tracker = flaky(client, parent, 4, patience=RetryPolicy(sleep=waits.append))
+    tracker = flaky(client, parent, 4, retry_policy=RetryPolicy(sleep=waits.append))
     tell(tracker, "random-000", TrialState.COMPLETED)
     tracker.flush()
     assert waits == [1, 2, 5, 10]
@@ -470,7 +470,7 @@ def test_an_outage_is_waited_out_in_order(client: "MlflowClient", parent: str) -
 
 
 def test_an_outage_that_lasts_is_raised_by_flush_only(client: "MlflowClient", parent: str) -> None:
-    tracker = flaky(client, parent, 10**6, patience=RetryPolicy(30, lambda seconds: None))
+    tracker = flaky(client, parent, 10**6, retry_policy=RetryPolicy(30, lambda seconds: None))
     tell(tracker, "random-000", TrialState.COMPLETED)
     with pytest.raises(TrackerError, match="the server is away"):
         tracker.flush()
@@ -507,7 +507,7 @@ def test_a_database_that_somebody_holds_locked_is_waited_for(
         if len(waits) == 2:
             holder.execute("ROLLBACK")
 
-    tracker = make_tracker(client, parent, patience=RetryPolicy(sleep=sleep))
+    tracker = make_tracker(client, parent, retry_policy=RetryPolicy(sleep=sleep))
     tell(tracker, "random-000", TrialState.COMPLETED)
     tracker.flush()
     tracker.close()
@@ -557,7 +557,7 @@ def test_a_store_that_refuses_is_not_waited_for(
         parent,
         FlakyClient(client, 10**6, error),
         on_failure=lambda: stopped.append(True),
-        patience=RetryPolicy(sleep=waits.append),
+        retry_policy=RetryPolicy(sleep=waits.append),
     )
     tell(tracker, "random-000", TrialState.COMPLETED)
     with pytest.raises(TrackerError, match="cannot be written"):
@@ -582,3 +582,28 @@ def test_files_of_ended_trials_go_and_those_of_interrupted_ones_stay(
     tracker.close()
     left = {folder.name for folder in workspace.iterdir()}
     assert left == {"interrupted", "parent-of-another"}
+
+
+def test_a_confirmed_model_stays_in_the_workspace_to_be_judged(
+    client: "MlflowClient", parent: str, tmp_path: Path, completed: TrialResult
+) -> None:
+    workspace = tmp_path / "workspace"
+    tracker = make_tracker(client, parent, workspace=workspace)
+    for name, phase in (("confirm-seed1", Phase.CONFIRM), ("random-000", Phase.SEARCH)):
+        folder = workspace / name
+        folder.mkdir(parents=True)
+        for file in ("model.keras", "checkpoint.npz"):
+            (folder / file).write_bytes(b"x")
+        (folder / "model_spec.json").write_bytes(
+            Path(completed.artifacts["model_spec"]).read_bytes()
+        )
+        artifacts = {
+            kind: str(folder / Path(file).name) for kind, file in completed.artifacts.items()
+        }
+        trial = make_trial(name, phase=phase)
+        tracker.trial_started(trial)
+        tracker.trial_finished(trial, replace(completed, artifacts=artifacts))
+    tracker.flush()
+    tracker.close()
+    left = {str(file.relative_to(workspace)) for file in workspace.rglob("*")}
+    assert left == {"confirm-seed1", "confirm-seed1/model.keras"}

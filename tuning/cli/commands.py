@@ -44,6 +44,7 @@ def _make_plan(options: argparse.Namespace) -> "Plan":
 
     given = {f.name: getattr(options, f.name) for f in fields(Options) if hasattr(options, f.name)}
     given["settings"] = tuple(filter(None, options.settings))
+    given["cache_dir"] = Path(options.cache_dir)
     return make_plan(Options(**given, command=_shortest_command(options)))
 
 

@@ -67,9 +67,7 @@ def _add_training_commands(parsers: "_Commands") -> None:
         "--resume", type=_text, metavar="RUN", help="go on with a study: its run id, or last"
     )
     _add_flag(tune, "--allow-change", False, "let a resumed study have another budget")
-    tune.add_argument(
-        "--promote", type=_or("gate"), default="gate", metavar="WHEN", help="gate (default), never"
-    )
+    _add_text(tune, "--promote", "gate", "WHEN", "gate (default), never")
     baseline = _command(
         parsers, "baseline", commands.baseline, "train the baseline alone, every seed"
     )
@@ -79,59 +77,29 @@ def _add_training_commands(parsers: "_Commands") -> None:
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
     """What ``tune`` and ``baseline`` share."""
     _add_field(parser, "--epochs", "budget.epochs", "N", "maximum epochs per trial")
-    _add_field(
-        parser, "--seeds", "confirm.seeds", "N", "fresh seeds for baseline and confirmation"
-    )
+    _add_field(parser, "--seeds", "confirm.seeds", "N", "fresh seeds per configuration")
     _add_settings(parser)
-    add = parser.add_argument
-    add(
-        "--dataset",
-        type=_or("auto"),
-        default="auto",
-        metavar="NAME",
-        help="a name or path that the task understands",
-    )
-    add(
+    parser.add_argument(
         "--workers",
         type=_count,
         default=0,
         metavar="N",
         help="trials at once; 0: one per core or GPU share, or what a Ray cluster has room for",
     )
-    add(
-        "--gpus",
-        type=_or("auto"),
-        default="auto",
-        metavar="IDS",
-        help="auto (default), none, or ids such as 0,1",
-    )
-    add(
-        "--executor",
-        type=_or("local"),
-        default="local",
-        metavar="NAME",
-        help="local (default), or ray",
-    )
-    add(
-        "--ray-address",
-        default="",
-        metavar="ADDRESS",
-        help="a running Ray cluster, such as auto; without it Ray is started on this machine",
-    )
-    add(
-        "--backend",
-        type=_or("auto"),
-        default="auto",
-        metavar="NAME",
-        help="auto (default), jax, tensorflow, torch",
-    )
-    add(
-        "--cache-dir",
-        type=Path,
-        default=Path(".cache/tuning"),
-        metavar="DIR",
-        help="folder of prepared data and compiled programs",
-    )
+    for option, default, metavar, text in (
+        ("--dataset", "auto", "NAME", "a name or path that the task understands"),
+        ("--gpus", "auto", "IDS", "auto (default), none, or ids such as 0,1"),
+        ("--executor", "local", "NAME", "local (default), or ray"),
+        (
+            "--ray-address",
+            "",
+            "ADDRESS",
+            "a running Ray cluster, such as auto; default: a new one",
+        ),
+        ("--backend", "auto", "NAME", "auto (default), jax, tensorflow, torch"),
+        ("--cache-dir", ".cache/tuning", "DIR", "folder of prepared data and compiled programs"),
+    ):
+        _add_text(parser, option, default, metavar, text)
     shown = parser.add_mutually_exclusive_group()
     for output, text in (
         ("quiet", "print the result, and nothing before"),
@@ -145,6 +113,19 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
             default="auto",
             help=text,
         )
+
+
+def _add_text(
+    parser: argparse.ArgumentParser, option: str, default: str, metavar: str, text: str
+) -> None:
+    """Adds an option whose default also stands for an empty text."""
+    parser.add_argument(
+        option,
+        type=lambda value: value.strip() or default,
+        default=default,
+        metavar=metavar,
+        help=text,
+    )
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
@@ -267,11 +248,6 @@ def _truth(text: str) -> bool:
 def _text(text: str) -> str | None:
     """A text; an empty one stands for "not given"."""
     return text.strip() or None
-
-
-def _or(default: str) -> Callable[[str], str]:
-    """A text; an empty one stands for the default."""
-    return lambda text: text.strip() or default
 
 
 def _count(text: str) -> int:

@@ -8,34 +8,11 @@ from typing import Any
 import numpy as np
 
 from tuning.core.trial import Phase, TrialRecord, TrialState
-from tuning.evaluation.configurations import (
-    Configuration,
-    choose_winner,
-    confirmed_configurations,
-    grouped,
-)
-from tuning.evaluation.effects import (
-    Ablation,
-    Change,
-    Effect,
-    ablations,
-    changes,
-    completed_trials,
-    effects,
-)
+from tuning.evaluation import statistics
+from tuning.evaluation.configurations import Configuration, choose_winner, grouped
+from tuning.evaluation.effects import Ablation, Change, Effect, ablations, changes, effects
 from tuning.evaluation.spending import spending
-from tuning.evaluation.statistics import (
-    Gain,
-    McNemar,
-    Verdict,
-    detectable_gain,
-    gain,
-    holm,
-    mcnemar,
-    points,
-    probability_of_improvement,
-    verdict_of,
-)
+from tuning.evaluation.statistics import Gain, McNemar, Verdict
 from tuning.metrics.binary import correct_examples
 from tuning.study.file import Study
 from tuning.study.record import StudyRecord
@@ -141,8 +118,7 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the comparison as JSON values. Infinite and unknown numbers become null."""
-        document: dict[str, Any] = _jsonable(asdict(self))
-        return document
+        return dict(_jsonable(asdict(self)))
 
 
 def compare(record: StudyRecord) -> Comparison:
@@ -152,7 +128,7 @@ def compare(record: StudyRecord) -> Comparison:
         ValueError: The record has no completed baseline trial.
     """
     study = record.study
-    configs = confirmed_configurations(record)
+    configs = grouped(record, keys.CONFIRMED)
     baseline = next((config for config in configs if config.role == keys.BASELINE), None)
     if baseline is None:
         raise ValueError("the record has no completed baseline trial")
@@ -163,7 +139,9 @@ def compare(record: StudyRecord) -> Comparison:
     trials = record.in_phase(Phase.ABLATION)
     ablation = ablations(study, best.params, best.validation, trials) if best else []
     tests = _test(record, baseline, best) if best is not None else None
-    verdict, why = _conclude(study, best, tests[0] if tests else None)
+    gain, mcnemar, improvement = tests or (None, None, None)
+    verdict, why = _conclude(study, best, gain)
+    searchers = dict.fromkeys(trial.trial.searcher for trial in search)
     return Comparison(
         verdict=verdict,
         why=why,
@@ -171,14 +149,14 @@ def compare(record: StudyRecord) -> Comparison:
         best=best,
         references=[config for config in configs if config.role == "reference"],
         candidates=candidates,
-        gain=tests[0] if tests else None,
-        mcnemar=tests[1] if tests else None,
-        improvement=tests[2] if tests else None,
+        gain=gain,
+        mcnemar=mcnemar,
+        improvement=improvement,
         against_baseline=_against(record, baseline, configs),
         long_runs=grouped(record, (Phase.LONG_RUN,)),
         ablation=ablation,
-        detectable=detectable_gain(tests[0], study.compare.confidence) if tests else None,
-        searches=[_account(study, name, search) for name in _searchers(search)],
+        detectable=statistics.detectable_gain(gain, study.compare.confidence) if gain else None,
+        searches=[_account(study, name, search) for name in searchers],
         effects=effects_,
         changes=changes(study, best.params, effects_, ablation) if best else [],
     )
@@ -210,23 +188,17 @@ def _test(
     predictions = record.predictions
     if predictions is None or not (baseline.test_accuracy and best.test_accuracy):
         return None
-    first, second = (
-        correct_examples(predictions, baseline.trials),
-        correct_examples(predictions, best.trials),
-    )
-    pairs = [
-        (baseline.seeds.index(seed), best.seeds.index(seed))
-        for seed in baseline.seeds
-        if seed in best.seeds
-    ]
-    if not pairs:
+    common = [seed for seed in baseline.seeds if seed in best.seeds]
+    if not common:
         return None
-    first_rows, second_rows = map(list, zip(*pairs, strict=True))
+    first, second = (correct_examples(predictions, each.trials) for each in (baseline, best))
+    first_rows = [baseline.seeds.index(seed) for seed in common]
+    second_rows = [best.seeds.index(seed) for seed in common]
     return (
-        gain(first, second, record.study.compare.confidence),
+        statistics.gain(first, second, record.study.compare.confidence),
         # Always the first common seed: a choice by the results would bias the test.
-        mcnemar(first[first_rows[0]], second[second_rows[0]]),
-        probability_of_improvement(
+        statistics.mcnemar(first[first_rows[0]], second[second_rows[0]]),
+        statistics.probability_of_improvement(
             np.array(baseline.test_accuracy)[first_rows], np.array(best.test_accuracy)[second_rows]
         ),
     )
@@ -240,14 +212,13 @@ def _against(
     if predictions is None or not baseline.test_accuracy or not others:
         return []
     first = correct_examples(predictions, baseline.trials)
-    gains = [
-        gain(first, correct_examples(predictions, config.trials), record.study.compare.confidence)
-        for config in others
-    ]
-    adjusted = holm(np.array([gain_.p_value for gain_ in gains]))
+    confidence = record.study.compare.confidence
+    seconds = [correct_examples(predictions, config.trials) for config in others]
+    gains = [statistics.gain(first, second, confidence) for second in seconds]
+    adjusted = statistics.holm(np.array([gain.p_value for gain in gains]))
     return [
-        AgainstBaseline(config.label, gain_, float(p_value))
-        for config, gain_, p_value in zip(others, gains, adjusted, strict=True)
+        AgainstBaseline(config.label, gain, float(p_value))
+        for config, gain, p_value in zip(others, gains, adjusted, strict=True)
     ]
 
 
@@ -258,7 +229,7 @@ def _conclude(study: Study, best: Configuration | None, gain: Gain | None) -> tu
         return Verdict.INCONCLUSIVE, (
             "the test split was not read, or the baseline and the winner have no seed in common"
         )
-    verdict = verdict_of(gain, study.compare.min_gain)
+    verdict = statistics.verdict_of(gain, study.compare.min_gain)
     if not math.isfinite(gain.low):
         return verdict, "one seed does not show the spread between seeds; use two or more seeds"
     interval = f"{gain.interval} points"
@@ -269,23 +240,16 @@ def _conclude(study: Study, best: Configuration | None, gain: Gain | None) -> tu
     if gain.low > 0:
         return verdict, (
             f"the whole interval, {interval}, lies above zero, but the gain is smaller than "
-            f"{points(study.compare.min_gain)} points (compare.min_gain)"
+            f"{statistics.points(study.compare.min_gain)} points (compare.min_gain)"
         )
     return verdict, f"the interval, {interval}, contains zero"
-
-
-def _searchers(search: Sequence[TrialRecord]) -> list[str]:
-    return list(dict.fromkeys(trial.trial.searcher for trial in search))
 
 
 def _account(study: Study, searcher: str, search: Sequence[TrialRecord]) -> SearchAccount:
     trials = [trial for trial in search if trial.trial.searcher == searcher]
     spent = {name: int(value) for name, value in spending(trials).items()}
-    best = min(
-        completed_trials(trials),
-        key=lambda trial: study.objective.key(trial.result.value or 0.0),
-        default=None,
-    )
+    completed = [trial for trial in trials if trial.completed]
+    best = min(completed, key=lambda t: study.objective.key(t.result.value or 0.0), default=None)
     return SearchAccount(
         searcher=searcher,
         trials=len(trials),

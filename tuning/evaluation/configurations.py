@@ -73,42 +73,27 @@ def choose_winner(study: Study, candidates: Sequence[Configuration]) -> Configur
     return None if label is None else by_label[label]
 
 
-def confirmed_configurations(record: StudyRecord) -> list[Configuration]:
-    """Groups the completed trials of the baseline, the references and the candidates.
+def grouped(record: StudyRecord, phases: Sequence[Phase]) -> list[Configuration]:
+    """Groups the completed trials of the given phases, all with fresh seeds, by configuration.
 
     Once the test split is read, trials without predictions for it are left out.
     """
-    return grouped(record, keys.CONFIRMED)
-
-
-def grouped(record: StudyRecord, phases: Sequence[Phase]) -> list[Configuration]:
-    """Groups the completed trials of the given phases by configuration, in the same way."""
     tested = record.predictions.probabilities if record.predictions else None
     groups: dict[tuple[str, str], list[TrialRecord]] = {}
-    roles = {
-        Phase.BASELINE: keys.BASELINE,
-        Phase.REFERENCE: "reference",
-        Phase.LONG_RUN: "long run",
-    }
     for trial in record.in_phase(*phases):
         is_completed = trial.result.state is TrialState.COMPLETED
         if is_completed and (tested is None or trial.trial.name in tested):
-            role = roles.get(trial.trial.phase, "candidate")
+            phase = trial.trial.phase
+            role = "candidate" if phase is Phase.CONFIRM else phase.value.replace("_", " ")
             label = trial.trial.tags.get(keys.CANDIDATE, keys.BASELINE)
             groups.setdefault((role, label), []).append(trial)
-    by_name = {trial.trial.name: trial for trial in record.trials}
     return [
-        _configuration(record, label, role, trials, by_name)
-        for (role, label), trials in groups.items()
+        _configuration(record, role, label, trials) for (role, label), trials in groups.items()
     ]
 
 
 def _configuration(
-    record: StudyRecord,
-    label: str,
-    role: str,
-    trials: list[TrialRecord],
-    by_name: dict[str, TrialRecord],
+    record: StudyRecord, role: str, label: str, trials: list[TrialRecord]
 ) -> Configuration:
     trials = sorted(trials, key=lambda trial: trial.trial.number)
     test_scores = [
@@ -116,7 +101,7 @@ def _configuration(
         for trial in trials
         if record.predictions
     ]
-    origin = by_name.get(label)
+    origin = next((trial for trial in record.trials if trial.trial.name == label), None)
     return Configuration(
         label=label,
         role=role,

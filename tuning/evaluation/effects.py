@@ -213,9 +213,8 @@ def _correlation(
         for record in trials
         if isinstance(value := record.trial.params.get(name), int | float)
     ]
-    if len(pairs) < MIN_TRIALS_FOR_EFFECTS or any(
-        len(set(side)) < 2 for side in zip(*pairs, strict=True)
-    ):
+    is_constant = any(len(set(side)) < 2 for side in zip(*pairs, strict=True))
+    if len(pairs) < MIN_TRIALS_FOR_EFFECTS or is_constant:
         return None, None
     result = stats.spearmanr([x for x, _ in pairs], [y for _, y in pairs])
     sign = 1 if study.objective.direction == "maximize" else -1

@@ -90,17 +90,12 @@ def behaviour_regression(record: StudyRecord, comparison: Comparison) -> float |
 
 def _flips(predictions: Predictions, first: str, second: str, *, mended: bool) -> list[Flip]:
     before, after = predictions.probabilities[first], predictions.probabilities[second]
-    indexes = flips(predictions.labels, before, after, mended)
+    labels, texts = predictions.labels, predictions.texts
+    shown = [index for index in flips(labels, before, after, mended) if index in texts][:SHOWN]
     return [
-        Flip(
-            _ending(predictions.texts[index]),
-            int(predictions.labels[index]),
-            float(before[index]),
-            float(after[index]),
-        )
-        for index in indexes
-        if index in predictions.texts
-    ][:SHOWN]
+        Flip(_ending(texts[index]), int(labels[index]), float(before[index]), float(after[index]))
+        for index in shown
+    ]
 
 
 def _ending(text: str) -> str:
@@ -133,12 +128,9 @@ def _behaviours(predictions: Predictions, configs: list[Configuration]) -> list[
     counts = [predictions.behaviours.get(config.trials[0], ()) for config in configs]
     if not all(counts):
         return []
-    return [
-        [
-            of_all[0].name,
-            of_all[0].expects,
-            of_all[0].example,
-            *(f"{count.failures / count.tests:.0%}" for count in of_all),
-        ]
-        for of_all in zip(*counts, strict=True)
-    ]
+    rows = []
+    for of_all in zip(*counts, strict=True):
+        first = of_all[0]
+        rates = [f"{count.failures / count.tests:.0%}" for count in of_all]
+        rows.append([first.name, first.expects, first.example, *rates])
+    return rows

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from tuning.core.trial import Phase, TrialRecord, TrialState
 from tuning.study.file import Study
+from tuning.tracking import keys
 
 
 def busy_seconds(records: Sequence[TrialRecord]) -> float:
@@ -24,9 +25,7 @@ def longest_first(
     If a long training starts last, other workers are idle at the end.
     """
     seconds = _training_seconds(study, ended)
-    return sorted(
-        candidates, key=lambda record: -seconds.get(study.config_id(record.trial.params), 0.0)
-    )
+    return sorted(candidates, key=lambda r: -seconds.get(study.config_id(r.trial.params), 0.0))
 
 
 def seconds_to_confirm(
@@ -51,24 +50,19 @@ def seconds_to_confirm(
     configs = [study.config_id(params) for params in (study.baseline, *study.references.values())]
     configs += [study.config_id(record.trial.params) for record in candidates]
     configs += [""] * (study.confirm.top_k - len(candidates))
-    fresh = [
-        study.config_id(record.trial.params)
-        for record in ended
-        if record.trial.phase in (Phase.BASELINE, Phase.REFERENCE, Phase.CONFIRM)
-    ]
+    fresh = [study.config_id(r.trial.params) for r in ended if r.trial.phase in keys.CONFIRMED]
     remaining: list[float] = []
     for config in configs:
         trainings = max(0, study.confirm.seeds - fresh.count(config))
         remaining += [durations.get(config, longest)] * trainings
-    long_epochs = study.confirm.long_run or 0
-    remaining += [longest * long_epochs / study.budget.epochs] * max(
-        0,
-        (long_epochs > 0) * study.confirm.seeds * (1 + len(study.references))
-        - _count(ended, Phase.LONG_RUN),
-    )
+    phases = [record.trial.phase for record in ended]
+    if study.confirm.long_run:
+        max_trials = study.confirm.seeds * (1 + len(study.references))
+        trainings = max(0, max_trials - phases.count(Phase.LONG_RUN))
+        remaining += [longest * study.confirm.long_run / study.budget.epochs] * trainings
     if study.confirm.ablation:
         max_trials = study.confirm.seeds * len(study.space.names)
-        remaining += [longest] * max(0, max_trials - _count(ended, Phase.ABLATION))
+        remaining += [longest] * max(0, max_trials - phases.count(Phase.ABLATION))
     # During the last training, all other workers can be idle.
     idle = longest * (1 - 1 / workers) if remaining else 0.0
     return math.fsum(remaining) / workers + idle
@@ -78,21 +72,21 @@ def spending(ended: Sequence[TrialRecord]) -> dict[str, float]:
     """Returns the cost and the savings of the trials, by the names of the parent run's metrics."""
     search = [record for record in ended if record.trial.phase is Phase.SEARCH]
     trained = [record for record in search if not record.result.reused_from]
+    reused = [record.result for record in search if record.result.reused_from]
     states = [record.result.state for record in trained]
     pruned = [record for record in trained if record.result.state is TrialState.PRUNED]
+    results = [record.result for record in ended if not record.result.reused_from]
     return {
         "trials_completed": states.count(TrialState.COMPLETED),
         "trials_pruned": states.count(TrialState.PRUNED),
         "trials_failed": states.count(TrialState.FAILED),
-        "trials_reused": len(search) - len(trained),
-        "epochs_trained": sum(_epochs_trained(record) for record in ended),
+        "trials_reused": len(reused),
+        "epochs_trained": sum(len(r.measurements) - r.inherited for r in results),
         "epochs_saved_by_pruning": sum(
-            record.trial.epochs - len(record.result.measurements) for record in pruned
+            r.trial.epochs - len(r.result.measurements) for r in pruned
         ),
         "epochs_saved_by_continuing": sum(record.result.inherited for record in trained),
-        "epochs_saved_by_reuse": sum(
-            len(record.result.measurements) for record in search if record.result.reused_from
-        ),
+        "epochs_saved_by_reuse": sum(len(r.measurements) for r in reused),
     }
 
 
@@ -107,12 +101,3 @@ def _training_seconds(study: Study, ended: Sequence[TrialRecord]) -> dict[str, f
             config = study.config_id(record.trial.params)
             seconds[config] = max(seconds.get(config, 0.0), record.result.duration_s)
     return seconds
-
-
-def _count(records: Sequence[TrialRecord], phase: Phase) -> int:
-    return sum(record.trial.phase is phase for record in records)
-
-
-def _epochs_trained(record: TrialRecord) -> int:
-    result = record.result
-    return 0 if result.reused_from else len(result.measurements) - result.inherited

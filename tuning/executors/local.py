@@ -8,36 +8,28 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from tuning.core.interfaces import Finished, Measured
-from tuning.core.trial import (
-    Decision,
-    Failure,
-    FailureKind,
-    Measurement,
-    Trial,
-    TrialResult,
-    TrialState,
-)
+from tuning.core.trial import Decision, Failure, FailureKind, Measurement, Trial
 from tuning.training import worker
-from tuning.training.messages import Done, Epoch, Reply, Train, WorkerSpec
+from tuning.training.messages import Done, Epoch, Reply, Train, WorkerSpec, lost_result
 
 # Seconds between two checks of the workers' memory.
 MEMORY_SECONDS = 1.0
 
 
-@dataclass
+@dataclass(eq=False)
 class _WorkerSlot:
     """One worker process and the trial that it trains, if any."""
 
     spec: WorkerSpec
     core: int | None
-    process: SpawnProcess
-    connection: Connection
+    process: SpawnProcess = field(init=False)
+    connection: Connection = field(init=False)
     trial: Trial | None = None
     measurements: tuple[Measurement, ...] = ()
     cancelled: str = ""
@@ -80,6 +72,8 @@ class LocalExecutor:
         cores: Sequence[int] | None = None,
         sharing: int = 0,
     ) -> None:
+        import psutil
+
         self._trial_memory_mb = trial_memory_mb
         self._memory_checked = 0.0
         self._target = target
@@ -87,18 +81,19 @@ class LocalExecutor:
         cores = available_cores() if cores is None else cores
         count = workers or len(devices) or len(cores)
         self._memory_limit_mb = memory_limit_mb
-        self._memory_share_mb = _memory_share_mb(sharing or count)
+        self._memory_share_mb = psutil.virtual_memory().total / 1e6 / 2 / (sharing or count)
         # With fewer cores than workers, pinning only hinders the scheduler. A worker with a GPU
         # uses several threads to feed it.
         pin = count <= len(cores) and not devices
         pinned: list[int | None] = [*cores[:count]] if pin else [None] * count
         self._slots: list[_WorkerSlot] = []
-        self._lost: list[Finished] = []
+        self._events: list[Measured | Finished] = []
         self._closed = False
         for number, core in enumerate(pinned):
             device = devices[number % len(devices)] if devices else {}
             worker_spec = replace(spec, environment={**spec.environment, **device})
-            self._slots.append(self._start(worker_spec, core))
+            self._slots.append(_WorkerSlot(worker_spec, core))
+            self._start(self._slots[-1])
 
     @property
     def slots(self) -> int:
@@ -131,20 +126,14 @@ class LocalExecutor:
     def poll(self, timeout_s: float) -> Sequence[Measured | Finished]:
         """Waits for messages of the workers, and notices workers that have died."""
         self._kill_over_limit()
-        events: list[Measured | Finished] = [*self._lost]
-        self._lost.clear()
-        if events:
-            timeout_s = 0
         by_object: dict[Any, _WorkerSlot] = {}
         for slot in self._slots:
-            if slot.dead:
-                continue
-            by_object[slot.connection] = by_object[slot.process.sentinel] = slot
-        ready = {id(by_object[item]): by_object[item] for item in wait(by_object, timeout_s)}
-        for slot in ready.values():
-            events += self._read(slot)
-        events += self._lost
-        self._lost.clear()
+            if not slot.dead:
+                by_object[slot.connection] = by_object[slot.process.sentinel] = slot
+        ready = wait(by_object, 0 if self._events else timeout_s)
+        for slot in dict.fromkeys(by_object[item] for item in ready):
+            self._read(slot)
+        events, self._events = self._events, []
         return events
 
     def reply(self, name: str, decision: Decision) -> None:
@@ -180,36 +169,36 @@ class LocalExecutor:
             return
         self._memory_checked = now
         for slot in self._slots:
-            if slot.trial is not None and (mb := _memory_mb(slot.process.pid)) > limit:
+            if slot.trial is not None and (mb := worker.memory_of(slot.process.pid)) > limit:
                 slot.over_limit = f"the worker held {mb:,.0f} MB; limits.memory_mb is {limit:,.0f}"
                 slot.process.kill()
 
-    def _start(self, spec: WorkerSpec, core: int | None) -> _WorkerSlot:
-        driver_end, worker_end = self._context.Pipe()
-        process = self._context.Process(
-            target=self._target, args=(worker_end, spec, core), daemon=True, name="tuning-worker"
+    def _start(self, slot: _WorkerSlot) -> None:
+        slot.connection, worker_end = self._context.Pipe()
+        arguments = (worker_end, slot.spec, slot.core)
+        slot.process = self._context.Process(
+            target=self._target, args=arguments, daemon=True, name="tuning-worker"
         )
-        process.start()
+        slot.process.start()
         worker_end.close()  # so that the pipe closes when the worker dies
-        return _WorkerSlot(spec, core, process, driver_end)
+        slot.dead, slot.first_memory_mb = False, 0.0
 
-    def _read(self, slot: _WorkerSlot) -> list[Measured | Finished]:
-        events: list[Measured | Finished] = []
+    def _read(self, slot: _WorkerSlot) -> None:
         try:
             while slot.connection.poll():
-                events += self._receive(slot, slot.connection.recv())
+                self._receive(slot, slot.connection.recv())
+            alive = slot.process.is_alive()
         except (EOFError, OSError):
+            alive = False
+        if not alive:
             self._lose(slot)
-            return events
-        if not slot.process.is_alive():
-            self._lose(slot)
-        return events
 
-    def _receive(self, slot: _WorkerSlot, message: object) -> list[Measured | Finished]:
+    def _receive(self, slot: _WorkerSlot, message: object) -> None:
         match message:
             case Epoch(name, attempt, measurement):
                 slot.measurements += (measurement,)
-                return [Measured(name=name, attempt=attempt, measurement=measurement)]
+                event = Measured(name=name, attempt=attempt, measurement=measurement)
+                self._events.append(event)
             case Done(name, attempt, result, memory_mb):
                 slot.trial = None
                 slot.first_memory_mb = slot.first_memory_mb or memory_mb
@@ -219,13 +208,8 @@ class LocalExecutor:
                 exhausted = failure is not None and failure.kind is FailureKind.WORKER_LOST
                 if exhausted or memory_mb > (self._memory_limit_mb or share):
                     self._replace(slot)
-                worker_name = f"local-{self._slots.index(slot)}"
-                return [
-                    Finished(
-                        name=name, attempt=attempt, result=replace(result, worker=worker_name)
-                    )
-                ]
-        return []
+                result = replace(result, worker=f"local-{self._slots.index(slot)}")
+                self._events.append(Finished(name=name, attempt=attempt, result=result))
 
     def _lose(self, slot: _WorkerSlot) -> None:
         trial = slot.trial
@@ -235,15 +219,13 @@ class LocalExecutor:
         if trial is not None:
             slot.process.join(1)
             result = lost_result(slot.measurements, None if slot.cancelled else _failure(slot))
-            self._lost.append(Finished(name=trial.name, attempt=trial.attempt, result=result))
+            self._events.append(Finished(name=trial.name, attempt=trial.attempt, result=result))
 
     def _replace(self, slot: _WorkerSlot) -> None:
         slot.connection.close()
         slot.process.kill()
         slot.process.join()
-        new = self._start(slot.spec, slot.core)
-        slot.process, slot.connection = new.process, new.connection
-        slot.dead, slot.first_memory_mb = False, 0.0
+        self._start(slot)
 
     def _slot_of(self, name: str) -> _WorkerSlot | None:
         return next((s for s in self._slots if s.trial is not None and s.trial.name == name), None)
@@ -256,44 +238,10 @@ def available_cores() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
-def _memory_share_mb(workers: int) -> float:
-    import psutil
-
-    return float(psutil.virtual_memory().total / 1e6 / 2 / workers)
-
-
-def _memory_mb(pid: int | None) -> float:
-    import psutil
-
-    try:
-        return float(psutil.Process(pid).memory_info().rss / 1e6)
-    except psutil.Error:  # the process has just ended; poll notices it
-        return 0.0
-
-
 def _failure(slot: _WorkerSlot) -> Failure:
     if slot.over_limit:
         return Failure(kind=FailureKind.LIMIT, message=slot.over_limit)
     return Failure(
         kind=FailureKind.WORKER_LOST,
         message=f"the worker process died (exit code {slot.process.exitcode})",
-    )
-
-
-def lost_result(
-    measurements: tuple[Measurement, ...], failure: Failure | None, worker: str = ""
-) -> TrialResult:
-    """Returns the result of an attempt whose worker was lost or killed.
-
-    Args:
-        measurements: Measurements of the epochs that ended before.
-        failure: Failure that ended the attempt; None if the attempt was cancelled.
-        worker: Name of the worker that trained the trial.
-    """
-    return TrialResult(
-        state=TrialState.INTERRUPTED if failure is None else TrialState.FAILED,
-        measurements=measurements,
-        duration_s=measurements[-1].elapsed_s if measurements else 0.0,
-        failure=failure,
-        worker=worker,
     )

@@ -4,13 +4,13 @@ import heapq
 import itertools
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from tuning.core.interfaces import Finished, Measured
 from tuning.core.seeds import derive_seed
 from tuning.core.trial import (
-    CONTINUE,
     Decision,
     Failure,
     FailureKind,
@@ -20,6 +20,8 @@ from tuning.core.trial import (
     TrialState,
 )
 from tuning.study.sections import Objective
+
+_Handler = Callable[[], list[Measured | Finished]]
 
 
 class TrialModel(Protocol):
@@ -46,7 +48,6 @@ class _LiveTrial:
     inherited: int
     measurements: list[Measurement]
     began_s: float
-    stop: Decision = field(default=CONTINUE)
     over: bool = False
 
 
@@ -87,7 +88,7 @@ class SimulatedExecutor:
         self._seed = seed
         self._now = 0.0
         self._order = itertools.count()
-        self._events: list[tuple[float, int, Callable[[], list[Measured | Finished]]]] = []
+        self._events: list[tuple[float, int, _LiveTrial, _Handler]] = []
         self._live: dict[str, _LiveTrial] = {}
         self._checkpoints: dict[str, list[Measurement]] = {}
         self._driver_clock = driver_clock or (lambda: 0.0)
@@ -120,7 +121,7 @@ class SimulatedExecutor:
         self._live[trial.name] = live
         # A real worker reports the epochs before its checkpoint again.
         for measurement in inherited:
-            self._at(self._now, self._measured(live, measurement))
+            self._at(live, self._now, partial(self._measured, live, measurement))
         self._next(live)
 
     def poll(self, timeout_s: float) -> Sequence[Measured | Finished]:
@@ -128,9 +129,9 @@ class SimulatedExecutor:
         self._now += self._driver_clock() - self._poll_ended
         try:
             while self._events:
-                time_s, _, handler = heapq.heappop(self._events)
+                time_s, _, live, handler = heapq.heappop(self._events)
                 self._now = max(self._now, time_s)
-                if events := handler():
+                if not live.over and (events := handler()):
                     self.delays_s.append(self._now - time_s)
                     return events
             return []
@@ -153,15 +154,13 @@ class SimulatedExecutor:
         self._events.clear()
         self._live.clear()
 
-    def _at(self, time_s: float, handler: Callable[[], list[Measured | Finished]]) -> None:
-        heapq.heappush(self._events, (time_s, next(self._order), handler))
+    def _at(self, live: _LiveTrial, time_s: float, handler: _Handler) -> None:
+        """Schedules a handler; it is not called if the trial has finished before."""
+        heapq.heappush(self._events, (time_s, next(self._order), live, handler))
 
-    def _measured(
-        self, live: _LiveTrial, measurement: Measurement
-    ) -> Callable[[], list[Measured | Finished]]:
+    def _measured(self, live: _LiveTrial, measurement: Measurement) -> list[Measured | Finished]:
         trial = live.trial
-        event = Measured(name=trial.name, attempt=trial.attempt, measurement=measurement)
-        return lambda: [] if live.over else [event]
+        return [Measured(name=trial.name, attempt=trial.attempt, measurement=measurement)]
 
     def _next(self, live: _LiveTrial) -> None:
         trial = live.trial
@@ -174,8 +173,6 @@ class SimulatedExecutor:
         dies = generator.random() < self._loss_rate
 
         def end() -> list[Measured | Finished]:
-            if live.over:
-                return []
             self.busy_s += seconds
             if dies:
                 failure = Failure(kind=FailureKind.WORKER_LOST, message="the worker died")
@@ -191,35 +188,26 @@ class SimulatedExecutor:
             )
             live.measurements.append(measurement)
             self._next(live)
-            return [Measured(name=trial.name, attempt=trial.attempt, measurement=measurement)]
+            return self._measured(live, measurement)
 
-        self._at(self._now + seconds, end)
+        self._at(live, self._now + seconds, end)
 
     def _finish(self, live: _LiveTrial, state: TrialState, failure: Failure | None = None) -> None:
         """Schedules the end of a trial after all events of the present virtual time."""
+        self._at(live, self._now, partial(self._end, live, state, failure))
 
-        def end() -> list[Measured | Finished]:
-            if live.over:
-                return []
-            live.over = True
-            self._speeds.append(live.speed)
-            del self._live[live.trial.name]
-            return [
-                Finished(
-                    name=live.trial.name,
-                    attempt=live.trial.attempt,
-                    result=self._result(live, state, failure),
-                )
-            ]
-
-        self._at(self._now, end)
-
-    def _result(self, live: _LiveTrial, state: TrialState, failure: Failure | None) -> TrialResult:
+    def _end(
+        self, live: _LiveTrial, state: TrialState, failure: Failure | None
+    ) -> list[Measured | Finished]:
+        trial = live.trial
+        live.over = True
+        self._speeds.append(live.speed)
+        del self._live[trial.name]
+        if trial.keep_checkpoint:
+            self._checkpoints[trial.name] = live.measurements
         values = [m.metrics[self._objective.metric] for m in live.measurements]
         best = min(values, key=self._objective.key, default=None)
-        if live.trial.keep_checkpoint:
-            self._checkpoints[live.trial.name] = live.measurements
-        return TrialResult(
+        result = TrialResult(
             state=state,
             value=best,
             best_step=None if best is None else values.index(best) + 1,
@@ -228,3 +216,4 @@ class SimulatedExecutor:
             failure=failure,
             inherited=live.inherited,
         )
+        return [Finished(name=trial.name, attempt=trial.attempt, result=result)]

@@ -62,7 +62,6 @@ def _last_activation(output: Any) -> str:
         return "sigmoid"
     activation = getattr(operation, "activation", None)
     name = getattr(activation, "__name__", type(activation).__name__)
-    passes_on = kind in _NEUTRAL and (activation is None or name == "linear")
-    if passes_on:
+    if kind in _NEUTRAL and (activation is None or name == "linear"):
         return _last_activation(operation._inbound_nodes[node_index].input_tensors[0])
     return name if activation is not None else f"a {kind} layer"

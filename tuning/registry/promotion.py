@@ -19,8 +19,6 @@ from tuning.tracking.reader import read_predictions
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-GATE_FOLDER = "gate"
-
 
 def promote(
     client: "MlflowClient",
@@ -63,16 +61,13 @@ def promote(
         if dry_run:
             return gate
         decision = "passed" if gate.passed else "refused"
-        tags = {
-            keys.GATE: f"{decision} {_now()} by {by}",
-            keys.GATE_REASONS: "; ".join(gate.reasons),
-        }
+        reasons = "; ".join(gate.reasons)
+        tags = {keys.GATE: f"{decision} {_now()} by {by}", keys.GATE_REASONS: reasons}
         _write(client, name, candidate, tags)
-        _log_decision(client, candidate, {"rule": rule.model_dump(), **_facts(gate, inputs, by)})
+        facts = {**asdict(gate), "inputs": asdict(inputs), "by": by, "at": _now()}
+        _log_decision(client, candidate, {"rule": rule.model_dump(), **facts})
         if not gate.passed:
-            raise PromotionRefusedError(
-                f"{name} version {version} was not promoted: {'; '.join(gate.reasons)}"
-            )
+            raise PromotionRefusedError(f"{name} version {version} was not promoted: {reasons}")
         if rival is not None:
             _write(client, name, candidate, {keys.REPLACES: str(rival.version)})
         if champion is None or rival is not None:
@@ -115,27 +110,16 @@ def history(client: "MlflowClient", name: str) -> list[list[str]]:
     Raises:
         MlflowException: There is no registered model with this name.
     """
-    aliases: dict[str, list[str]] = {}
-    for alias, version in client.get_registered_model(name).aliases.items():
-        aliases.setdefault(str(version), []).append(alias)
+    aliases = client.get_registered_model(name).aliases
     versions = client.search_model_versions(f"name='{name}'")
     rows = [["version", "registered", "verdict", "gain", "test accuracy", "aliases", "gate"]]
     for version in sorted(versions, key=lambda version: int(version.version)):
-        tags = version.tags
+        number, tags = str(version.version), version.tags
         created = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)
-        rows.append(
-            [
-                str(version.version),
-                f"{created:%Y-%m-%d %H:%M}",
-                tags.get(keys.VERDICT, ""),
-                tags.get(keys.GAIN, ""),
-                tags.get(keys.TEST_ACCURACY, ""),
-                ", ".join(sorted(aliases.get(str(version.version), []))),
-                "; ".join(
-                    filter(None, (tags.get(keys.GATE, ""), tags.get(keys.GATE_REASONS, "")))
-                ),
-            ]
-        )
+        facts = [tags.get(key, "") for key in (keys.VERDICT, keys.GAIN, keys.TEST_ACCURACY)]
+        own = ", ".join(sorted(alias for alias, held in aliases.items() if str(held) == number))
+        gate = "; ".join(tags[key] for key in (keys.GATE, keys.GATE_REASONS) if tags.get(key))
+        rows.append([number, f"{created:%Y-%m-%d %H:%M}", *facts, own, gate])
     return rows
 
 
@@ -165,25 +149,24 @@ def gate_inputs(
 
 
 def _difference(
-    client: "MlflowClient",
-    champion: Mapping[str, str],
-    challenger: Mapping[str, str],
-    confidence: float,
+    client: "MlflowClient", first: Mapping[str, str], second: Mapping[str, str], confidence: float
 ) -> Gain | None:
-    """Compares challenger and champion over all their seeds; None if predictions do not match."""
-    if champion.get(keys.DATASET_DIGEST) != challenger.get(keys.DATASET_DIGEST):
+    """Compares the models of two versions, given by their tags, over all their seeds.
+
+    The result is the second minus the first; None if the predictions do not match.
+    """
+    if first.get(keys.DATASET_DIGEST) != second.get(keys.DATASET_DIGEST):
         return None
-    rights = []
-    for tags in (champion, challenger):
+    correct = []
+    for tags in (first, second):
         predictions = read_predictions(client, tags.get(keys.PARENT_RUN, ""))
         trials = tags.get(keys.TRIALS, "").split(",")
         if predictions is None or not all(t in predictions.probabilities for t in trials):
             return None
-        rights.append(correct_examples(predictions, trials))
-    first, second = rights
-    if first.shape[1] != second.shape[1]:
+        correct.append(correct_examples(predictions, trials))
+    if correct[0].shape[1] != correct[1].shape[1]:
         return None
-    return gain(first, second, confidence)
+    return gain(correct[0], correct[1], confidence)
 
 
 def _number(tags: Mapping[str, str], key: str) -> float | None:
@@ -194,22 +177,11 @@ def _number(tags: Mapping[str, str], key: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _facts(gate: Gate, inputs: GateInputs, by: str) -> dict[str, Any]:
-    return {
-        "passed": gate.passed,
-        "reasons": list(gate.reasons),
-        "inputs": asdict(inputs),
-        "by": by,
-        "at": _now(),
-    }
-
-
 def _log_decision(client: "MlflowClient", candidate: Any, decision: Mapping[str, Any]) -> None:
     run_id = candidate.tags.get(keys.PARENT_RUN)
     if run_id:
         text = json.dumps({"model": candidate.name, "version": candidate.version, **decision})
-        file = f"{GATE_FOLDER}/{candidate.name}-{candidate.version}.json"
-        client.log_text(run_id, text, file)
+        client.log_text(run_id, text, f"gate/{candidate.name}-{candidate.version}.json")
 
 
 def _write(client: "MlflowClient", name: str, version: Any, tags: Mapping[str, str]) -> None:

@@ -70,13 +70,9 @@ def register(
     # Without a lock, two studies that first set an alias at the same time would get an error.
     with registry_lock(name):
         version = mlflow.register_model(f"models:/{model_id}", name, tags=facts)
-        client.update_model_version(name, version.version, _described(text))
+        client.update_model_version(name, version.version, text[:MAX_DESCRIPTION])
         client.set_registered_model_alias(name, keys.CHALLENGER, version.version)
     return str(version.version)
-
-
-def _described(card: str) -> str:
-    return card[:MAX_DESCRIPTION]
 
 
 def _card_of(name: str, version: str) -> str:
@@ -86,4 +82,4 @@ def _card_of(name: str, version: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         files = Path(download_artifacts(artifact_uri=f"models:/{name}/{version}", dst_path=folder))
         card = next(files.rglob(CARD_FILE), None)
-        return "" if card is None else _described(card.read_text("utf-8"))
+        return "" if card is None else card.read_text("utf-8")[:MAX_DESCRIPTION]

@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tuning.core.errors import BadInputError
 from tuning.core.task import Explain, ServedModel
@@ -108,13 +108,11 @@ def predict(
         raise BadInputError(f"model: {address} cannot be loaded ({error.message})") from error
     column = loaded.metadata.get_input_schema().input_names()[0]
 
-    def ask(inputs: Sequence[str]) -> "pd.DataFrame":
-        answers: pd.DataFrame = loaded.predict(pd.DataFrame({column: list(inputs)}))
-        return answers
+    def ask(inputs: Sequence[str]) -> Any:
+        return loaded.predict(pd.DataFrame({column: list(inputs)}))
 
-    answers = ask(texts)
-    lines = [f"{address}"]
-    for text, answer in zip(texts, answers.to_dict("records"), strict=True):
+    lines = [address]
+    for text, answer in zip(texts, ask(texts).to_dict("records"), strict=True):
         facts = "  ".join(
             f"{value:.4f}" if isinstance(value, float) else f"{value:<9}"
             for value in answer.values()

@@ -11,6 +11,7 @@ from tuning.core.errors import BadInputError, TuningError
 from tuning.core.task import DataInfo
 from tuning.study.file import Study
 from tuning.tracking import keys
+from tuning.tracking.retry import or_none
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,16 +37,14 @@ def registry_lock(name: str) -> Iterator[None]:
 
     lock = FileLock(Path(tempfile.gettempdir()) / f"tuning-promote-{name}.lock")
     try:
-        lock.acquire(timeout=LOCK_SECONDS)
+        held = lock.acquire(timeout=LOCK_SECONDS)
     except Timeout:
         raise TuningError(
             f"{name}: another process has been using the registry for {LOCK_SECONDS} s; "
             "try again later"
         ) from None
-    try:
+    with held:
         yield
-    finally:
-        lock.release()
 
 
 def get_version(client: "MlflowClient", name: str, version: str) -> Any:
@@ -64,15 +63,7 @@ def get_version(client: "MlflowClient", name: str, version: str) -> Any:
 
 def get_champion(client: "MlflowClient", name: str) -> Any | None:
     """Returns the version that is champion, or None."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return client.get_model_version_by_alias(name, keys.CHAMPION)
-    except MlflowException as error:
-        # An outage does not mean that there is no champion.
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return None
-        raise
+    return or_none(lambda: client.get_model_version_by_alias(name, keys.CHAMPION))
 
 
 def find_version(client: "MlflowClient", target: str | None, default_name: str) -> tuple[str, str]:
@@ -98,17 +89,13 @@ def find_version(client: "MlflowClient", target: str | None, default_name: str) 
         return name, version
     if target.isdigit() and len(target) < 10:
         return default_name, target
-    versions = [
-        version
-        for version in client.search_model_versions(f"run_id='{_checked(target)}'")
-        if version.tags.get(keys.PARENT_RUN) == target
-    ]
-    if not versions:
-        raise BadInputError(
-            f"no registered version comes from run {target!r}; pass the run id of a `tune`, "
-            "a version number, or name/version"
-        )
-    return versions[0].name, str(versions[0].version)
+    for found in client.search_model_versions(f"run_id='{_checked(target)}'"):
+        if found.tags.get(keys.PARENT_RUN) == target:
+            return found.name, str(found.version)
+    raise BadInputError(
+        f"no registered version comes from run {target!r}; pass the run id of a `tune`, "
+        "a version number, or name/version"
+    )
 
 
 def _challenger(client: "MlflowClient", prefix: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +41,13 @@ def write_report(
         notice: Sentence to show prominently at the top; empty for none.
     """
     figures = draw_figures(record, comparison, folder / "figures")
-    context = _context(record, comparison) | {"notice": notice}
     pictures = [
         {"title": title, "data": _data_uri(file), "file": f"figures/{file.name}"}
         for title, file in figures.items()
     ]
-    html = _render("report.html", context | {"figures": pictures})
-    (folder / "report.html").write_text(html, "utf-8")
-    (folder / "report.md").write_text(
-        _render("report.md", context | {"figures": pictures}), "utf-8"
-    )
+    context = _context(record, comparison) | {"notice": notice, "figures": pictures}
+    for name in ("report.html", "report.md"):
+        (folder / name).write_text(_render(name, context), "utf-8")
     document = {
         "schema": SCHEMA,
         "run_id": record.run_id,
@@ -125,13 +123,10 @@ def _render(template: str, context: dict[str, Any]) -> str:
 
 def _context(record: StudyRecord, comparison: Comparison) -> dict[str, Any]:
     study, gain = record.study, comparison.gain
-    configs = [
-        comparison.baseline,
-        *comparison.references,
-        *sorted(
-            comparison.candidates, key=lambda config: study.objective.key(config.mean_validation)
-        ),
-    ]
+    key = study.objective.key
+    candidates = sorted(comparison.candidates, key=lambda config: key(config.mean_validation))
+    configs = [comparison.baseline, *comparison.references, *candidates]
+    started = datetime.fromtimestamp(record.started_ms / 1000, UTC)
     return {
         "record": record,
         "study": study,
@@ -150,16 +145,13 @@ def _context(record: StudyRecord, comparison: Comparison) -> dict[str, Any]:
         "errors": error_analysis(record, comparison),
         "long_runs": _long_rows(record, comparison),
         "ablation": [_ablation_row(record.study, ablation) for ablation in comparison.ablation],
-        "search_heads": SEARCH_HEADS,
-        "searches": [_search_row(account) for account in comparison.searches],
+        "searches": _search_rows(comparison.searches),
         "search_end": record.tags.get(keys.SEARCH_END, ""),
         "stages": [
             [stage.title, f"{stage.seconds:.0f}", f"{stage.training:.0%}"]
             for stage in stages(record)
         ],
-        "started": datetime.fromtimestamp(record.started_ms / 1000, UTC).strftime(
-            "%Y-%m-%d %H:%M UTC"
-        ),
+        "started": f"{started:%Y-%m-%d %H:%M} UTC",
         "backend": record.tags.get(keys.BACKEND, ""),
         "version": record.tags.get(keys.VERSION, ""),
         "command": record.tags.get(keys.COMMAND, ""),
@@ -189,11 +181,8 @@ def _simplest(study: Study, configs: Sequence[Configuration]) -> Configuration |
     key = study.objective.key
     best = min(whole, key=lambda config: key(config.mean_validation))
     error = statistics.stdev(best.validation) / len(best.validation) ** 0.5
-    near = [
-        config
-        for config in whole
-        if key(config.mean_validation) <= key(best.mean_validation) + error
-    ]
+    limit = key(best.mean_validation) + error
+    near = [config for config in whole if key(config.mean_validation) <= limit]
     return min(near, key=lambda config: config.parameter_count)
 
 
@@ -233,26 +222,17 @@ def _long_rows(record: StudyRecord, comparison: Comparison) -> list[list[str]]:
     ]
 
 
-SEARCH_HEADS = ["searcher", "best", "best trial", "trials", "completed", "pruned", "failed"]
-SEARCH_HEADS += ["reused", "epochs", "saved by pruning", "saved by continuing", "saved by reuse"]
-SEARCH_HEADS += ["training (s)"]
-
-
-def _search_row(account: SearchAccount) -> list[str]:
-    best = "–" if account.best_value is None else f"{account.best_value:.4f}"
-    numbers = (
-        account.trials,
-        account.completed,
-        account.pruned,
-        account.failed,
-        account.reused,
-        account.epochs,
-        account.saved_by_pruning,
-        account.saved_by_continuing,
-        account.saved_by_reuse,
-        round(account.train_seconds),
-    )
-    return [account.searcher, best, account.best_trial, *map(str, numbers)]
+def _search_rows(accounts: Sequence[SearchAccount]) -> list[list[str]]:
+    # Fields of SearchAccount, whose names are the heads of the columns too.
+    counts = ["trials", "completed", "pruned", "failed", "reused", "epochs"]
+    counts += ["saved_by_pruning", "saved_by_continuing", "saved_by_reuse"]
+    heads = [name.replace("_", " ") for name in counts]
+    rows = [["searcher", "best", "best trial", *heads, "training (s)"]]
+    for account in accounts:
+        best = "–" if account.best_value is None else f"{account.best_value:.4f}"
+        numbers = [getattr(account, name) for name in counts] + [round(account.train_seconds)]
+        rows.append([account.searcher, best, account.best_trial, *map(str, numbers)])
+    return rows
 
 
 def _configuration_row(config: Configuration, comparison: Comparison) -> list[str]:
@@ -272,15 +252,11 @@ def _configuration_row(config: Configuration, comparison: Comparison) -> list[st
 
 def _seed_rows(configs: Sequence[Configuration]) -> list[list[str]]:
     return [
-        [
-            name,
-            f"{config.validation[index]:.4f}",
-            f"{100 * config.test_accuracy[index]:.2f}"
-            if index < len(config.test_accuracy)
-            else "–",
-        ]
+        [name, f"{value:.4f}", "–" if test is None else f"{100 * test:.2f}"]
         for config in configs
-        for index, name in enumerate(config.trials)
+        for name, value, test in zip_longest(
+            config.trials, config.validation, config.test_accuracy
+        )
     ]
 
 
@@ -314,18 +290,9 @@ def _write_trials(record: StudyRecord, file: Path) -> None:
         writer.writerow([*head, "seed", *space, "run_id"])
         for item in record.trials:
             trial, result = item.trial, item.result
-            writer.writerow(
-                [
-                    trial.name,
-                    trial.phase.value,
-                    trial.searcher,
-                    result.state.value,
-                    "" if result.value is None else result.value,
-                    "" if result.best_step is None else result.best_step,
-                    len(result.measurements),
-                    result.duration_s,
-                    trial.seed,
-                    *(trial.params.get(name, "") for name in space),
-                    item.run_id,
-                ]
-            )
+            row: list[object] = [trial.name, trial.phase.value, trial.searcher]
+            # The value and the epoch may be None, which is an empty cell.
+            row += [result.state.value, result.value, result.best_step]
+            row += [len(result.measurements), result.duration_s, trial.seed]
+            row += [trial.params.get(name) for name in space]
+            writer.writerow([*row, item.run_id])

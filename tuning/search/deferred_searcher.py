@@ -37,10 +37,8 @@ class DeferredSearcher:
         self._get().tell(number, result)
 
     def restore(self, records: Iterable[TrialRecord]) -> None:
-        """Keeps the records for the real searcher, and restores it if it exists already."""
+        """Keeps the records for the real searcher, which does not exist yet."""
         self._earlier = [*records]
-        if self._searcher is not None:
-            self._searcher.restore(self._earlier)
 
     def _get(self) -> Searcher:
         if self._searcher is None:

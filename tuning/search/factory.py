@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Sequence
+from typing import Any
 
 from tuning.core.errors import BadInputError
 from tuning.core.interfaces import Searcher
@@ -55,36 +56,23 @@ def make_searcher(spec: SearcherSpec, study: Study) -> Searcher:
         BadInputError: An option is wrong, or the algorithm cannot search the space.
     """
     try:
-        return _make(spec, study)
+        seed = derive_seed(study.seed, "searcher", spec.name)
+        if spec.library == "random":
+            return RandomSearcher(spec.name, study.space, seed, study.baseline)
+        problem = spec.name, study.space, study.objective
+        common: Any = {"seed": seed, "first": study.baseline, "epochs": study.budget.epochs}
+        if spec.library == "optuna":
+            return OptunaSearcher(
+                *problem,
+                **common,
+                sampler=spec.algorithm,
+                pruner=spec.pruner,
+                sampler_options=spec.options,
+                pruner_options=spec.pruner_options,
+            )
+        trials = study.budget.trials
+        return KerasTunerSearcher(
+            *problem, **common, trials=trials, oracle=spec.algorithm, options=spec.options
+        )
     except (TypeError, ValueError) as error:
         raise BadInputError(f"searchers: {spec.library}:{spec.algorithm}: {error}") from error
-
-
-def _make(spec: SearcherSpec, study: Study) -> Searcher:
-    seed = derive_seed(study.seed, "searcher", spec.name)
-    if spec.library == "optuna":
-        return OptunaSearcher(
-            spec.name,
-            study.space,
-            study.objective,
-            seed=seed,
-            first=study.baseline,
-            epochs=study.budget.epochs,
-            sampler=spec.algorithm,
-            pruner=spec.pruner,
-            sampler_options=spec.options,
-            pruner_options=spec.pruner_options,
-        )
-    if spec.library == "keras_tuner":
-        return KerasTunerSearcher(
-            spec.name,
-            study.space,
-            study.objective,
-            seed=seed,
-            first=study.baseline,
-            epochs=study.budget.epochs,
-            trials=study.budget.trials,
-            oracle=spec.algorithm,
-            options=spec.options,
-        )
-    return RandomSearcher(spec.name, study.space, seed, study.baseline)

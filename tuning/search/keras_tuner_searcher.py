@@ -6,7 +6,7 @@ oracle's lock would stay locked, and every other thread would wait for ever.
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from tuning.core.errors import BadInputError
@@ -80,9 +80,8 @@ class KerasTunerSearcher:
         self._seed = seed
         self._multi_fidelity = oracle == "hyperband"
         with _quiet():
-            self._oracle = _make_oracle(
-                oracle, space, objective, seed, first, epochs, trials, options or {}
-            )
+            self._oracle = self._make_oracle(oracle, epochs, trials, options or {})
+        self._oracle.first = dict(first)
         self._running: dict[int, Any] = {}
         self._number_of: dict[str, int] = {}
         self._values: dict[str, float | None] = {}
@@ -99,14 +98,13 @@ class KerasTunerSearcher:
                 return NoProposal.WAIT
             if trial.status == "STOPPED":
                 return NoProposal.EXHAUSTED
-            values = dict(trial.hyperparameters.values)
             params = self._config(trial)
             key = config_hash(params)
             if self._multi_fidelity or key not in self._values:
                 self._values.setdefault(key, None)
                 self._running[number] = trial
                 self._number_of[trial.trial_id] = number
-                return self._propose(params, values)
+                return self._propose(params, trial)
             # Bayesian optimisation repeats configurations; a repeated one needs no training.
             value = self._values[key]
             self._end(trial, value)
@@ -154,6 +152,40 @@ class KerasTunerSearcher:
         # With its old seed the oracle would repeat its draws, and stop after too many of them.
         self._oracle._seed_state = derive_seed(self._seed, "restored", len(records))
 
+    def _make_oracle(self, oracle: str, epochs: int, trials: int, options: Params) -> Any:
+        import keras_tuner as kt
+
+        common: dict[str, Any] = {
+            "objective": kt.Objective(self._objective.metric, self._objective.direction[:3]),
+            "hyperparameters": _hyperparameters(self._space),
+            "seed": self._seed,
+            "allow_new_entries": False,
+            "tune_new_entries": False,
+            "max_consecutive_failed_trials": NEVER,
+        }
+        classes: dict[str, tuple[type, dict[str, Any]]] = {
+            "bayesian": (
+                kt.oracles.BayesianOptimizationOracle,
+                {
+                    "max_trials": NEVER,
+                    # KerasTuner's default, three per dimension, would make small budgets fully
+                    # random.
+                    "num_initial_points": min(3 * len(self._space.names), max(3, trials // 3)),
+                },
+            ),
+            "hyperband": (
+                kt.oracles.HyperbandOracle,
+                {"max_epochs": epochs, "factor": 3, "hyperband_iterations": NEVER},
+            ),
+            "random": (kt.oracles.RandomSearchOracle, {"max_trials": NEVER}),
+            "grid": (kt.oracles.GridSearchOracle, {"max_trials": NEVER}),
+        }
+        base, defaults = classes[oracle]
+        bases = (_NoRepeats, _AskTell, base) if oracle == "bayesian" else (_AskTell, base)
+        instance = type(f"AskTell{base.__name__}", bases, {})(**common, **{**defaults, **options})
+        instance.verbose = 0
+        return instance
+
     def _replay(self, records: Sequence[TrialRecord]) -> None:
         """Repeats all asks and tells in their old order, because the brackets depend on it."""
         events: list[tuple[int, int, TrialRecord]] = []
@@ -165,7 +197,9 @@ class KerasTunerSearcher:
         for _, starts, record in events:
             number = record.trial.number
             if not starts:
-                self._report_again(number, record.result)
+                for measurement in record.result.measurements:
+                    if self._objective.metric in measurement.metrics:
+                        self.report(number, measurement)
                 self.tell(number, record.result)
                 continue
             proposal = self.ask(number)
@@ -176,11 +210,6 @@ class KerasTunerSearcher:
                     f"{record.trial.name}: keras_tuner:hyperband would now choose another trial, "
                     "so this study cannot be resumed; start a new study"
                 )
-
-    def _report_again(self, number: int, result: TrialResult) -> None:
-        for measurement in result.measurements:
-            if self._objective.metric in measurement.metrics:
-                self.report(number, measurement)
 
     def _config(self, trial: Any) -> dict[str, ParamValue]:
         config: dict[str, Any] = {}
@@ -207,7 +236,7 @@ class KerasTunerSearcher:
         trial = Trial(hyperparameters, trial_id=trial_id, status="RUNNING")
         oracle.trials[trial_id] = oracle.ongoing_trials[f"trial-{number}"] = trial
         oracle.start_order.append(trial_id)
-        oracle.forget_first()
+        oracle.first = None
         oracle._record_values(trial)
         self._number_of[trial_id] = number
         self._values[config_hash(params)] = None
@@ -225,9 +254,10 @@ class KerasTunerSearcher:
                 trial.status, trial.message = "FAILED", "failed"
             self._oracle.end_trial(trial)
 
-    def _propose(self, params: Params, values: dict[str, Any]) -> Proposal:
+    def _propose(self, params: Params, trial: Any) -> Proposal:
         if not self._multi_fidelity:
             return Proposal(params=params)
+        values = trial.hyperparameters.values
         parent = values.get("tuner/trial_id")
         return Proposal(
             params=params,
@@ -258,50 +288,6 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _make_oracle(
-    oracle: str,
-    space: SearchSpace,
-    objective: Objective,
-    seed: int,
-    first: Params,
-    epochs: int,
-    trials: int,
-    options: Params,
-) -> Any:
-    import keras_tuner as kt
-
-    common: dict[str, Any] = {
-        "objective": kt.Objective(objective.metric, objective.direction[:3]),
-        "hyperparameters": _hyperparameters(space),
-        "seed": seed,
-        "allow_new_entries": False,
-        "tune_new_entries": False,
-        "max_consecutive_failed_trials": NEVER,
-    }
-    classes: dict[str, tuple[type, dict[str, Any]]] = {
-        "bayesian": (
-            kt.oracles.BayesianOptimizationOracle,
-            {
-                "max_trials": NEVER,
-                # KerasTuner's default, three per dimension, would make small budgets fully random.
-                "num_initial_points": min(3 * len(space.names), max(3, trials // 3)),
-            },
-        ),
-        "hyperband": (
-            kt.oracles.HyperbandOracle,
-            {"max_epochs": epochs, "factor": 3, "hyperband_iterations": NEVER},
-        ),
-        "random": (kt.oracles.RandomSearchOracle, {"max_trials": NEVER}),
-        "grid": (kt.oracles.GridSearchOracle, {"max_trials": NEVER}),
-    }
-    base, defaults = classes[oracle]
-    bases = (_NoRepeats, _AskTell, base) if oracle == "bayesian" else (_AskTell, base)
-    instance = type(f"AskTell{base.__name__}", bases, {})(**common, **{**defaults, **options})
-    instance.verbose = 0
-    instance.first = dict(first)
-    return instance
-
-
 class _AskTell:
     """Mixin for an oracle: no files, no limit of failures, and the baseline as first proposal."""
 
@@ -315,10 +301,6 @@ class _AskTell:
 
     def _check_consecutive_failures(self) -> None:
         """Checks nothing: the driver limits failures, and this check is O(trials) each time."""
-
-    def forget_first(self) -> None:
-        """Prevents the oracle from proposing the first configuration (again)."""
-        self.first = None
 
     def _random_values(self) -> Any:
         # Random search, the start of Bayesian optimisation and Hyperband's first rung call this.
@@ -345,30 +327,20 @@ def _hyperparameters(space: SearchSpace) -> Any:
 
     hyperparameters = kt.HyperParameters()
     for name in space.names:
-        conditions = list((space[name].when or {}).items())
-        _declare(hyperparameters, name, space[name], conditions)
+        declared = space[name]
+        with ExitStack() as scopes:
+            for parent, values in (declared.when or {}).items():
+                scopes.enter_context(hyperparameters.conditional_scope(parent, values))
+            if isinstance(declared, Choice):
+                hyperparameters.Choice(name, declared.values, ordered=declared.ordered)
+            elif isinstance(declared, FloatRange) and (grid := declared.grid()) is not None:
+                # hp.Float with a step never reaches its highest value, and it changes values
+                # slightly.
+                hyperparameters.Choice(name, [float(value) for value in grid], ordered=True)
+            else:
+                whole = isinstance(declared, IntRange)
+                declare = hyperparameters.Int if whole else hyperparameters.Float
+                scale = {"sampling": "log"} if declared.log else {"step": declared.step}
+                declare(name, declared.low, declared.high, **scale)
     hyperparameters.values = {}
     return hyperparameters
-
-
-def _declare(
-    hyperparameters: Any,
-    name: str,
-    declared: IntRange | FloatRange | Choice,
-    conditions: list[tuple[str, list[ParamValue]]],
-) -> None:
-    if conditions:
-        parent, values = conditions[0]
-        with hyperparameters.conditional_scope(parent, values):
-            _declare(hyperparameters, name, declared, conditions[1:])
-    elif isinstance(declared, Choice):
-        hyperparameters.Choice(name, declared.values, ordered=declared.ordered)
-    elif isinstance(declared, IntRange):
-        scale = {"sampling": "log"} if declared.log else {"step": declared.step}
-        hyperparameters.Int(name, declared.low, declared.high, **scale)
-    elif (grid := declared.grid()) is not None:
-        # hp.Float with a step never reaches its highest value, and it changes values slightly.
-        hyperparameters.Choice(name, [float(value) for value in grid], ordered=True)
-    else:
-        scale = {"sampling": "log"} if declared.log else {}
-        hyperparameters.Float(name, declared.low, declared.high, **scale)

@@ -43,7 +43,7 @@ def make_sampler(
 
     from tuning.search.optuna_window import WindowedTPESampler
 
-    kinds: dict[str, tuple[Any, dict[str, Any]]] = {
+    kinds: dict[str, tuple[type[samplers.BaseSampler], dict[str, Any]]] = {
         "tpe": (WindowedTPESampler, {"n_startup_trials": STARTUP_TRIALS}),
         "gp": (
             samplers.GPSampler,
@@ -66,10 +66,8 @@ def make_sampler(
     if name in ("grid", "brute"):
         grid = _grid(space)
         defaults = {"search_space": grid} if name == "grid" else {}
-    sampler: samplers.BaseSampler
     with _quiet():
-        sampler = kind(seed=seed, **{**defaults, **_checked(kind, options)})
-    return sampler
+        return kind(**{"seed": seed, **defaults, **_checked(kind, options)})
 
 
 def make_pruner(name: str, epochs: int, options: Params) -> "optuna.pruners.BasePruner":

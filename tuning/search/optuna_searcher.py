@@ -92,7 +92,7 @@ class OptunaSearcher:
             return NoProposal.EXHAUSTED
         for _ in range(MAX_SAMPLER_REPEATS):
             trial = self._study.ask()
-            params = self._space.canonical(_suggest(trial, self._space))
+            params = _suggest(trial, self._space)
             if config_hash(params) not in self._seen:
                 break
             # Without FAIL, Optuna would model the repeated trial as running.
@@ -104,7 +104,7 @@ class OptunaSearcher:
                 return NoProposal.EXHAUSTED
             self._study.enqueue_trial(drawn)
             trial = self._study.ask()
-            params = self._space.canonical(_suggest(trial, self._space))
+            params = _suggest(trial, self._space)
         self._seen.add(config_hash(params))
         self._trials[number] = trial
         return Proposal(params=params)
@@ -122,15 +122,13 @@ class OptunaSearcher:
         trial = self._trials.pop(number)
         if result.state is TrialState.COMPLETED and result.value is not None:
             self._tell(trial, value=result.value)
-        elif result.state is TrialState.PRUNED:
-            self._tell(trial, state="PRUNED")
         else:
-            self._tell(trial, state="FAIL")
+            self._tell(trial, state="PRUNED" if result.state is TrialState.PRUNED else "FAIL")
 
     def restore(self, records: Iterable[TrialRecord]) -> None:
         """Adds the earlier trials, and seeds the sampler anew so that it does not repeat them."""
-        restored = 0
-        for record in sorted(records, key=lambda record: record.trial.number):
+        records = sorted(records, key=lambda record: record.trial.number)
+        for record in records:
             params = self._space.select(record.trial.params)
             self._seen.add(config_hash(params))
             if record.result.state is TrialState.INTERRUPTED:
@@ -141,8 +139,7 @@ class OptunaSearcher:
             else:
                 frozen = frozen_trial(self._space, self._objective, params, record.result)
                 self._study.add_trial(frozen)
-            restored += 1
-        seed = derive_seed(self._seed, "sampler", restored)
+        seed = derive_seed(self._seed, "sampler", len(records))
         self._study.sampler = self._make_sampler(seed=seed)
 
     def _tell(
@@ -184,46 +181,25 @@ def _suggest(trial: "optuna.Trial", space: SearchSpace) -> dict[str, ParamValue]
     for name in space.names:
         if not space.is_active(name, params):
             continue
-        hyperparameter = space[name]
+        declared = space[name]
         value: Any
-        if isinstance(hyperparameter, Choice):
-            value = trial.suggest_categorical(name, hyperparameter.values)
-        elif isinstance(hyperparameter, IntRange):
-            value = trial.suggest_int(
-                name,
-                hyperparameter.low,
-                hyperparameter.high,
-                step=hyperparameter.step,
-                log=hyperparameter.log,
-            )
+        if isinstance(declared, Choice):
+            value = trial.suggest_categorical(name, declared.values)
         else:
-            value = trial.suggest_float(
-                name,
-                hyperparameter.low,
-                hyperparameter.high,
-                step=hyperparameter.step,
-                log=hyperparameter.log,
+            whole = isinstance(declared, IntRange)
+            suggest: Any = trial.suggest_int if whole else trial.suggest_float
+            value = suggest(
+                name, declared.low, declared.high, step=declared.step, log=declared.log
             )
         # Optuna may return 0.30000000000000004 for the declared value 0.3.
-        params[name] = hyperparameter.canonical(value)
+        params[name] = declared.canonical(value)
     return params
 
 
-def _distribution(hyperparameter: IntRange | FloatRange | Choice) -> Any:
-    from optuna import distributions
+def _distribution(declared: IntRange | FloatRange | Choice) -> Any:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    if isinstance(hyperparameter, IntRange):
-        return distributions.IntDistribution(
-            hyperparameter.low,
-            hyperparameter.high,
-            log=hyperparameter.log,
-            step=hyperparameter.step,
-        )
-    if isinstance(hyperparameter, FloatRange):
-        return distributions.FloatDistribution(
-            hyperparameter.low,
-            hyperparameter.high,
-            log=hyperparameter.log,
-            step=hyperparameter.step,
-        )
-    return distributions.CategoricalDistribution(hyperparameter.values)
+    if isinstance(declared, Choice):
+        return CategoricalDistribution(declared.values)
+    kind: Any = IntDistribution if isinstance(declared, IntRange) else FloatDistribution
+    return kind(declared.low, declared.high, log=declared.log, step=declared.step)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 # Path of the Keras file inside a logged model of the flavour.
-MODEL_FOLDER, MODEL_FILE = "data", "model.keras"
+MODEL_FILE = Path("data", "model.keras")
 # By default, MLflow retries for twenty minutes if a server does not answer.
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
 
@@ -78,8 +78,8 @@ class ModelPlace:
 def put_file(client: "MlflowClient", model_id: str, file: Path) -> None:
     """Uploads a Keras file to a logged model."""
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, MODEL_FILE).symlink_to(file.absolute())
-        client.log_model_artifacts(model_id, folder, MODEL_FOLDER)
+        Path(folder, MODEL_FILE.name).symlink_to(file.absolute())
+        client.log_model_artifacts(model_id, folder, str(MODEL_FILE.parent))
 
 
 class _SavedFile:
@@ -99,13 +99,11 @@ def _signature(spec: dict[str, Any]) -> Any:
     from mlflow.types import Schema, TensorSpec
 
     def schema(tensors: list[dict[str, Any]]) -> Schema:
-        names: list[str | None] = [None]
-        if len(tensors) > 1:
-            names = [f"{index}" for index in range(len(tensors))]
+        several = len(tensors) > 1
         return Schema(
             [
-                TensorSpec(np.dtype(tensor["dtype"]), tensor["shape"], name)
-                for tensor, name in zip(tensors, names, strict=True)
+                TensorSpec(np.dtype(t["dtype"]), t["shape"], f"{index}" if several else None)
+                for index, t in enumerate(tensors)
             ]
         )
 

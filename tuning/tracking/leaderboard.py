@@ -29,11 +29,6 @@ def leaderboard_link(experiment_id: str, address: str = DEFAULT_ADDRESS) -> str:
     )
 
 
-def run_link(experiment_id: str, run_id: str, address: str = DEFAULT_ADDRESS) -> str:
-    """Returns the URL of the page of one run."""
-    return f"{address}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
-
-
 def share_leaderboard(client: "MlflowClient", experiment_id: str, study: Study) -> None:
     """Stores a view of the experiment: best validation first, a column per hyperparameter.
 
@@ -56,16 +51,10 @@ def share_leaderboard(client: "MlflowClient", experiment_id: str, study: Study) 
         "selectedColumns": columns,
     }
     now = int(time.time() * 1000)
-    encoded = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
-    view = {
-        "name": "Leaderboard",
-        "createdAt": now,
-        "updatedAt": now,
-        "state": f"deflate;{encoded}",
-    }
+    data = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
+    view = {"name": "Leaderboard", "createdAt": now, "updatedAt": now, "state": f"deflate;{data}"}
+    tag = f"mlflow.sharedViewState.{VIEW_KEY}"
     try:
-        client.set_experiment_tag(
-            experiment_id, f"mlflow.sharedViewState.{VIEW_KEY}", json.dumps(view)
-        )
+        client.set_experiment_tag(experiment_id, tag, json.dumps(view))
     except Exception as error:
         _log.warning("the view of the leaderboard could not be stored: %s", error)

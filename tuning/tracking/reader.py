@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -28,6 +28,7 @@ from tuning.study.file import Study, parse_study
 from tuning.study.record import StudyRecord
 from tuning.study.space import Choice
 from tuning.tracking import keys
+from tuning.tracking.retry import or_none
 from tuning.tracking.store import help_planner
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 DATA_FILE = "data.json"
-PAGE = 1_000
 
 # Curves of ended runs, by run id and end time: a run that is trained again has a new end time.
 Curves = dict[tuple[str, int], tuple[Measurement, ...]]
@@ -119,7 +119,6 @@ def read_record(client: "MlflowClient", run_id: str, curves: Curves | None = Non
         data = DataInfo(**json.loads(data_file.read_text("utf-8")))
         predictions_file = _fetch(client, run_id, keys.PREDICTIONS_FILE, folder)
         predictions = _read_predictions(predictions_file) if predictions_file else None
-    runs = _children(client, parent)
     cache: Curves = {} if curves is None else curves
     return StudyRecord(
         run_id=run_id,
@@ -129,7 +128,9 @@ def read_record(client: "MlflowClient", run_id: str, curves: Curves | None = Non
         data=data,
         tags=parent.data.tags,
         metrics=parent.data.metrics,
-        trials=tuple(_trial_record(client, run, study, cache) for run in runs),
+        trials=tuple(
+            _trial_record(client, run, study, cache) for run in _children(client, parent)
+        ),
         predictions=predictions,
         started_ms=parent.info.start_time,
     )
@@ -177,30 +178,24 @@ def _fetch(client: "MlflowClient", run_id: str, path: str, folder: str) -> Path 
 
 def read_predictions(client: "MlflowClient", run_id: str) -> Predictions | None:
     """Returns a study's predictions for the test split; None if the store has none."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            file = _fetch(client, run_id, keys.PREDICTIONS_FILE, folder)
-            return _read_predictions(file) if file is not None else None
-    except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise
-        return None
+    with tempfile.TemporaryDirectory() as folder:
+        file = or_none(lambda: _fetch(client, run_id, keys.PREDICTIONS_FILE, folder))
+        return _read_predictions(file) if file is not None else None
 
 
 def _read_predictions(file: Path) -> Predictions:
     import numpy as np
 
     with np.load(file, allow_pickle=False) as arrays:
+
+        def starting_with(prefix: str) -> "dict[str, np.ndarray[Any, Any]]":
+            names = [name for name in arrays.files if name.startswith(prefix)]
+            return {name.removeprefix(prefix): arrays[name] for name in names}
+
         details = json.loads(arrays["details"].tobytes()) if "details" in arrays else {}
         return Predictions(
             labels=arrays["labels"],
-            probabilities={
-                name.removeprefix("p_"): arrays[name]
-                for name in arrays.files
-                if name.startswith("p_")
-            },
+            probabilities=starting_with("p_"),
             lengths=arrays.get("lengths"),
             seen=details.get("seen", 0),
             texts={int(index): text for index, text in details.get("texts", {}).items()},
@@ -208,11 +203,7 @@ def _read_predictions(file: Path) -> Predictions:
                 name: tuple(BehaviourCount(**count) for count in counts)
                 for name, counts in details.get("behaviours", {}).items()
             },
-            yardsticks={
-                name.removeprefix("y_"): arrays[name]
-                for name in arrays.files
-                if name.startswith("y_")
-            },
+            yardsticks=starting_with("y_"),
         )
 
 
@@ -223,7 +214,7 @@ def _children(client: "MlflowClient", parent: "Run") -> list["Run"]:
         page = client.search_runs(
             [parent.info.experiment_id],
             f"tags.`{keys.PARENT}` = '{parent.info.run_id}'",
-            max_results=PAGE,
+            max_results=1_000,
             order_by=["attributes.start_time ASC"],
             page_token=token,
         )

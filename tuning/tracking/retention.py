@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlparse
 from tuning.core.trial import TrialRecord
 from tuning.study.record import StudyRecord
 from tuning.tracking import keys
+from tuning.tracking.retry import or_none
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -83,14 +84,10 @@ def _kept(record: StudyRecord, keep: Keep) -> list[TrialRecord]:
 
 def _describe(client: "MlflowClient", trial: TrialRecord) -> Removable | None:
     """Describes the model of a trial; None if the store has no such model."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        location = client.get_logged_model(trial.model_id).artifact_location
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return None
-        raise
+    model = or_none(lambda: client.get_logged_model(trial.model_id))
+    if model is None:
+        return None
+    location = model.artifact_location
     return Removable(trial.trial.name, trial.model_id, location, _size(location))
 
 

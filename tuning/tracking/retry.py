@@ -6,7 +6,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import wraps
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -89,9 +89,9 @@ class RetryPolicy:
                 waited += delay
 
 
-def retrying(client: "MlflowClient", patience: RetryPolicy | None = None) -> "MlflowClient":
+def retrying(client: "MlflowClient", retry_policy: RetryPolicy | None = None) -> "MlflowClient":
     """Returns a client that retries each call in an outage, for calls that may be repeated."""
-    return cast("MlflowClient", _RetryingClient(client, patience or RetryPolicy()))
+    return cast("MlflowClient", _RetryingClient(client, retry_policy or RetryPolicy()))
 
 
 class _RetryingClient:
@@ -112,19 +112,37 @@ class _RetryingClient:
 
 
 @contextmanager
-def without_mlflow_retries() -> Iterator[None]:
+def mlflow_retries(count: str) -> Iterator[None]:
+    """Sets how often MLflow repeats a request to a server."""
+    before = os.environ.get(_MLFLOW_RETRIES)
+    os.environ[_MLFLOW_RETRIES] = count
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_MLFLOW_RETRIES]
+        else:
+            os.environ[_MLFLOW_RETRIES] = before
+
+
+def without_mlflow_retries() -> AbstractContextManager[None]:
     """Turns off MLflow's retries, unless the user has set their number.
 
     MLflow repeats a request whose answer was lost. If the request creates a run, this makes two.
     """
-    if _MLFLOW_RETRIES in os.environ:
-        yield
-        return
-    os.environ[_MLFLOW_RETRIES] = "0"
+    return mlflow_retries(os.environ.get(_MLFLOW_RETRIES, "0"))
+
+
+def or_none(read: Callable[[], T]) -> T | None:
+    """Returns what a call reads; None if the store has no such thing. An outage is an error."""
+    from mlflow.exceptions import MlflowException
+
     try:
-        yield
-    finally:
-        os.environ.pop(_MLFLOW_RETRIES, None)
+        return read()
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
 
 
 def summary_line(error: Exception) -> str:

@@ -3,8 +3,8 @@
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, MutableMapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 
 from tuning.core.errors import BadInputError
 from tuning.tracking import keys
+from tuning.tracking.retry import mlflow_retries
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-DATABASE = "mlflow.db"
 LOCK_SECONDS = 120
 _SQLITE = "sqlite:///"
 _ORIGIN = ("mlflow.user", "mlflow.source.name", "mlflow.source.type", "mlflow.source.git.commit")
@@ -45,7 +45,7 @@ def resolve_uri(env: Mapping[str, str] = os.environ) -> str:
 
     A relative SQLite address names a different file in every folder, so it becomes absolute.
     """
-    uri = env.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{DATABASE}"
+    uri = env.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}mlflow.db"
     if uri.startswith(_SQLITE):
         return f"{_SQLITE}{Path(uri.removeprefix(_SQLITE)).absolute()}"
     return uri
@@ -70,7 +70,7 @@ def open_store(uri: str) -> "MlflowClient":
         if uri.startswith(_SQLITE):
             return _open_sqlite(uri, Path(uri.removeprefix(_SQLITE)))
         client = mlflow.MlflowClient(uri)
-        with _few_retries():
+        with mlflow_retries("1"):  # a wrong address fails within seconds
             client.search_experiments(max_results=1)
     except (MlflowException, SQLAlchemyError, OSError, sqlite3.Error) as error:
         raise BadInputError(
@@ -78,21 +78,6 @@ def open_store(uri: str) -> "MlflowClient":
             "Set MLFLOW_TRACKING_URI to a running server or a writable sqlite:////path/mlflow.db"
         ) from error
     return client
-
-
-@contextmanager
-def _few_retries() -> Iterator[None]:
-    """Reduces MLflow's retries, so that a wrong address fails within seconds."""
-    name = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
-    before = os.environ.get(name)
-    os.environ[name] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
 
 
 def take_launcher(env: MutableMapping[str, str] = os.environ) -> str:
@@ -126,17 +111,15 @@ def open_parent(
         return Parent(resume, experiment_id, created=False, launcher=launcher)
     if launcher:
         info = client.get_run(launcher).info
-        if _is_writable(info.artifact_uri, client.tracking_uri):
+        # If `mlflow ui` created the database, the Default experiment has an artifact root that
+        # only a server can write.
+        if not info.artifact_uri.startswith("mlflow-artifacts:") or is_server(client.tracking_uri):
             return Parent(launcher, info.experiment_id, created=False)
     experiment_id = get_experiment(client, experiment)
-    runs = client.search_runs(
-        [experiment_id], f"tags.`{keys.WORKSPACE}` = '{token}'", max_results=1
-    )
-    run = (
-        runs[0]
-        if runs
-        else client.create_run(experiment_id, run_name="tune", tags={keys.WORKSPACE: token})
-    )
+    tags = {keys.WORKSPACE: token}
+    query = f"tags.`{keys.WORKSPACE}` = '{token}'"
+    runs = client.search_runs([experiment_id], query, max_results=1)
+    run = runs[0] if runs else client.create_run(experiment_id, run_name="tune", tags=tags)
     if launcher:
         client.set_tag(launcher, "tuning.run", run.info.run_id)
     return Parent(run.info.run_id, experiment_id, created=True, launcher=launcher)
@@ -151,8 +134,7 @@ def get_experiment(client: "MlflowClient", name: str) -> str:
     from mlflow.exceptions import MlflowException
 
     try:
-        experiment_id: str = client.create_experiment(name)
-        return experiment_id
+        return str(client.create_experiment(name))
     except MlflowException:
         experiment = client.get_experiment_by_name(name)
         if experiment is None:
@@ -191,14 +173,11 @@ def help_planner(tracking_uri: str) -> None:
     """
     if not tracking_uri.startswith(_SQLITE):
         return
-    with suppress(sqlite3.Error):
-        connection = sqlite3.connect(tracking_uri.removeprefix(_SQLITE), timeout=1)
-        try:
-            connection.execute("PRAGMA analysis_limit=400")
-            connection.execute("ANALYZE")
-            connection.commit()
-        finally:
-            connection.close()
+    database = tracking_uri.removeprefix(_SQLITE)
+    with suppress(sqlite3.Error), closing(sqlite3.connect(database, timeout=1)) as connection:
+        connection.execute("PRAGMA analysis_limit=400")
+        connection.execute("ANALYZE")
+        connection.commit()
 
 
 def is_server(tracking_uri: str) -> bool:
@@ -233,15 +212,6 @@ def _open_sqlite(uri: str, database: Path) -> "MlflowClient":
         client = mlflow.MlflowClient(uri)
         client.search_registered_models(max_results=1)
         # With a write-ahead log, the writer and readers such as the UI do not block each other.
-        connection = sqlite3.connect(database, timeout=20)
-        try:
+        with closing(sqlite3.connect(database, timeout=20)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
-        finally:
-            connection.close()
     return client
-
-
-def _is_writable(artifact_uri: str, tracking_uri: str) -> bool:
-    # If `mlflow ui` created the database, the Default experiment has an artifact root that only a
-    # server can write.
-    return not artifact_uri.startswith("mlflow-artifacts:") or is_server(tracking_uri)

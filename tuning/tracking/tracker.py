@@ -8,9 +8,8 @@ import json
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from tuning.study.file import Study
 from tuning.tracking import keys
 from tuning.tracking.retry import RetryPolicy, TrackerError
 from tuning.tracking.trial_files import draw_curves, write_history
-from tuning.tracking.trial_models import RunModel, TrialModels, only_this_trial
+from tuning.tracking.trial_models import TrialModels, TrialRun, only_this_trial
 from tuning.tracking.writers import Writers
 from tuning.training.workspace import clear
 
@@ -31,18 +30,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 MAX_TAG = 5_000
-
-
-@dataclass
-class _Child:
-    """The run of a trial and its last logged epoch, so that a retry logs no epoch twice."""
-
-    model: RunModel
-    last_step: int = 0
-
-    @property
-    def run_id(self) -> str:
-        return self.model.run_id
 
 
 class MlflowTracker:
@@ -58,7 +45,7 @@ class MlflowTracker:
             its files. With None, only the model and its specification are removed.
         on_failure: Callback without arguments. It is called once, from a thread of the tracker,
             when the tracker gives up. Trials that are trained after that are not recorded.
-        patience: Retry policy for the store.
+        retry_policy: Retry policy for the store.
         writers: Number of threads that write. Each trial is written by one thread.
     """
 
@@ -72,7 +59,7 @@ class MlflowTracker:
         workspace: Path | None = None,
         *,
         on_failure: Callable[[], None] = lambda: None,
-        patience: RetryPolicy | None = None,
+        retry_policy: RetryPolicy | None = None,
         writers: int = 1,
     ) -> None:
         self._client = client
@@ -84,12 +71,12 @@ class MlflowTracker:
         self._models = TrialModels(client, study)
         # A monotonic clock: if the system clock jumps, curves must not run backwards.
         self._clock_origin = time.time() - time.monotonic()
-        self._children: dict[str, _Child] = {}
+        self._runs: dict[str, TrialRun] = {}
         self._tried: set[str] = set()
         self._resumed = False
         self._best: dict[str, float] = {}
         self._ended: dict[str, int] = {}
-        self._writers = Writers(writers, patience or RetryPolicy(), on_failure)
+        self._writers = Writers(writers, retry_policy or RetryPolicy(), on_failure)
 
     def restore(self, records: Sequence[TrialRecord]) -> None:
         """Reads the records of an earlier process, so that ``best_so_far`` continues from them."""
@@ -100,7 +87,7 @@ class MlflowTracker:
 
     def run_id(self, name: str) -> str:
         """Returns the run id of a trial. Call ``flush`` before."""
-        return self._children[name].run_id
+        return self._runs[name].run_id
 
     def trial_started(self, trial: Trial) -> None:
         """Opens the trial's run."""
@@ -110,10 +97,7 @@ class MlflowTracker:
     def measured(self, trial: Trial, measurement: Measurement) -> None:
         """Logs the metrics of an epoch."""
         now = self._now_ms()
-        metrics = _objective_first(measurement.metrics, self._study.objective.metric)
-        self._writers.put(
-            trial.name, lambda: self._log_epoch(trial.name, metrics, measurement.step, now)
-        )
+        self._writers.put(trial.name, lambda: self._log_epoch(trial.name, measurement, now))
 
     def trial_finished(self, trial: Trial, result: TrialResult) -> None:
         """Logs the result, the model and the files of a trial, and closes its run."""
@@ -131,7 +115,7 @@ class MlflowTracker:
         future: Future[UploadTarget | None] = Future()
 
         def prepare() -> None:
-            self._models.prepare(self._children[trial.name].model, trial, result, future)
+            self._models.prepare(self._runs[trial.name], trial, result, future)
 
         if self._models.keeps(trial, result):
             self._writers.put(trial.name, prepare)
@@ -165,12 +149,12 @@ class MlflowTracker:
     def _open(self, trial: Trial, now: int) -> None:
         from mlflow.entities import Param
 
-        if trial.name not in self._children:
+        if trial.name not in self._runs:
             # A search takes as long as a creation, and a new study has no earlier runs.
-            child = self._find(trial.name) if self._resumed or trial.name in self._tried else None
+            found = self._find(trial.name) if self._resumed or trial.name in self._tried else None
             self._tried.add(trial.name)
-            self._children[trial.name] = child or _Child(RunModel(self._create(trial, now)))
-        run_id = self._children[trial.name].run_id
+            self._runs[trial.name] = found or TrialRun(self._create(trial, now))
+        run_id = self._runs[trial.name].run_id
         training = self._study.training.resolve(trial.params)
         params = {**trial.params, **training, "seed": trial.seed, "epochs": trial.epochs}
         self._client.set_tag(run_id, keys.ATTEMPT, str(trial.attempt))
@@ -178,7 +162,7 @@ class MlflowTracker:
         # The params come last: a run that has params counts as a trial that can be resumed.
         self._client.log_batch(run_id, params=[Param(k, str(v)) for k, v in params.items()])
 
-    def _find(self, name: str) -> _Child | None:
+    def _find(self, name: str) -> TrialRun | None:
         """Finds and reopens the run of a trial that an earlier process or attempt has created."""
         runs = self._client.search_runs(
             [self._experiment_id],
@@ -190,8 +174,9 @@ class MlflowTracker:
         run_id, objective = runs[0].info.run_id, self._study.objective.metric
         self._client.update_run(run_id, status="RUNNING")
         history = self._client.get_metric_history(run_id, objective)
-        last_step = max((metric.step for metric in history), default=0)
-        return _Child(self._models.find(run_id), last_step)
+        run = self._models.find(run_id)
+        run.last_step = max((metric.step for metric in history), default=0)
+        return run
 
     def _create(self, trial: Trial, now: int) -> str:
         tags = {
@@ -214,37 +199,24 @@ class MlflowTracker:
         )
         return str(run.info.run_id)
 
-    def _log_epoch(self, name: str, metrics: Mapping[str, float], step: int, now: int) -> None:
-        child = self._children[name]
-        # A retried trial repeats the same epochs with the same seed.
-        if step > child.last_step:
-            self._log(name, metrics, step, now)
-            child.last_step = step
-
-    def _log(
-        self,
-        name: str,
-        metrics: Mapping[str, float],
-        step: int,
-        now: int,
-        model_id: str | None = None,
-    ) -> None:
+    def _log_epoch(self, name: str, measurement: Measurement, now: int) -> None:
         from mlflow.entities import Metric
 
-        self._client.log_batch(
-            self._children[name].run_id,
-            metrics=[
-                Metric(key, value, now, step, model_id=model_id) for key, value in metrics.items()
-            ],
-        )
+        run, step = self._runs[name], measurement.step
+        # A retried trial repeats the same epochs with the same seed.
+        if step > run.last_step:
+            metrics = [Metric(key, value, now, step) for key, value in measurement.metrics.items()]
+            # MLflow's compare page shows the metric that was logged first.
+            metrics.sort(key=lambda metric: metric.key != self._study.objective.metric)
+            self._client.log_batch(run.run_id, metrics=metrics)
+            run.last_step = step
 
     def _finish(
         self, trial: Trial, result: TrialResult, best: tuple[int, float] | None, now: int
     ) -> None:
-        from mlflow.entities import RunTag
+        from mlflow.entities import Metric, RunTag
 
-        child = self._children[trial.name]
-        run_id = child.run_id
+        run, step = self._runs[trial.name], result.best_step or 0
         tags = {
             keys.STATE: result.state.value,
             keys.WORKER: result.worker,
@@ -256,19 +228,19 @@ class MlflowTracker:
             tags[keys.FAILURE] = f"{result.failure.kind.value}: {result.failure.message}"
         elif trial.attempt:
             tags[keys.FAILURE] = ""
-        self._models.settle(child.model, trial, result)
-        model_id = child.model.model_id
-        if model_id is not None:
-            tags[keys.MODEL] = model_id
-        self._log(trial.name, self._once(result), result.best_step or 0, now, model_id)
+        self._models.settle(run, trial, result)
+        if run.model_id is not None:
+            tags[keys.MODEL] = run.model_id
+        facts = self._once(result).items()
+        metrics = [Metric(key, value, now, step, model_id=run.model_id) for key, value in facts]
+        self._client.log_batch(run.run_id, metrics=metrics)
         if result.reused_from:
             tags[keys.REUSED_FROM] = result.reused_from
         with only_this_trial(trial):
-            self._log_files(run_id, trial, result)
-        self._client.log_batch(
-            run_id, tags=[RunTag(key, value[:MAX_TAG]) for key, value in tags.items()]
-        )
-        self._client.set_terminated(run_id, keys.RUN_STATUS[result.state], end_time=now)
+            self._log_files(run.run_id, trial, result)
+        logged_tags = [RunTag(key, value[:MAX_TAG]) for key, value in tags.items()]
+        self._client.log_batch(run.run_id, tags=logged_tags)
+        self._client.set_terminated(run.run_id, keys.RUN_STATUS[result.state], end_time=now)
         if best is not None:
             ended, value = best
             key = f"best_so_far/{trial.searcher}"
@@ -284,9 +256,8 @@ class MlflowTracker:
                 if str(file) != result.artifacts.get("model"):
                     file.unlink(missing_ok=True)
             return
-        for kind in ("model", "model_spec"):
-            if kind in result.artifacts:
-                Path(result.artifacts[kind]).unlink(missing_ok=True)
+        for artifact in result.artifacts.values():
+            Path(artifact).unlink(missing_ok=True)
         # A resumed study trains such a trial again, from its checkpoint.
         failure = result.failure
         is_resumable = result.state is TrialState.INTERRUPTED or (
@@ -331,14 +302,6 @@ class MlflowTracker:
         return self._ended[searcher], self._best[searcher]
 
 
-def _objective_first(metrics: Mapping[str, float], objective: str) -> dict[str, float]:
-    # MLflow's compare page shows the metric that was logged first.
-    return {objective: metrics[objective], **metrics} if objective in metrics else {**metrics}
-
-
-DIGEST_LENGTH = 36
-
-
 def dataset_inputs(data: DataInfo, context: str) -> list[Any]:
     """Describes the data set for MLflow, with the digest of all data.
 
@@ -348,7 +311,7 @@ def dataset_inputs(data: DataInfo, context: str) -> list[Any]:
 
     dataset = Dataset(
         name=data.name,
-        digest=data.digest[:DIGEST_LENGTH],
+        digest=data.digest[:36],  # MLflow's limit
         source_type="local",
         source=json.dumps({"uri": data.source}),
         profile=json.dumps(dict(data.sizes)),

@@ -11,11 +11,9 @@ def write_history(measurements: Sequence[Measurement], file: Path) -> None:
     """Writes a CSV table with a row per epoch and a column per metric."""
     names = list(dict.fromkeys(name for m in measurements for name in m.metrics))
     with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["epoch", *names])
-        for measurement in measurements:
-            row = [measurement.metrics.get(name, "") for name in names]
-            writer.writerow([measurement.step, *row])
+        writer = csv.DictWriter(stream, ["epoch", *names])
+        writer.writeheader()
+        writer.writerows({"epoch": m.step, **m.metrics} for m in measurements)
 
 
 def draw_curves(

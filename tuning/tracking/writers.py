@@ -27,13 +27,15 @@ class Writers:
 
     Args:
         count: Number of threads.
-        patience: Retry policy for the store.
+        retry_policy: Retry policy for the store.
         on_failure: Callback without arguments. It is called once, from one of the threads, when
             an operation fails for good.
     """
 
-    def __init__(self, count: int, patience: RetryPolicy, on_failure: Callable[[], None]) -> None:
-        self._retry_policy = patience
+    def __init__(
+        self, count: int, retry_policy: RetryPolicy, on_failure: Callable[[], None]
+    ) -> None:
+        self._retry_policy = retry_policy
         self._on_failure = on_failure
         self._error: Exception | None = None
         self._failing = threading.Lock()

@@ -5,7 +5,7 @@ import os
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,54 +109,36 @@ class Checkpointer:
         affordable = self._spent <= CHECKPOINT_TIME_SHARE * (now - self._started)
         if progress.last_step == self._step or not (affordable or force):
             return
-        save(self._file, model, progress, self._identity)
+        self._save(model, progress)
         self._step = progress.last_step
         self._spent += time.monotonic() - now
 
+    def _save(self, model: "keras.Model", progress: TrainingProgress) -> None:
+        """Writes a checkpoint in one step: a reader sees the old file or the complete new file."""
+        import numpy as np
 
-def save(
-    file: Path,
-    model: "keras.Model",
-    progress: TrainingProgress,
-    identity: Mapping[str, Any] | None = None,
-) -> None:
-    """Writes a checkpoint in one step: a reader sees the old file or the complete new file.
-
-    Args:
-        file: Path of the checkpoint.
-        model: Model after the last epoch of the progress.
-        progress: Progress of the training.
-        identity: Values that identify the training, which ``load`` compares.
-    """
-    import numpy as np
-
-    arrays: dict[str, _Array] = {}
-    for kind, variables in _variables(model).items():
-        arrays |= {f"{kind}{i}": _numpy(v) for i, v in enumerate(variables)}
-    arrays |= {f"best{i}": array for i, array in enumerate(progress.best_weights)}
-    version, state, gauss = random.getstate()
-    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
-    arrays["numpy_keys"] = keys
-    head = {
-        "measurements": [
-            {"step": m.step, "metrics": dict(m.metrics), "elapsed_s": m.elapsed_s}
-            for m in progress.measurements
-        ],
-        "identity": identity,
-        "best_value": progress.best_value,
-        "best_step": progress.best_step,
-        "inherited": progress.inherited,
-        "python_random": [version, list(state), gauss],
-        "numpy_random": [name, position, has_gauss, cached],
-    }
-    arrays["head"] = np.frombuffer(json.dumps(head).encode(), "u1")
-    part = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        with part.open("wb") as stream:
-            np.savez(stream, allow_pickle=False, **arrays)
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
+        arrays: dict[str, _Array] = {}
+        for kind, variables in _variables(model).items():
+            arrays |= {f"{kind}{i}": _numpy(v) for i, v in enumerate(variables)}
+        arrays |= {f"best{i}": array for i, array in enumerate(progress.best_weights)}
+        name, arrays["numpy_keys"], *numbers = np.random.get_state(legacy=True)
+        head = {
+            "measurements": [asdict(measurement) for measurement in progress.measurements],
+            "identity": self._identity,
+            "best_value": progress.best_value,
+            "best_step": progress.best_step,
+            "inherited": progress.inherited,
+            "python_random": random.getstate(),
+            "numpy_random": [name, *numbers],
+        }
+        arrays["head"] = np.frombuffer(json.dumps(head).encode(), "u1")
+        part = self._file.with_name(f".{self._file.name}.{os.getpid()}")
+        try:
+            with part.open("wb") as stream:
+                np.savez(stream, allow_pickle=False, **arrays)
+            part.replace(self._file)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def load(
@@ -185,26 +167,21 @@ def load(
         if identity is not None and head["identity"] != json.loads(json.dumps(identity)):
             raise ValueError(f"it belongs to another training: {head['identity']}")
         version, state, gauss = head["python_random"]
-        name, position, has_gauss, cached = head["numpy_random"]
+        name, *numbers = head["numpy_random"]
         progress = TrainingProgress(
             [Measurement(**measurement) for measurement in head["measurements"]],
             head["best_value"],
             head["best_step"],
             _numbered(arrays, "best"),
             head["inherited"],
-            (
-                (version, tuple(state), gauss),
-                (name, arrays["numpy_keys"], position, has_gauss, cached),
-            ),
+            ((version, tuple(state), gauss), (name, arrays["numpy_keys"], *numbers)),
         )
-        values = {
-            kind: _fitting(variables, _numbered(arrays, kind))
-            for kind, variables in _variables(model).items()
-        }
+        variables = _variables(model)
+        values = {kind: _fitting(variables[kind], _numbered(arrays, kind)) for kind in variables}
     except Exception as error:  # a damaged file can fail at any step
         raise CheckpointError(f"{file}: {type(error).__name__}: {error}") from error
-    for kind, variables in _variables(model).items():
-        for variable, value in zip(variables, values[kind], strict=True):
+    for kind in variables:
+        for variable, value in zip(variables[kind], values[kind], strict=True):
             variable.assign(value)
     return progress
 

@@ -74,7 +74,7 @@ def train(
     recorder = EpochRecorder(
         model, objective, report, progress, checkpointer, trial.epochs, patience
     )
-    _fit(model, data, recorder, progress, options["batch_size"], patience, trial.epochs)
+    _fit(data, recorder, options["batch_size"])
     if recorder.diverged:
         failure = Failure(kind=FailureKind.INFEASIBLE, message=recorder.diverged)
         return _result(model, progress, TrialState.FAILED, recorder.elapsed_s, failure)
@@ -122,22 +122,15 @@ def _identity(trial: Trial) -> dict[str, Any]:
     return {"params": dict(trial.params), "seed": trial.seed, "parent": trial.resume_from}
 
 
-def _fit(
-    model: "keras.Model",
-    data: Mapping[str, Examples],
-    recorder: EpochRecorder,
-    progress: TrainingProgress,
-    batch_size: int,
-    patience: int,
-    epochs: int,
-) -> None:
+def _fit(data: Mapping[str, Examples], recorder: EpochRecorder, batch_size: int) -> None:
     """Trains from the last finished epoch to the last epoch."""
+    progress = recorder.progress
     first_epoch = progress.last_step
     # A training that had met its early-stopping rule when it was killed has nothing to train.
-    is_complete = first_epoch > 0 and first_epoch - (progress.best_step or 0) >= patience
-    model.fit(
+    is_complete = first_epoch > 0 and first_epoch - (progress.best_step or 0) >= recorder.patience
+    recorder.model.fit(
         **training_data(data["train"], batch_size),
-        epochs=first_epoch if is_complete else epochs,
+        epochs=first_epoch if is_complete else recorder.epochs,
         initial_epoch=first_epoch,
         validation_data=data["validation"],
         validation_batch_size=evaluation_batch(len(data["validation"][0])),

@@ -118,13 +118,6 @@ def quick_to_compile() -> Iterator[None]:
         jax.config.update(JAX_NO_OPTIMISATION, previous)
 
 
-# From glibc's malloc.h; see mallopt(3).
-_M_TRIM_THRESHOLD = -1
-_M_MMAP_MAX = -4
-_M_ARENA_MAX = -8
-_LARGEST = 2**31 - 1
-
-
 def keep_freed_memory() -> None:
     """Makes glibc keep freed memory and use it again, instead of returning it to the kernel.
 
@@ -140,9 +133,10 @@ def keep_freed_memory() -> None:
         return
     with suppress(OSError, AttributeError):
         mallopt = _libc().mallopt
-        mallopt(_M_ARENA_MAX, 1)
-        mallopt(_M_MMAP_MAX, 0)
-        mallopt(_M_TRIM_THRESHOLD, _LARGEST)
+        # The options are numbers from glibc's malloc.h; see mallopt(3).
+        mallopt(-8, 1)  # M_ARENA_MAX
+        mallopt(-4, 0)  # M_MMAP_MAX
+        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the largest value
 
 
 def give_freed_memory_back() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tuning.core.trial import Decision, Measurement, Trial, TrialResult
+from tuning.core.trial import Decision, Failure, Measurement, Trial, TrialResult, TrialState
 from tuning.study.sections import Objective, Training
 
 
@@ -75,3 +75,22 @@ class Done:
     attempt: int
     result: TrialResult
     memory_mb: float
+
+
+def lost_result(
+    measurements: tuple[Measurement, ...], failure: Failure | None, worker: str = ""
+) -> TrialResult:
+    """Returns the result of an attempt that an error, a loss of the worker or a kill ended.
+
+    Args:
+        measurements: Measurements of the epochs that ended before.
+        failure: Failure that ended the attempt; None if the attempt was cancelled.
+        worker: Name of the worker that trained the trial.
+    """
+    return TrialResult(
+        state=TrialState.INTERRUPTED if failure is None else TrialState.FAILED,
+        measurements=measurements,
+        duration_s=measurements[-1].elapsed_s if measurements else 0.0,
+        failure=failure,
+        worker=worker,
+    )

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tuning.core.errors import FatalTrialError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 Report = Callable[[Measurement], Decision]
 
 
+@dataclass(eq=False)
 class EpochRecorder:
     """Reports every epoch and keeps the weights of the best epoch.
 
@@ -34,26 +36,18 @@ class EpochRecorder:
             metrics are finite.
     """
 
-    def __init__(
-        self,
-        model: "keras.Model",
-        objective: Objective,
-        report: Report,
-        progress: TrainingProgress,
-        checkpointer: Checkpointer,
-        epochs: int,
-        patience: int,
-    ) -> None:
-        self.stopped = False
-        self.diverged = ""
-        self._model = model
-        self._objective = objective
-        self._report = report
-        self._progress = progress
-        self._checkpointer = checkpointer
-        self._epochs = epochs
-        self._patience = patience
-        self._origin = self._epoch_started = time.monotonic() - progress.elapsed_s
+    model: "keras.Model"
+    objective: Objective
+    report: Report
+    progress: TrainingProgress
+    checkpointer: Checkpointer
+    epochs: int
+    patience: int
+    stopped: bool = field(default=False, init=False)
+    diverged: str = field(default="", init=False)
+
+    def __post_init__(self) -> None:
+        self._origin = self._epoch_started = time.monotonic() - self.progress.elapsed_s
 
     @property
     def elapsed_s(self) -> float:
@@ -69,44 +63,38 @@ class EpochRecorder:
         )
 
     def _begin_epoch(self, epoch: int, logs: object = None) -> None:
-        self._progress.restore_random()
+        self.progress.restore_random()
         self._epoch_started = time.monotonic()
 
-    def _end_epoch(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+    def _end_epoch(self, epoch: int, logs: Mapping[str, Any]) -> None:
         now, step = time.monotonic(), epoch + 1
-        metrics = {name: float(value) for name, value in (logs or {}).items()}
+        metrics = {name: float(value) for name, value in logs.items()}
         value = self._objective_of(metrics)
         names = sorted(name for name, number in metrics.items() if not math.isfinite(number))
         if names:
             self.diverged = f"diverged: {names[0]} is {metrics[names[0]]} at epoch {step}"
-            self._model.stop_training = True
+            self.model.stop_training = True
             return
-        progress = self._progress
-        if self._objective.better(value, progress.best_value):
+        progress = self.progress
+        if self.objective.better(value, progress.best_value):
             progress.best_value, progress.best_step = value, step
-            progress.best_weights = self._model.get_weights()
+            progress.best_weights = self.model.get_weights()
         metrics["epoch_seconds"] = now - self._epoch_started
         measurement = Measurement(step=step, metrics=metrics, elapsed_s=now - self._origin)
         progress.measurements.append(measurement)
         # Before the report, so that a reported epoch is trained again only if its checkpoint would
         # have taken too much time.
-        self._checkpointer.write(self._model, progress)
-        self._apply(self._report(measurement), step)
-
-    def _apply(self, decision: Decision, step: int) -> None:
-        if decision.stop and step < self._epochs:
-            self.stopped = True
-            self._model.stop_training = True
-        elif step - (self._progress.best_step or 0) >= self._patience:
-            self._model.stop_training = True
+        self.checkpointer.write(self.model, progress)
+        self.stopped = self.report(measurement).stop and step < self.epochs
+        if self.stopped or step - (progress.best_step or 0) >= self.patience:
+            self.model.stop_training = True
 
     def _objective_of(self, metrics: Mapping[str, float]) -> float:
-        name = self._objective.metric
-        try:
-            return metrics[name]
-        except KeyError:
+        name = self.objective.metric
+        if name not in metrics:
             # The study names a wrong metric, so every trial would fail.
             raise FatalTrialError(
                 f"the objective {name!r} is not among the metrics that Keras reports: "
                 f"{', '.join(sorted(metrics))}; correct objective.metric"
-            ) from None
+            )
+        return metrics[name]

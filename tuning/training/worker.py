@@ -6,7 +6,6 @@ once, and ends when the pipe closes or the driver's process ends.
 
 import contextlib
 import gc
-import importlib
 import multiprocessing
 import os
 import signal
@@ -14,26 +13,18 @@ import sys
 import threading
 import traceback
 from errno import EDQUOT, ENOSPC, EROFS
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from tuning.core.errors import BadInputError, FatalTrialError, InfeasibleError
 from tuning.core.task import Task, import_task
-from tuning.core.trial import (
-    CONTINUE,
-    Decision,
-    Failure,
-    FailureKind,
-    Measurement,
-    Trial,
-    TrialResult,
-    TrialState,
-)
+from tuning.core.trial import CONTINUE, Decision, Failure, FailureKind, Measurement, Trial
 from tuning.training.devices import check_gpu, has_gpu
 from tuning.training.environment import thread_environment
-from tuning.training.keras_process import import_keras, keep_freed_memory
-from tuning.training.messages import Done, Epoch, Reply, Train, WorkerSpec
+from tuning.training.keras_process import free_memory, import_keras, keep_freed_memory
+from tuning.training.messages import Done, Epoch, Reply, Train, WorkerSpec, lost_result
 
 # If no decision comes within this time, the worker trains the next epoch. A late decision takes
 # effect after that epoch.
@@ -67,7 +58,8 @@ def main(connection: Connection, spec: WorkerSpec, core: int | None) -> None:
         while isinstance(message := connection.recv(), Train | Reply):
             # A reply that arrives here is too late: its trial has ended.
             if isinstance(message, Train):
-                connection.send(session.run(message.trial, _Pipe(connection, message.trial)))
+                report = partial(_report, connection, message.trial)
+                connection.send(session.run(message.trial, report))
     except (EOFError, OSError, _DriverGoneError):
         pass
 
@@ -83,26 +75,19 @@ class _DriverGoneError(BaseException):
     """The pipe to the driver is closed; not an Exception, so that a task does not catch it."""
 
 
-class _Pipe:
-    """Function that reports the epochs of one trial over the pipe and waits for the decisions."""
-
-    def __init__(self, connection: Connection, trial: Trial) -> None:
-        self._connection = connection
-        self._trial = trial
-
-    def __call__(self, measurement: Measurement) -> Decision:
-        trial = self._trial
-        try:
-            self._connection.send(Epoch(trial.name, trial.attempt, measurement))
-            while self._connection.poll(REPLY_SECONDS):
-                reply = self._connection.recv()
-                if not isinstance(reply, Reply) or reply.name != trial.name:
-                    continue
-                if reply.decision.stop or reply.step >= measurement.step:
-                    return reply.decision
-        except (EOFError, OSError) as error:
-            raise _DriverGoneError from error
-        return CONTINUE
+def _report(connection: Connection, trial: Trial, measurement: Measurement) -> Decision:
+    """Reports an epoch of a trial over the pipe and waits for the decision."""
+    try:
+        connection.send(Epoch(trial.name, trial.attempt, measurement))
+        while connection.poll(REPLY_SECONDS):
+            reply = connection.recv()
+            if not isinstance(reply, Reply) or reply.name != trial.name:
+                continue
+            if reply.decision.stop or reply.step >= measurement.step:
+                return reply.decision
+    except (EOFError, OSError) as error:
+        raise _DriverGoneError from error
+    return CONTINUE
 
 
 class TrialWorker:
@@ -121,7 +106,8 @@ class TrialWorker:
         """
         with contextlib.suppress(Exception):
             import_keras()
-            importlib.import_module("tuning.training.fit")
+            import tuning.training.fit  # noqa: F401
+
             self._load()
         # The present objects stay until the process ends. A garbage collection that skips them is
         # a tenth of a second shorter.
@@ -148,18 +134,16 @@ class TrialWorker:
         except _DriverGoneError:
             raise
         except BaseException as error:
-            result = _failed(error, tuple(measurements))
+            result = lost_result(tuple(measurements), _failure(error))
         return Done(trial.name, trial.attempt, result, self._tidy())
 
     def _tidy(self) -> float:
         """Frees memory of earlier trials if the process has grown; returns its memory in MB."""
-        memory_mb = _memory_mb()
+        memory_mb = memory_of()
         self._first_mb = self._first_mb or memory_mb
         if memory_mb > GROWTH * self._first_mb:
-            from tuning.training.keras_process import free_memory
-
             free_memory()
-            memory_mb = _memory_mb()
+            memory_mb = memory_of()
         return memory_mb
 
     def _load(self) -> tuple[Task, Any]:
@@ -203,20 +187,18 @@ def _kind(error: BaseException) -> FailureKind:
     return FailureKind.ERROR
 
 
-def _failed(error: BaseException, measurements: tuple[Measurement, ...]) -> TrialResult:
-    return TrialResult(
-        state=TrialState.FAILED,
-        measurements=measurements,
-        duration_s=measurements[-1].elapsed_s if measurements else 0.0,
-        failure=Failure(
-            kind=_kind(error),
-            message=f"{type(error).__name__}: {error}",
-            traceback="".join(traceback.format_exception(error)),
-        ),
-    )
+def _failure(error: BaseException) -> Failure:
+    # The text of an error that is raised on purpose is written for the user as it is.
+    prefix = "" if isinstance(error, BadInputError) else f"{type(error).__name__}: "
+    text = "".join(traceback.format_exception(error))
+    return Failure(kind=_kind(error), message=f"{prefix}{error}", traceback=text)
 
 
-def _memory_mb() -> float:
+def memory_of(pid: int | None = None) -> float:
+    """Returns the memory of a process in MB; None for this process, and 0 if it has ended."""
     import psutil
 
-    return float(psutil.Process().memory_info().rss / 1e6)
+    try:
+        return float(psutil.Process(pid).memory_info().rss / 1e6)
+    except psutil.Error:
+        return 0.0

@@ -46,7 +46,7 @@ def _predict(
 
     study_run.progress.say(f"\nTest split: {len(trials)} models, read once")
     with model_files(study_run, trials) as files:
-        predictions = predict_test(study_run.task, files, *_compared(trials))
+        predictions = predict_test(study_run.prepared.task, files, *_compared(trials))
     write_predictions(study_run.client, record.run_id, predictions)
     return predictions
 

@@ -80,7 +80,7 @@ def train_baseline(plan: Plan) -> Outcome:
 def _train(study_run: StudyRun) -> None:
     """Trains the trials of all phases in one pool of workers."""
     driver, run_id = study_run.driver, study_run.parent.run_id
-    searchers = ", ".join(spec.name for spec in study_run.plan.searchers)
+    searchers = ", ".join(spec.name for spec in study_run.searchers)
     study_run.progress.phase(
         f"Baseline and search ({searchers})",
         _expected_trials(study_run),
@@ -101,11 +101,11 @@ def _expected_trials(study_run: StudyRun) -> int:
     configurations = 1 + len(study.references)
     rounds = 1 if study.confirm.long_run is None else 2
     fresh = study.confirm.seeds * (configurations * rounds + study.confirm.top_k)
-    return fresh + study.budget.trials * len(study_run.plan.searchers)
+    return fresh + study.budget.trials * len(study_run.searchers)
 
 
 def _end_of_search(study_run: StudyRun, limit: SearchLimit) -> str:
-    trials = study_run.study.budget.trials * len(study_run.plan.searchers)
+    trials = study_run.study.budget.trials * len(study_run.searchers)
     if len(study_run.driver.trained(Phase.SEARCH)) >= trials:
         return "all trials are done"
     return limit.over() or "the searchers have no more configurations to propose"

@@ -104,7 +104,9 @@ def make_plan(options: Options, env: Mapping[str, str] = os.environ) -> Plan:
     backend = choose_backend(options.backend, options.gpus)
     gpus = choose_gpus(options.gpus, backend, env)
     plan = Plan(options, file, study, searchers, backend, gpus, resolve_uri(env))
-    _make_importable(os.getcwd())
+    # The task of a study can be imported from the present folder.
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
     make_task(plan)
     return plan
 
@@ -116,12 +118,6 @@ def _check_executor(options: Options) -> None:
         raise BadInputError(f"ray_address: {options.ray_address!r} needs executor=ray")
     if options.executor == "ray" and importlib.util.find_spec("ray") is None:
         raise BadInputError("executor: ray is not installed; pip install ray")
-
-
-def _make_importable(folder: str) -> None:
-    """Adds a folder to ``sys.path``, so that a study's task can be imported from there."""
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
 
 
 def continue_plan(plan: Plan, study: Study, dataset: str, backend: str) -> Plan:

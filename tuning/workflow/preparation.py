@@ -1,7 +1,6 @@
 """Prepares a study: its data, the record of an earlier run, and the lock on the run."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +43,7 @@ class PreparedStudy:
     """A study whose data are prepared.
 
     Attributes:
+        kind: Kind of the parent run: ``tune`` or ``baseline``.
         plan: Plan of the study. For a resumed study it has the recorded data set and backend.
         study: Study as it is run, with all settings.
         written: Study file with the profile of the data, without the settings.
@@ -53,6 +53,7 @@ class PreparedStudy:
         earlier: Earlier run of a resumed study; None for a new study.
     """
 
+    kind: str
     plan: Plan
     study: Study
     written: Study
@@ -91,7 +92,7 @@ def prepare_study(plan: Plan, kind: str, stack: ExitStack) -> PreparedStudy:
     study = written.change(plan.options.settings) if earlier is None else plan.study
     token = earlier.record.tags.get(keys.WORKSPACE) if earlier else None
     workspace = open_workspace(plan.options.cache_dir, token or new_token())
-    return PreparedStudy(plan, study, written, task, data, workspace, earlier)
+    return PreparedStudy(kind, plan, study, written, task, data, workspace, earlier)
 
 
 def _find_earlier_run(plan: Plan, stack: ExitStack) -> EarlierRun:
@@ -120,9 +121,11 @@ def _as_begun(plan: Plan, record: StudyRecord) -> Plan:
     return continue_plan(plan, study, dataset, backend)
 
 
-@contextmanager
-def run_lock(plan: Plan, run_id: str) -> Iterator[None]:
-    """Holds the lock on a run on this machine, because two drivers would train the same trials.
+def run_lock(plan: Plan, run_id: str) -> AbstractContextManager[object]:
+    """Takes the lock on a run on this machine, because two drivers would train the same trials.
+
+    Returns:
+        Context that releases the lock at its end.
 
     Raises:
         BadInputError: Another process holds the lock.
@@ -132,12 +135,8 @@ def run_lock(plan: Plan, run_id: str) -> Iterator[None]:
     plan.options.cache_dir.mkdir(parents=True, exist_ok=True)
     lock = FileLock(plan.options.cache_dir.absolute() / f"run-{run_id}.lock")
     try:
-        lock.acquire(timeout=0)
+        return lock.acquire(timeout=0)
     except Timeout:
         raise BadInputError(
             f"resume: another process still runs the study of run {run_id}; wait until it ends"
         ) from None
-    try:
-        yield
-    finally:
-        lock.release()

@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from tuning.core.errors import PromotionRefusedError
-from tuning.core.task import ServedModel
 from tuning.core.trial import TrialRecord
 from tuning.study.record import StudyRecord
 from tuning.tracking import keys
@@ -36,7 +35,7 @@ def register_best(
     first = next(trial for trial in record.trials if trial.trial.name == best.trials[0])
     name, version = _register(study_run, record, comparison, first)
     study_run.progress.say(f"\nRegistered {name} version {version} as {keys.CHALLENGER}")
-    if study_run.plan.options.promote == "never":
+    if study_run.prepared.plan.options.promote == "never":
         return f"{name}/{version}", False
     return f"{name}/{version}", _promote(study_run, record, name, version)
 
@@ -49,20 +48,16 @@ def _register(
     from tuning.report.model_card import model_card
 
     name = registered_name(study_run.study, record.data)
-
-    def card(served: ServedModel) -> str:
-        return model_card(record, comparison, name, served)
-
     with model_files(study_run, [first]) as files:
         version = RetryPolicy()(
             lambda: register(
                 study_run.client,
                 name=name,
                 run_id=record.run_id,
-                task=study_run.task,
+                task=study_run.prepared.task,
                 model_file=files[first.trial.name],
                 tags=_version_tags(record, comparison, first),
-                card=card,
+                card=lambda served: model_card(record, comparison, name, served),
             )
         )
     return name, version

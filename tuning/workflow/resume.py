@@ -85,12 +85,8 @@ def check_same(
     Raises:
         BadInputError: A field differs that must not differ. The message shows the difference.
     """
-    changed = _changed(record.written, file)
-    if refused := _refused(changed, allow_change):
-        raise BadInputError(
-            f"the study file is not the one that run {record.run_id} began with; restore it, "
-            f"{_cure(refused)}:\n{_difference(record.written, file, changed)}"
-        )
+    complaint = f"the study file is not the one that run {record.run_id} began with; restore it"
+    _refuse(record.written, file, allow_change, complaint)
     # A value that only the record has must not choose the code that runs, nor the gate: the record
     # may have been changed in the store.
     unknown = set(_changed(file, record.study)) - {*_changed(file, told), *_HARMLESS_FIELDS}
@@ -100,27 +96,22 @@ def check_same(
             "the study file has; give the same --set again. If there was no --set, the record in "
             "the store was changed"
         )
-    changed = _changed(record.study, wanted)
-    if refused := _refused(changed, allow_change):
-        raise BadInputError(
-            f"these options differ from those that run {record.run_id} began with; leave them "
-            f"out, {_cure(refused)}:\n{_difference(record.study, wanted, changed)}"
-        )
+    complaint = f"these options differ from those that run {record.run_id} began with"
+    _refuse(record.study, wanted, allow_change, f"{complaint}; leave them out")
+
+
+def _refuse(old: Study, new: Study, allow_change: bool, complaint: str) -> None:
+    changed = _changed(old, new)
+    refused = [name for name in changed if not allow_change or name not in CHANGEABLE_FIELDS]
+    if refused:
+        changeable = set(refused) <= set(CHANGEABLE_FIELDS)
+        cure = "or pass --allow-change" if changeable else "or begin a new study"
+        raise BadInputError(f"{complaint}, {cure}:\n{_difference(old, new, changed)}")
 
 
 def _changed(old: BaseModel, new: BaseModel) -> list[str]:
     before, now = old.model_dump(mode="json"), new.model_dump(mode="json")
     return [name for name in before if before[name] != now[name] and name not in _MACHINE_FIELDS]
-
-
-def _refused(changed: Sequence[str], allow_change: bool) -> list[str]:
-    return [name for name in changed if not allow_change or name not in CHANGEABLE_FIELDS]
-
-
-def _cure(refused: Sequence[str]) -> str:
-    if set(refused) <= set(CHANGEABLE_FIELDS):
-        return "or pass --allow-change"
-    return "or begin a new study"
 
 
 def check_same_data(record: StudyRecord, data: DataInfo) -> None:

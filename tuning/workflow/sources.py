@@ -1,8 +1,7 @@
 """The trial sources of a study: one or more per phase, restored from an earlier run."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from tuning.core.errors import StudyFailedError
@@ -34,10 +33,9 @@ def study_sources(study_run: StudyRun, limit: SearchLimit) -> list[TrialSource]:
     """
     study = study_run.study
     baseline = baseline_source(study_run)
-    search = [_search_source(study_run, spec) for spec in study_run.plan.searchers]
-    references = _listed_source(
-        study_run, "reference", Phase.REFERENCE, _references(study), priority=2
-    )
+    search = [_search_source(study_run, spec) for spec in study_run.searchers]
+    proposals = _repeats(study, study.references, "reference-")
+    references = _fixed_source(study_run, "reference", Phase.REFERENCE, proposals, priority=2)
     confirmation = _dependent_source(
         study_run,
         "confirm",
@@ -47,10 +45,10 @@ def study_sources(study_run: StudyRun, limit: SearchLimit) -> list[TrialSource]:
     )
     sources = [baseline, *search, references, confirmation]
     if study.confirm.long_run is not None:
-        long_runs = _long_runs(study, study.confirm.long_run)
-        sources.append(
-            _listed_source(study_run, "long_run", Phase.LONG_RUN, long_runs, priority=4)
-        )
+        # The baseline and the references have the same fresh seeds as before, and more epochs.
+        configs = {keys.BASELINE: study.baseline, **study.references}
+        proposals = _repeats(study, configs, "long-", study.confirm.long_run)
+        sources.append(_fixed_source(study_run, "long_run", Phase.LONG_RUN, proposals, priority=4))
     if study.confirm.ablation:
         sources.append(
             _dependent_source(
@@ -67,8 +65,8 @@ def study_sources(study_run: StudyRun, limit: SearchLimit) -> list[TrialSource]:
 def baseline_source(study_run: StudyRun) -> TrialSource:
     """Returns the source of the baseline with every fresh seed."""
     study = study_run.study
-    proposals = _repeats(study, keys.BASELINE, keys.BASELINE, study.baseline)
-    return _listed_source(study_run, keys.BASELINE, Phase.BASELINE, proposals)
+    proposals = _repeats(study, {keys.BASELINE: study.baseline})
+    return _fixed_source(study_run, keys.BASELINE, Phase.BASELINE, proposals, priority=0)
 
 
 def search_limit(study_run: StudyRun) -> SearchLimit:
@@ -87,7 +85,7 @@ def search_limit(study_run: StudyRun) -> SearchLimit:
     )
     for record in sorted(earlier, key=lambda record: record.ended_ms):
         limit.learn(record)
-    begun = study_run.record
+    begun = study_run.prepared.record
     if begun and begun.in_phase(Phase.CONFIRM) and begun.study.budget == budget:
         # More search trials could replace candidates whose confirmation has already begun.
         limit.end("the confirmation has already begun in an earlier run")
@@ -106,9 +104,8 @@ def choose_candidates(study: Study, search: Sequence[TrialRecord]) -> list[Trial
     so that a resumed study chooses the same candidates as an uninterrupted one.
     """
     chosen: dict[str, TrialRecord] = {}
-    for record in sorted(
-        (r for r in search if r.completed), key=lambda record: _rank(study, record)
-    ):
+    completed = [record for record in search if record.completed]
+    for record in sorted(completed, key=lambda record: _rank(study, record)):
         config = study.config_id(record.trial.params)
         if config != study.config_id(study.baseline) and len(chosen) < study.confirm.top_k:
             chosen.setdefault(config, record)
@@ -132,46 +129,46 @@ def _search_source(study_run: StudyRun, spec: SearcherSpec) -> TrialSource:
     study = study_run.study
     earlier = study_run.earlier(Phase.SEARCH, searcher=spec.name)
     searcher = DeferredSearcher(spec.name, partial(make_searcher, spec, study))
-    searcher.restore(earlier)
+    source = _source(study_run, searcher, Phase.SEARCH, earlier, priority=1)
     if earlier:
         # The searcher may reject the earlier trials; that must show before any work starts.
         searcher.prepare()
-    source = _source(searcher, Phase.SEARCH, study, earlier, priority=1)
     source.budget = study.budget.trials
     source.prepare = searcher.prepare
     return source
 
 
-def _listed_source(
-    study_run: StudyRun, name: str, phase: Phase, proposals: Sequence[Proposal], priority: int = 0
+def _fixed_source(
+    study_run: StudyRun, name: str, phase: Phase, proposals: Sequence[Proposal], priority: int
 ) -> TrialSource:
     """Returns a source whose proposals are known from the beginning."""
-    earlier = study_run.earlier(phase)
     searcher = FixedSearcher(name, proposals)
-    searcher.restore(earlier)
-    return _source(searcher, phase, study_run.study, earlier, priority)
+    return _source(study_run, searcher, phase, study_run.earlier(phase), priority)
 
 
 def _dependent_source(
     study_run: StudyRun, name: str, phase: Phase, propose: _Propose, after: Sequence[TrialSource]
 ) -> TrialSource:
     """Returns a source whose proposals depend on the trials of other sources."""
-    earlier = study_run.earlier(phase)
     searcher = FixedSearcher(name)
-    searcher.restore(earlier)
-    source = _source(searcher, phase, study_run.study, earlier, priority=3)
+    source = _source(study_run, searcher, phase, study_run.earlier(phase), priority=3)
     source.after = after
     source.on_begin = lambda ended: searcher.propose(propose(ended))
     return source
 
 
 def _source(
-    searcher: Searcher, phase: Phase, study: Study, earlier: Sequence[TrialRecord], priority: int
+    study_run: StudyRun,
+    searcher: Searcher,
+    phase: Phase,
+    earlier: Sequence[TrialRecord],
+    priority: int,
 ) -> TrialSource:
+    searcher.restore(earlier)
     return TrialSource(
         searcher,
         phase,
-        study.budget.epochs,
+        study_run.study.budget.epochs,
         priority=priority,
         asked=max((record.trial.number + 1 for record in earlier), default=0),
         pending=pending(earlier),
@@ -179,14 +176,6 @@ def _source(
 
 
 # Proposals
-
-
-def _references(study: Study) -> list[Proposal]:
-    return [
-        proposal
-        for name, params in study.references.items()
-        for proposal in _repeats(study, f"reference-{name}", name, params)
-    ]
 
 
 def _confirmation(
@@ -209,25 +198,18 @@ def _confirmation(
     candidates = choose_candidates(study, search)
     _announce_confirmation(study_run, limit, len(search), len(candidates))
     ended = [r for r in ended if r.trial.phase in (Phase.BASELINE, Phase.SEARCH)]
-    return [
-        proposal
-        for record in longest_first(study, ended, candidates)
-        for proposal in _repeats(
-            study,
-            f"confirm-{record.trial.name}",
-            record.trial.name,
-            study.searched(record.trial.params),
-        )
-    ]
+    trials = [record.trial for record in longest_first(study, ended, candidates)]
+    configs = {trial.name: study.searched(trial.params) for trial in trials}
+    return _repeats(study, configs, "confirm-")
 
 
 def _announce_confirmation(
     study_run: StudyRun, limit: SearchLimit, trials: int, candidates: int
 ) -> None:
     study, progress = study_run.study, study_run.progress
-    progress.expect(
+    progress.status.expect(
         trials
-        - study.budget.trials * len(study_run.plan.searchers)
+        - study.budget.trials * len(study_run.searchers)
         + study.confirm.seeds * (candidates - study.confirm.top_k)
     )
     if ended_by := limit.over():
@@ -235,16 +217,6 @@ def _announce_confirmation(
     noun = "candidate" if candidates == 1 else "candidates"
     seeds = "seed" if study.confirm.seeds == 1 else "seeds each"
     progress.say(f"\nConfirmation: {candidates} {noun}, {study.confirm.seeds} fresh {seeds}")
-
-
-def _long_runs(study: Study, epochs: int) -> list[Proposal]:
-    """Returns the baseline and the references with the same fresh seeds and more epochs."""
-    configs = {keys.BASELINE: study.baseline, **study.references}
-    return [
-        replace(proposal, epochs=epochs)
-        for name, params in configs.items()
-        for proposal in _repeats(study, f"long-{name}", name, params)
-    ]
 
 
 def _ablation(study_run: StudyRun, ended: Sequence[TrialRecord]) -> list[Proposal]:
@@ -256,13 +228,9 @@ def _ablation(study_run: StudyRun, ended: Sequence[TrialRecord]) -> list[Proposa
     study_run.progress.say(
         "\nAblation: the winner with one changed hyperparameter set back at a time"
     )
-    proposals = [
-        proposal
-        for name, params in set_back(study, best).items()
-        for proposal in _repeats(study, f"without-{name}", name, params)
-    ]
+    proposals = _repeats(study, set_back(study, best), "without-")
     # The number of changes was unknown when the expected trials were counted.
-    study_run.progress.expect(len(proposals))
+    study_run.progress.status.expect(len(proposals))
     return proposals
 
 
@@ -302,14 +270,25 @@ def set_back(study: Study, best: Config) -> dict[str, Config]:
     return configs
 
 
-def _repeats(study: Study, prefix: str, candidate: str, params: Params) -> list[Proposal]:
-    """Returns one proposal per fresh seed; all repeated configurations share these seeds."""
+def _repeats(
+    study: Study, configs: Mapping[str, Params], prefix: str = "", epochs: int | None = None
+) -> list[Proposal]:
+    """Returns one proposal per configuration and fresh seed; all configurations share the seeds.
+
+    Args:
+        study: Study with the settings of the confirmation.
+        configs: Configurations by label.
+        prefix: First part of the trials' names, before the label.
+        epochs: Total number of epochs; None for the study's number.
+    """
     return [
         Proposal(
             params=params,
-            name=f"{prefix}-seed{number}",
+            epochs=epochs,
+            name=f"{prefix}{label}-seed{number}",
             seed=derive_seed(study.seed, "confirm", number),
-            tags={keys.CANDIDATE: candidate},
+            tags={keys.CANDIDATE: label},
         )
+        for label, params in configs.items()
         for number in range(1, study.confirm.seeds + 1)
     ]

@@ -11,25 +11,17 @@ from typing import TYPE_CHECKING
 import tuning
 from tuning.core.errors import BadInputError, InterruptedStudyError
 from tuning.core.interfaces import Executor, UploadsModels
-from tuning.core.task import DataInfo, Task
 from tuning.core.trial import Phase, TrialRecord
 from tuning.driver.driver import Driver
 from tuning.driver.failures import FailurePolicy
 from tuning.driver.interrupts import StopSignal, listening
+from tuning.search.names import SearcherSpec
 from tuning.study.file import Study
 from tuning.study.record import StudyRecord
-from tuning.tracking import keys
+from tuning.tracking import keys, store
 from tuning.tracking.heartbeat import Heartbeat
 from tuning.tracking.reader import Curves, read_record, write_head
 from tuning.tracking.retry import RetryPolicy, retrying, without_mlflow_retries
-from tuning.tracking.store import (
-    Parent,
-    is_remote,
-    is_server,
-    open_parent,
-    open_store,
-    take_launcher,
-)
 from tuning.tracking.tracker import MlflowTracker, dataset_inputs
 from tuning.tracking.writers import writers_of
 from tuning.training.workspace import clear, machine_id
@@ -47,19 +39,25 @@ if TYPE_CHECKING:
 class StudyRun:
     """The objects that all phases share. The client retries during an outage of the store."""
 
-    plan: Plan
-    study: Study
-    task: Task
-    data: DataInfo
+    prepared: PreparedStudy
     client: "MlflowClient"
-    parent: Parent
+    parent: store.Parent
     tracker: MlflowTracker
     executor: Executor
     driver: Driver
     progress: Progress
     stop: StopSignal
-    record: StudyRecord | None = None
     curves: Curves = field(default_factory=dict)
+
+    @property
+    def study(self) -> Study:
+        """Study as it is run, with all settings."""
+        return self.prepared.study
+
+    @property
+    def searchers(self) -> list[SearcherSpec]:
+        """Searchers of the study."""
+        return self.prepared.plan.searchers
 
     @property
     def workers(self) -> int:
@@ -72,7 +70,8 @@ class StudyRun:
 
     def earlier(self, *phases: Phase, searcher: str | None = None) -> list[TrialRecord]:
         """Returns the trials of earlier runs of this study; empty for a new study."""
-        records = self.record.in_phase(*phases) if self.record else []
+        record = self.prepared.record
+        records = record.in_phase(*phases) if record else []
         return [r for r in records if searcher is None or r.trial.searcher == searcher]
 
 
@@ -91,7 +90,7 @@ def open_study_run(plan: Plan, kind: str = keys.TUNE) -> Iterator[StudyRun]:
         BadInputError: The data or the store cannot be used, or the study cannot be judged.
     """
     stop = StopSignal()
-    launcher = take_launcher()
+    launcher = store.take_launcher()
     with ExitStack() as stack:
         stack.enter_context(listening(stop))
         stack.enter_context(without_mlflow_retries())
@@ -105,30 +104,21 @@ def open_study_run(plan: Plan, kind: str = keys.TUNE) -> Iterator[StudyRun]:
             stack.enter_context(run_lock(plan, parent.run_id))
         tracker = _make_tracker(client, parent, prepared, stop)
         _let_nodes_upload(client, parent, tracker, executor)
-        heartbeat = _make_heartbeat(client, parent, prepared)
+        machine = machine_id(prepared.plan.options.cache_dir)
+        last_heartbeat = prepared.earlier.last_heartbeat if prepared.earlier else ""
+        heartbeat = Heartbeat(client, parent.run_id, machine, last_heartbeat)
         # The heartbeat ends after the tracker, because the tracker still writes when it closes.
         with (
             heartbeat.kept(lambda: _lose_run(tracker, parent, stop)),
-            _ending(client, parent, prepared, kind, heartbeat, progress),
+            _ending(client, parent, prepared, heartbeat, progress),
             closing(tracker),
         ):
             retrying_client = retrying(client)
-            _begin(retrying_client, parent, prepared, kind, tracker)
+            _begin(retrying_client, parent, prepared, tracker)
             driver = _make_driver(prepared, executor, [tracker, progress], stop)
             try:
                 yield StudyRun(
-                    plan=prepared.plan,
-                    study=prepared.study,
-                    task=prepared.task,
-                    data=prepared.data,
-                    client=retrying_client,
-                    parent=parent,
-                    tracker=tracker,
-                    executor=executor,
-                    driver=driver,
-                    progress=progress,
-                    stop=stop,
-                    record=prepared.record,
+                    prepared, retrying_client, parent, tracker, executor, driver, progress, stop
                 )
             except InterruptedStudyError:
                 # The tracker may have stopped the study, and not the user.
@@ -145,18 +135,20 @@ def _show_progress(prepared: PreparedStudy, stack: ExitStack) -> Progress:
     return progress
 
 
-def _open_parent(prepared: PreparedStudy, launcher: str) -> tuple["MlflowClient", Parent]:
+def _open_parent(prepared: PreparedStudy, launcher: str) -> tuple["MlflowClient", store.Parent]:
     earlier = prepared.earlier
-    client = earlier.client if earlier else open_store(prepared.plan.tracking_uri)
+    client = earlier.client if earlier else store.open_store(prepared.plan.tracking_uri)
     resume = earlier.record.run_id if earlier else ""
     parent = RetryPolicy()(
-        lambda: open_parent(client, prepared.study.name, prepared.workspace.name, launcher, resume)
+        lambda: store.open_parent(
+            client, prepared.study.name, prepared.workspace.name, launcher, resume
+        )
     )
     return client, parent
 
 
 def _make_tracker(
-    client: "MlflowClient", parent: Parent, prepared: PreparedStudy, stop: StopSignal
+    client: "MlflowClient", parent: store.Parent, prepared: PreparedStudy, stop: StopSignal
 ) -> MlflowTracker:
     return MlflowTracker(
         client,
@@ -172,26 +164,17 @@ def _make_tracker(
 
 
 def _let_nodes_upload(
-    client: "MlflowClient", parent: Parent, tracker: MlflowTracker, executor: Executor
+    client: "MlflowClient", parent: store.Parent, tracker: MlflowTracker, executor: Executor
 ) -> None:
     """Lets nodes upload their models themselves, if they can write to the store."""
-    if not isinstance(executor, UploadsModels) or not is_server(client.tracking_uri):
+    if not isinstance(executor, UploadsModels) or not store.is_server(client.tracking_uri):
         return
     experiment = retrying(client).get_experiment(parent.experiment_id)
-    if is_remote(experiment.artifact_location):
+    if store.is_remote(experiment.artifact_location):
         executor.upload_models_to(tracker.upload_target)
 
 
-def _make_heartbeat(client: "MlflowClient", parent: Parent, prepared: PreparedStudy) -> Heartbeat:
-    return Heartbeat(
-        client,
-        parent.run_id,
-        machine_id(prepared.plan.options.cache_dir),
-        prepared.earlier.last_heartbeat if prepared.earlier else "",
-    )
-
-
-def _lose_run(tracker: MlflowTracker, parent: Parent, stop: StopSignal) -> None:
+def _lose_run(tracker: MlflowTracker, parent: store.Parent, stop: StopSignal) -> None:
     tracker.give_up(f"another driver has taken over run {parent.run_id}")
     stop.end_now()
 
@@ -219,9 +202,8 @@ def _make_driver(
 @contextmanager
 def _ending(
     client: "MlflowClient",
-    parent: Parent,
+    parent: store.Parent,
     prepared: PreparedStudy,
-    kind: str,
     heartbeat: Heartbeat,
     progress: Progress,
 ) -> Iterator[None]:
@@ -234,7 +216,7 @@ def _ending(
         interrupted = isinstance(error, InterruptedStudyError | KeyboardInterrupt)
         with suppress(Exception):
             client.set_terminated(parent.run_id, "KILLED" if interrupted else "FAILED")
-        if kind != keys.TUNE:
+        if prepared.kind != keys.TUNE:
             clear(prepared.workspace)
         elif not isinstance(error, BadInputError):
             progress.close()
@@ -249,18 +231,14 @@ def _ending(
 
 
 def _begin(
-    client: "MlflowClient",
-    parent: Parent,
-    prepared: PreparedStudy,
-    kind: str,
-    tracker: MlflowTracker,
+    client: "MlflowClient", parent: store.Parent, prepared: PreparedStudy, tracker: MlflowTracker
 ) -> None:
     """Writes the tags, the study, the environment and the data into the parent run."""
     study, data, options = prepared.study, prepared.data, prepared.plan.options
     client.update_run(parent.run_id, name=f"{study.name} on {data.label}")
     tags = {
         keys.STUDY: study.name,
-        keys.KIND: kind,
+        keys.KIND: prepared.kind,
         keys.DATASET: data.label,
         keys.DATASET_DIGEST: data.digest,
         keys.BACKEND: prepared.plan.backend,

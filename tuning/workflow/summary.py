@@ -85,23 +85,17 @@ def make_interim_report(client: "MlflowClient", record: StudyRecord) -> "Compari
 def _write(
     client: "MlflowClient", record: StudyRecord, comparison: "Comparison", notice: str = ""
 ) -> None:
-    from tuning.report.report import (
-        change_table,
-        headline,
-        markdown_table,
-        model_table,
-        write_report,
-    )
+    from tuning.report import report
 
     with tempfile.TemporaryDirectory() as folder:
-        write_report(record, comparison, Path(folder), notice)
+        report.write_report(record, comparison, Path(folder), notice)
         client.log_artifacts(record.run_id, folder, keys.REPORT_FOLDER)
     note = [
         f"**{notice}**" if notice else "",
-        f"**{headline(comparison, record.study.compare.confidence)}**",
+        f"**{report.headline(comparison, record.study.compare.confidence)}**",
         f"**{record.data.warning}**" if record.data.warning else "",
-        markdown_table(model_table(comparison)),
-        markdown_table(change_table(comparison)) if comparison.changes else "",
+        report.markdown_table(report.model_table(comparison)),
+        report.markdown_table(report.change_table(comparison)) if comparison.changes else "",
         f"The whole report is the artifact `{keys.REPORT_FOLDER}/report.html`.",
     ]
     client.set_tag(record.run_id, keys.NOTE, "\n\n".join(part for part in note if part))

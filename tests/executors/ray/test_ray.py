@@ -148,7 +148,7 @@ def test_workers_that_cannot_start_are_given_up_with_the_cause(
         executor.close()
 
 
-def test_a_parcel_is_unpacked_once_and_only_where_it_is_missing(tmp_path: Path) -> None:
+def test_a_file_bundle_is_unpacked_once_and_only_where_it_is_missing(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     (folder / "numbers").write_text("1 2 3")

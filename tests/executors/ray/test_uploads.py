@@ -181,7 +181,7 @@ def test_uploads_that_hang_keep_no_trial_from_its_end(executor: RayExecutor, sto
         assert Path(result.artifacts["model"]).stat().st_size > 1_000
 
 
-def test_a_courier_that_dies_is_replaced(
+def test_an_uploader_that_dies_is_replaced(
     executor: RayExecutor, store: Store, client: "MlflowClient"
 ) -> None:
     import psutil

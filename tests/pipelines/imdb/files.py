@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-TEXTS: Mapping[str, str | bytes] = {
-    f"aclImdb/{split}/{category}/{number}_{rating}.txt": f"A {word} film, {number}, in {split}."
+TEXTS: Mapping[str, bytes] = {
+    f"aclImdb/{split}/{category}/{number}_{rating}.txt": f"A {word} film, {number}.".encode()
     for split in ("train", "test")
     for category, rating, word in (("pos", 9, "fine"), ("neg", 2, "dire"))
     for number in range(5)
@@ -25,38 +25,35 @@ def objects(*rows: object) -> np.ndarray:
     return array
 
 
-def write_npz(folder: Path, overrides: Mapping[str, Any] | None = None) -> Path:
-    """An imdb.npz of 20 + 10 reviews, but for arrays, bytes or nothing in place of members."""
+def write_npz(folder: Path, overrides: Mapping[str, Any] = {}) -> Path:
+    """An imdb.npz of 20 + 10 reviews, but for arrays or bytes in place of members."""
     random = np.random.default_rng(0)
     rows = [random.integers(1, 40, random.integers(1, 12)).tolist() for _ in range(30)]
     members: dict[str, Any] = {"x_train": objects(*rows[:20]), "y_train": np.arange(20) % 2}
-    members |= {"x_test": objects(*rows[20:]), "y_test": np.arange(10) % 2}
+    members |= {"x_test": objects(*rows[20:]), "y_test": np.arange(10) % 2, **overrides}
     with zipfile.ZipFile(folder / "imdb.npz", "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in (members | dict(overrides or {})).items():
+        for name, content in members.items():
             if isinstance(content, np.ndarray):
                 buffer = io.BytesIO()
                 np.lib.format.write_array(buffer, content, allow_pickle=True)
                 content = buffer.getvalue()
-            if content is not None:
-                archive.writestr(f"{name}.npy", content)
+            archive.writestr(f"{name}.npy", content)
     return folder / "imdb.npz"
 
 
-def write_archive(folder: Path, reviews: Mapping[str, str | bytes] = TEXTS) -> Path:
+def write_tar(folder: Path, reviews: Mapping[str, bytes] = TEXTS) -> Path:
     with tarfile.open(folder / "aclImdb_v1.tar.gz", "w:gz") as archive:
         for name, text in reviews.items():
-            content = text if isinstance(text, bytes) else text.encode()
             info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
+            info.size = len(text)
+            archive.addfile(info, io.BytesIO(text))
     return folder / "aclImdb_v1.tar.gz"
 
 
-def write_folder(folder: Path, reviews: Mapping[str, str | bytes] = TEXTS) -> Path:
-    (folder / "aclImdb").mkdir(exist_ok=True)
+def write_dir(folder: Path, reviews: Mapping[str, bytes] = TEXTS) -> Path:
     for name, text in reviews.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+        (folder / name).write_bytes(text)
     return folder / "aclImdb"
 
 

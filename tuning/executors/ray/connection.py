@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import ray
+
 from tuning.core.errors import BadInputError
 from tuning.executors.ray.files import FileBundle, describe, pack
 from tuning.training.messages import WorkerSpec
@@ -21,7 +23,7 @@ CONNECT_SECONDS = 10.0
 EXCLUDED = [".git", ".venv", ".cache", "mlruns", "mlflow.db*", "__pycache__", "**/.env"]
 
 
-def connect(address: str, workers: int, trial_cpus: float, trial_gpus: float) -> bool:
+def connect(address: str, workers: int, trial_cpus: float) -> bool:
     """Connects to Ray, unless this process is connected already.
 
     Args:
@@ -30,7 +32,6 @@ def connect(address: str, workers: int, trial_cpus: float, trial_gpus: float) ->
         workers: Number of trials at once for which a Ray on this machine gets CPUs; 0 for all
             cores.
         trial_cpus: Ray CPUs per trial.
-        trial_gpus: Not used; Ray counts the GPUs of this machine itself.
 
     Returns:
         Whether this call made the connection, so that the caller has to close it.
@@ -38,8 +39,6 @@ def connect(address: str, workers: int, trial_cpus: float, trial_gpus: float) ->
     Raises:
         BadInputError: The cluster cannot be reached, or Ray cannot start.
     """
-    import ray
-
     if ray.is_initialized():
         return False
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -52,7 +51,7 @@ def connect(address: str, workers: int, trial_cpus: float, trial_gpus: float) ->
         address = "local"
         folders = [os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH")])]
         options["runtime_env"] = {"env_vars": {"PYTHONPATH": os.pathsep.join(folders)}}
-        options |= {"include_dashboard": False}
+        options["include_dashboard"] = False
         if workers:
             options["num_cpus"] = max(1, math.ceil(workers * trial_cpus))
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -109,17 +108,11 @@ def room(trial_cpus: float, trial_gpus: float) -> int:
     Raises:
         BadInputError: No node has enough CPUs and GPUs for a trial.
     """
-    import ray
-
+    needs = [(kind, need) for kind, need in (("CPU", trial_cpus), ("GPU", trial_gpus)) if need]
     count = 0
     for node in ray.nodes():
         resources = node["Resources"] if node["Alive"] else {}
-        shares = [
-            resources.get(kind, 0) / need
-            for kind, need in (("CPU", trial_cpus), ("GPU", trial_gpus))
-            if need
-        ]
-        count += int(min(shares))
+        count += int(min(resources.get(kind, 0) / need for kind, need in needs))
     if not count:
         raise BadInputError(
             f"trial_cpus: no node of the Ray cluster has {trial_cpus:g} CPUs and {trial_gpus:g} "
@@ -140,8 +133,6 @@ def bundles(spec: WorkerSpec, *, send: bool) -> dict[str, tuple[FileBundle, list
         Per option, the bundle and a list with the reference to its archive; the list is empty if
         the files are not sent.
     """
-    import ray
-
     paths = {name: v for name, v in spec.task_options.items() if isinstance(v, Path)}
     return {
         name: (describe(path), [ray.put(pack(path))] if send else [])

@@ -13,16 +13,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import ray
+
 from tuning.core.errors import StudyFailedError
 from tuning.core.interfaces import FindUploadTarget, Finished, Measured
 from tuning.core.trial import CONTINUE, Decision, Failure, FailureKind, Measurement, Trial
-from tuning.executors.local import available_cores, lost_result
+from tuning.executors.local import available_cores
 from tuning.executors.ray.connection import bundles, connect, one_line, room
 from tuning.executors.ray.node import Answer, Node, NodeOptions, Ready, Target
 from tuning.executors.ray.uploads import PendingUploads
 from tuning.training import worker
 from tuning.training.checkpoint import CHECKPOINT
-from tuning.training.messages import WorkerSpec
+from tuning.training.messages import WorkerSpec, lost_result
 
 # Number of consecutive failed starts after which a slot is given up.
 MAX_STARTS = 3
@@ -44,8 +46,8 @@ class _ActorSlot:
     """
 
     number: int
-    actor: Any
-    call: Any
+    actor: Any = None
+    call: Any = None
     ready: bool = False
     shared: bool = True
     node: str = ""
@@ -93,7 +95,7 @@ class RayExecutor:
         shared: bool | None = None,
     ) -> None:
         self._folder = Path(spec.folder)
-        self._owns_connection = connect(address, workers, trial_cpus, trial_gpus)
+        self._owns_connection = connect(address, workers, trial_cpus)
         self._closed = False
         self._start_error = ""
         self._waiting_since = self._idle_checked = time.monotonic()
@@ -120,7 +122,7 @@ class RayExecutor:
             cores = available_cores() if pin else []
             self._cores = cores[:count] if trial_cpus == 1 and count <= len(cores) else []
             for number in range(count):
-                self._slots.append(_ActorSlot(number, None, None))
+                self._slots.append(_ActorSlot(number))
                 self._start(self._slots[-1])
         except BaseException:
             self.close()
@@ -159,8 +161,6 @@ class RayExecutor:
         Raises:
             StudyFailedError: Every slot is given up, because its actors cannot start.
         """
-        import ray
-
         for slot in self._slots:
             if slot.ready and slot.trial is not None and slot.call is None:
                 slot.call = slot.actor.go_on.remote(CONTINUE)  # no decision has come
@@ -170,16 +170,14 @@ class RayExecutor:
         if self._start_error and not alive and not self._uploads.pending:
             raise StudyFailedError(f"no Ray worker can start: {self._start_error}")
         self._warn_without_room()
-        calls = [slot.call for slot in self._slots if slot.call is not None]
-        calls += upload_calls
+        calls = [slot.call for slot in self._slots if slot.call is not None] + upload_calls
         if not calls:
             finished = self._uploads.read(())
             if not finished:
                 time.sleep(timeout_s)
             return finished
-        ended_calls, _ = ray.wait(calls, timeout=timeout_s)
-        if ended_calls:
-            ended_calls, _ = ray.wait(calls, num_returns=len(calls), timeout=0)
+        ray.wait(calls, timeout=timeout_s)  # returns as soon as one call has ended
+        ended_calls, _ = ray.wait(calls, num_returns=len(calls), timeout=0)
         events: list[Measured | Finished] = []
         for slot in self._slots:
             if slot.call in ended_calls:
@@ -198,8 +196,6 @@ class RayExecutor:
         If the trial has been trained and its model is being uploaded, the driver fetches the model
         instead.
         """
-        import ray
-
         self._uploads.fetch_now(name)
         slot = self._slot_of(name)
         if slot is not None:
@@ -210,8 +206,6 @@ class RayExecutor:
 
     def close(self) -> None:
         """Ends every actor, and the connection to Ray if this executor has made it."""
-        import ray
-
         if self._closed:
             return
         self._closed = True
@@ -234,8 +228,6 @@ class RayExecutor:
                 slot.call = slot.actor.ready.remote()
 
     def _start(self, slot: _ActorSlot) -> None:
-        import ray
-
         core = self._cores[slot.number] if self._cores else None
         # Ray must not retry: the driver submits a lost trial again.
         actor = ray.remote(max_restarts=0, max_task_retries=0, **self._needs)(Node)
@@ -243,8 +235,6 @@ class RayExecutor:
         slot.ready, slot.call = False, slot.actor.ready.remote()
 
     def _read(self, slot: _ActorSlot) -> list[Measured | Finished]:
-        import ray
-
         call, slot.call = slot.call, None
         try:
             answer: Answer | Ready = ray.get(call)
@@ -311,14 +301,12 @@ class RayExecutor:
 
     def _checkpoints(self, trial: Trial) -> Mapping[str, bytes]:
         """Returns the checkpoints from which a trial may resume, by trial name."""
-        names = [trial.name, *([trial.resume_from] if trial.resume_from else [])]
+        names = filter(None, (trial.name, trial.resume_from))
         files = {name: self._folder / name / CHECKPOINT for name in names}
         return {name: file.read_bytes() for name, file in files.items() if file.exists()}
 
     def _warn_without_room(self) -> None:
         """Logs a warning every ``NO_ROOM_SECONDS`` while no actor is ready."""
-        import ray
-
         now = time.monotonic()
         if any(slot.ready for slot in self._slots):
             self._waiting_since = now

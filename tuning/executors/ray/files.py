@@ -90,15 +90,12 @@ def node_folder() -> Path:
     Raises:
         PermissionError: The folder belongs to another user.
     """
-    folder = Path(tempfile.gettempdir(), f"tuning-{_user()}")
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    folder = Path(tempfile.gettempdir(), f"tuning-{user}")
     folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.stat().st_uid != _user():
+    if folder.stat().st_uid != user:
         raise PermissionError(f"{folder} belongs to another user; set TMPDIR to another folder")
     return folder
-
-
-def _user() -> int:
-    return os.getuid() if hasattr(os, "getuid") else 0
 
 
 def _fingerprint(path: Path) -> str:

@@ -15,6 +15,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import ray
+
 from tuning.core.interfaces import Finished, Measured
 from tuning.core.trial import Decision, Trial, TrialResult, TrialState
 from tuning.executors.local import LocalExecutor
@@ -90,15 +92,15 @@ class Node:
 
     def __init__(self, options: NodeOptions, core: int | None) -> None:
         spec = options.spec
-        shared = options.shared
         # The folder has a random name, so a folder of this name is the one of the driver.
-        self._shared = Path(spec.folder).is_dir() if shared is None else shared
+        self._shared = Path(spec.folder).is_dir() if options.shared is None else options.shared
         sweep()
         if not self._shared:
             folder = tempfile.mkdtemp(prefix="trials-", dir=node_folder())
-            spec = replace(spec, folder=folder, cache_dir=_compile_cache(spec))
+            cache_dir = os.fspath(node_folder() / "compiled") if spec.cache_dir else ""
+            spec = replace(spec, folder=folder, cache_dir=cache_dir)
         paths = {
-            name: receive(bundle, lambda archive=archive: _fetch(archive))  # type: ignore[misc]
+            name: receive(bundle, lambda archive=archive: ray.get(archive[0]))  # type: ignore[misc]
             for name, (bundle, archive) in options.bundles.items()
         }
         self._spec = replace(spec, task_options={**spec.task_options, **paths})
@@ -114,8 +116,6 @@ class Node:
 
     def ready(self) -> Ready:
         """Answers as soon as the actor runs; its worker may still import Keras."""
-        import ray
-
         return Ready(self._shared, ray.get_runtime_context().get_node_id())
 
     def train(self, trial: Trial, checkpoints: Mapping[str, bytes]) -> Answer:
@@ -179,14 +179,3 @@ class Node:
         if not self._shared:
             with suppress(OSError):
                 shutil.rmtree(self._spec.folder)
-
-
-def _fetch(archive: Sequence[Any]) -> bytes:
-    import ray
-
-    content: bytes = ray.get(archive[0])
-    return content
-
-
-def _compile_cache(spec: WorkerSpec) -> str:
-    return os.fspath(node_folder() / "compiled") if spec.cache_dir else ""

@@ -14,11 +14,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
 from tuning.core.errors import redact
 from tuning.core.interfaces import FindUploadTarget, Finished, UploadTarget
-from tuning.core.trial import Failure, FailureKind, Trial
-from tuning.executors.local import lost_result
+from tuning.core.trial import Failure, FailureKind, Trial, TrialResult
 from tuning.executors.ray.connection import one_line
+from tuning.training.messages import lost_result
 
 # Number of uploaders that have died with a model after which the model counts as lost.
 MAX_UPLOADER_LOSSES = 2
@@ -167,7 +170,7 @@ class PendingUploads:
                 return
             upload.via_driver = True
         if upload.shared:
-            self._end(upload, upload.event)
+            self._end(upload, upload.event.result)
             return
         uploader = self._uploader(upload.node)
         upload.wait_for(uploader.fetch.remote(upload.file), uploader, fetching=True)
@@ -176,15 +179,12 @@ class PendingUploads:
         uploader = self._uploader(upload.node)
         if target is None:  # the model is not kept
             uploader.remove.remote(upload.file)
-            self._end(upload, _without_model(upload.event))
+            self._end_on_node(upload, None)
         else:
             call = uploader.upload.remote(upload.file, target)
             upload.wait_for(call, uploader, fetching=False)
 
     def _uploader(self, node: str) -> Any:
-        import ray
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
         if node not in self._uploaders:
             affinity = NodeAffinitySchedulingStrategy(node, soft=False)
             actor = ray.remote(num_cpus=0)(ModelUploader)
@@ -193,8 +193,6 @@ class PendingUploads:
 
     def _stop_uploader(self, node: str) -> None:
         """Ends the uploader of a node; the next uploader repeats its unfinished calls."""
-        import ray
-
         uploader = self._uploaders.pop(node, None)
         if uploader is not None:
             with suppress(Exception):
@@ -204,8 +202,6 @@ class PendingUploads:
                 upload.call = None
 
     def _read(self, upload: _Upload) -> None:
-        import ray
-
         call, upload.call = upload.call, None
         try:
             content = ray.get(call)
@@ -224,7 +220,7 @@ class PendingUploads:
                 upload.via_driver = True
         else:
             upload.uploader.remove.remote(upload.file)
-            self._end(upload, self._finished_event(upload, content))
+            self._end_on_node(upload, content)
 
     def _route_via_driver(self, node: str, cause: str) -> None:
         """Sends the models of a node to the driver for ``VIA_DRIVER_SECONDS``."""
@@ -241,31 +237,27 @@ class PendingUploads:
             # Other models of the node may wait for uploads that would fail as late.
             self._stop_uploader(node)
 
-    def _finished_event(self, upload: _Upload, content: bytes | None) -> Finished:
-        event = upload.event
+    def _end_on_node(self, upload: _Upload, content: bytes | None) -> None:
+        """Ends an upload whose model is removed from its node; the driver keeps the content."""
+        result = upload.event.result
+        artifacts = {**result.artifacts}
         if content is None:
-            return _without_model(event)
-        file = self._folder / event.name / Path(upload.file).name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-        artifacts = {**event.result.artifacts, "model": str(file)}
-        return replace(event, result=replace(event.result, artifacts=artifacts))
+            del artifacts["model"]
+        else:
+            file = self._folder / upload.event.name / Path(upload.file).name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+            artifacts["model"] = str(file)
+        self._end(upload, replace(result, artifacts=artifacts))
 
     def _lose(self, upload: _Upload, cause: str) -> None:
-        event = upload.event
-        if upload.shared and Path(upload.file).exists():
-            self._end(upload, event)
-            return
-        message = f"the trained model could not be copied from its node: {redact(cause)}"
-        failure = Failure(kind=FailureKind.WORKER_LOST, message=message)
-        result = lost_result(event.result.measurements, failure, event.result.worker)
-        self._end(upload, replace(event, result=result))
+        result = upload.event.result
+        if not (upload.shared and Path(upload.file).exists()):
+            message = f"the trained model could not be copied from its node: {redact(cause)}"
+            failure = Failure(kind=FailureKind.WORKER_LOST, message=message)
+            result = lost_result(result.measurements, failure, result.worker)
+        self._end(upload, result)
 
-    def _end(self, upload: _Upload, event: Finished) -> None:
+    def _end(self, upload: _Upload, result: TrialResult) -> None:
         self._uploads.remove(upload)
-        self._events.append(event)
-
-
-def _without_model(event: Finished) -> Finished:
-    artifacts = {kind: file for kind, file in event.result.artifacts.items() if kind != "model"}
-    return replace(event, result=replace(event.result, artifacts=artifacts))
+        self._events.append(replace(upload.event, result=result))

@@ -7,81 +7,14 @@ from matplotlib.figure import Figure
 
 from tuning.core.trial import Phase
 from tuning.evaluation.comparison import Comparison
-from tuning.report.figures import models as draw_models
-from tuning.report.figures import search as draw_search
+from tuning.report.figures import models, search
 from tuning.report.figures.style import COLOURS, one_panel
 from tuning.report.timeline import bars
 from tuning.study.record import StudyRecord
 
 
-def draw_figures(record: StudyRecord, comparison: Comparison, folder: Path) -> dict[str, Path]:
-    """Draws every figure for which the record has data.
-
-    Args:
-        record: Record of the study.
-        comparison: Comparison made from the record.
-        folder: Folder for the SVG files; it is made if it does not exist.
-
-    Returns:
-        SVG files by title, in the order of the report.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    models, search = draw_models, draw_search
-    figures: list[tuple[str, str, Callable[[], Figure | None]]] = [
-        ("Test accuracy by seed", "test_accuracy", lambda: models.test_accuracy(comparison)),
-        (
-            "Validation by epoch",
-            "validation_curves",
-            lambda: models.validation_curves(record, comparison),
-        ),
-        (
-            "Longer trainings, on validation and test",
-            "long_run_curves",
-            lambda: models.long_run_curves(record, comparison),
-        ),
-        ("Loss by epoch", "loss_curves", lambda: models.losses(record, comparison)),
-        (
-            "Generalisation gap by epoch",
-            "generalisation_gap",
-            lambda: models.generalisation_gap(record, comparison),
-        ),
-        ("Best value so far", "best_so_far", lambda: search.best_so_far(record)),
-        (
-            "Expected best value of a random search",
-            "expected_validation",
-            lambda: search.expected_validation(record),
-        ),
-        ("Importance of hyperparameters", "importance", lambda: search.importance(comparison)),
-        ("Objective by hyperparameter", "slices", lambda: search.slices(record)),
-        ("Configurations of all completed trials", "parallel", lambda: search.parallel(record)),
-        (
-            "Confusion matrices on the test split, first seed",
-            "confusion",
-            lambda: models.confusion(record, comparison),
-        ),
-        (
-            "Calibration of the probabilities, first seed",
-            "reliability",
-            lambda: models.reliability(record, comparison),
-        ),
-        (
-            "Test accuracy by length of the input",
-            "by_length",
-            lambda: models.by_length(record, comparison),
-        ),
-        ("Test accuracy by cost", "cost", lambda: models.cost(comparison)),
-        ("Workers over time", "timeline", lambda: _timeline(record)),
-    ]
-    files: dict[str, Path] = {}
-    for title, name, draw in figures:
-        figure = draw()
-        if figure is not None:
-            files[title] = folder / f"{name}.svg"
-            figure.savefig(files[title], metadata={"Date": None})
-    return files
-
-
-def _timeline(record: StudyRecord) -> Figure | None:
+def timeline(record: StudyRecord, comparison: Comparison) -> Figure | None:
+    """Draws what each worker trained, over time."""
     trial_bars = bars(record)
     if not trial_bars:
         return None
@@ -100,8 +33,48 @@ def _timeline(record: StudyRecord) -> Figure | None:
                 label=phase.value.replace("_", " ") if row == 0 else None,
             )
     axes.set_yticks(range(len(workers)), workers)
-    axes.set_ylim(len(workers) - 0.5, -0.5)
-    axes.set_xlim(0, None)
+    axes.set(xlim=(0, None), ylim=(len(workers) - 0.5, -0.5))
     axes.set_xlabel("minutes since the study began")
     axes.legend(ncols=len(present), loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
     return figure
+
+
+# Drawing functions by title, in the order of the report; the name of a function names its file.
+_FIGURES: dict[str, Callable[[StudyRecord, Comparison], Figure | None]] = {
+    "Test accuracy by seed": models.test_accuracy,
+    "Validation by epoch": models.validation_curves,
+    "Longer trainings, on validation and test": models.long_run_curves,
+    "Loss by epoch": models.loss_curves,
+    "Generalisation gap by epoch": models.generalisation_gap,
+    "Best value so far": search.best_so_far,
+    "Expected best value of a random search": search.expected_validation,
+    "Importance of hyperparameters": search.importance,
+    "Objective by hyperparameter": search.slices,
+    "Configurations of all completed trials": search.parallel,
+    "Confusion matrices on the test split, first seed": models.confusion,
+    "Calibration of the probabilities, first seed": models.reliability,
+    "Test accuracy by length of the input": models.by_length,
+    "Test accuracy by cost": models.cost,
+    "Workers over time": timeline,
+}
+
+
+def draw_figures(record: StudyRecord, comparison: Comparison, folder: Path) -> dict[str, Path]:
+    """Draws every figure for which the record has data.
+
+    Args:
+        record: Record of the study.
+        comparison: Comparison made from the record.
+        folder: Folder for the SVG files; it is made if it does not exist.
+
+    Returns:
+        SVG files by title, in the order of the report.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files: dict[str, Path] = {}
+    for title, draw in _FIGURES.items():
+        figure = draw(record, comparison)
+        if figure is not None:
+            files[title] = folder / f"{draw.__name__}.svg"
+            figure.savefig(files[title], metadata={"Date": None})
+    return files

@@ -12,22 +12,13 @@ from tuning.core.trial import TrialRecord
 from tuning.evaluation.comparison import Comparison, lengthened
 from tuning.evaluation.configurations import Configuration
 from tuning.evaluation.statistics import calibration
-from tuning.report.figures.style import (
-    COLOURS,
-    MARKERS,
-    STYLES,
-    one_panel,
-    panels,
-    shown,
-    title,
-    words,
-)
+from tuning.report.figures.style import dots, lines, one_panel, panels, shown, title, words
 from tuning.study.record import StudyRecord
 
 LENGTH_BINS = 5
 
 
-def test_accuracy(comparison: Comparison) -> Figure | None:
+def test_accuracy(record: StudyRecord, comparison: Comparison) -> Figure | None:
     """Draws the test accuracy of every seed of every configuration."""
     configs = [config for config in shown(comparison) if config.test_accuracy]
     if not configs:
@@ -35,12 +26,12 @@ def test_accuracy(comparison: Comparison) -> Figure | None:
     figure, axes = one_panel(height=1.2 + 0.6 * len(configs))
     for row, config in enumerate(configs):
         values = 100 * np.array(config.test_accuracy)
-        colour = COLOURS[row % len(COLOURS)]
+        colour = lines(row)["color"]
         axes.plot(values, [row] * len(values), "o", color=colour, alpha=0.7)
         axes.plot([values.mean()], [row], "|", color=colour, markersize=22, markeredgewidth=3)
     axes.set_yticks(range(len(configs)), [title(config) for config in configs])
-    axes.set_ylim(len(configs) - 0.5, -0.5)
-    axes.set_xlabel("test accuracy (%); dots: seeds, bars: mean over seeds")
+    label = "test accuracy (%); dots: seeds, bars: mean over seeds"
+    axes.set(ylim=(len(configs) - 0.5, -0.5), xlabel=label)
     return figure
 
 
@@ -74,30 +65,22 @@ def long_run_curves(record: StudyRecord, comparison: Comparison) -> Figure | Non
                 tests.plot(
                     config.best_steps,
                     100 * np.array(config.test_accuracy),
-                    MARKERS[index % len(MARKERS)],
-                    color=COLOURS[index % len(COLOURS)],
+                    **dots(index),
                     fillstyle="full" if config is long else "none",
                     label=f"{title(config)}, at most {max_epochs} epochs",
                 )
     for axes in (curves, tests):
-        axes.axvline(
-            record.study.budget.epochs,
-            color="0.5",
-            linestyle=":",
-            label="maximum epochs of the study",
-        )
+        limit = record.study.budget.epochs
+        axes.axvline(limit, color="0.5", linestyle=":", label="maximum epochs of the study")
         _epochs(axes)
         axes.legend()
-    curves.set_ylabel(words(metric))
-    curves.set_title("validation, mean and range over seeds")
-    tests.set_xlim(curves.get_xlim())
-    tests.set_ylabel("test accuracy (%)")
+    curves.set(ylabel=words(metric), title="validation, mean and range over seeds")
+    tests.set(xlim=curves.get_xlim(), ylabel="test accuracy (%)", title="test split, every seed")
     tests.set_xlabel("best epoch on validation")
-    tests.set_title("test split, every seed")
     return figure
 
 
-def losses(record: StudyRecord, comparison: Comparison) -> Figure | None:
+def loss_curves(record: StudyRecord, comparison: Comparison) -> Figure | None:
     """Draws training and validation loss by epoch, side by side."""
     figure, every = panels(2, columns=2, height=3.8, sharey=True)
     for axes, metric in zip(every, ("loss", "val_loss"), strict=True):
@@ -178,9 +161,7 @@ def reliability(record: StudyRecord, comparison: Comparison) -> Figure | None:
         axes.plot(
             predicted,
             observed,
-            STYLES[index % len(STYLES)],
-            marker=MARKERS[index % len(MARKERS)],
-            color=COLOURS[index % len(COLOURS)],
+            **dots(index) | lines(index),
             label=f"{title(config)}: calibration error {100 * error:.1f} points",
         )
     axes.set_xlabel("predicted probability of positive")
@@ -207,23 +188,18 @@ def by_length(record: StudyRecord, comparison: Comparison) -> Figure | None:
         correct = np.mean(
             [(predictions.probabilities[t] >= 0.5) == truth for t in config.trials], axis=0
         )
-        axes.plot(
-            range(len(edges) - 1),
-            [100 * correct[group == place].mean() for place in range(len(edges) - 1)],
-            STYLES[index % len(STYLES)],
-            marker=MARKERS[index % len(MARKERS)],
-            color=COLOURS[index % len(COLOURS)],
-            label=title(config),
-        )
+        places = range(len(edges) - 1)
+        shares = [100 * correct[group == place].mean() for place in places]
+        axes.plot(places, shares, **dots(index) | lines(index), label=title(config))
     names = [f"{low:.0f}–{high:.0f}" for low, high in pairwise(edges)]
     axes.set_xticks(range(len(names)), names)
-    axes.set_xlabel("length of the input (tokens); groups of equal size")
-    axes.set_ylabel("test accuracy (%)")
+    label = "length of the input (tokens); groups of equal size"
+    axes.set(xlabel=label, ylabel="test accuracy (%)")
     axes.legend()
     return figure
 
 
-def cost(comparison: Comparison) -> Figure | None:
+def cost(record: StudyRecord, comparison: Comparison) -> Figure | None:
     """Draws test accuracy against parameters and training time, with the Pareto front."""
     first = shown(comparison)
     others = [config for config in comparison.candidates if config not in first]
@@ -231,25 +207,15 @@ def cost(comparison: Comparison) -> Figure | None:
     if len(configs) < 2:
         return None
     figure, every = panels(2, columns=2, height=3.8, sharey=True)
-    for axes, label, prices in (
-        (
-            every[0],
-            "parameters (thousands)",
-            [config.parameter_count / 1000 for config in configs],
-        ),
-        (every[1], "training time (s)", [config.train_seconds for config in configs]),
-    ):
+    prices_by_label = {
+        "parameters (thousands)": [config.parameter_count / 1000 for config in configs],
+        "training time (s)": [config.train_seconds for config in configs],
+    }
+    for axes, (label, prices) in zip(every, prices_by_label.items(), strict=True):
         points = list(zip(prices, [100 * config.mean_test for config in configs], strict=True))
         for index, (config, point) in enumerate(zip(configs, points, strict=True)):
-            axes.plot(
-                *point,
-                MARKERS[index % len(MARKERS)],
-                color=COLOURS[index % len(COLOURS)],
-                markersize=8,
-                label=title(config),
-            )
-        front = pareto(points)
-        axes.plot(*zip(*front, strict=True), color="0.5", linewidth=1, zorder=0)
+            axes.plot(*point, **dots(index), markersize=8, label=title(config))
+        axes.plot(*zip(*pareto(points), strict=True), color="0.5", linewidth=1, zorder=0)
         axes.set_xlabel(label)
     every[0].set_ylabel("test accuracy (%), mean over seeds")
     every[1].legend(fontsize="small")
@@ -282,11 +248,10 @@ def _band(
         return
     values = np.array([curve[:epochs] for curve in curves])
     steps = np.arange(1, epochs + 1)
-    colour, style = COLOURS[index % len(COLOURS)], STYLES[index % len(STYLES)]
-    axes.plot(steps, values.mean(axis=0), style, color=colour, marker="o", label=title(config))
-    axes.fill_between(
-        steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, linewidth=0
-    )
+    look = lines(index)
+    axes.plot(steps, values.mean(axis=0), **look, marker="o", label=title(config))
+    low, high = values.min(axis=0), values.max(axis=0)
+    axes.fill_between(steps, low, high, color=look["color"], alpha=0.15, linewidth=0)
 
 
 def _epochs(axes: Axes) -> None:

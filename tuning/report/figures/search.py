@@ -11,15 +11,7 @@ from tuning.core.trial import Phase, TrialRecord, TrialState
 from tuning.evaluation.comparison import Comparison
 from tuning.evaluation.effects import completed_trials
 from tuning.evaluation.statistics import expected_best
-from tuning.report.figures.style import (
-    COLOURS,
-    MARKERS,
-    STYLES,
-    distinct,
-    one_panel,
-    panels,
-    words,
-)
+from tuning.report.figures.style import COLOURS, dots, lines, one_panel, panels, words
 from tuning.study.file import Study
 from tuning.study.record import StudyRecord
 
@@ -28,29 +20,22 @@ MIN_TRIALS_TO_DRAW = 3
 FEW = 8
 
 
-def best_so_far(record: StudyRecord) -> Figure | None:
+def best_so_far(record: StudyRecord, comparison: Comparison) -> Figure | None:
     """Draws the best value so far of every searcher, by trial and by minute, with the baseline."""
     search = [trial for trial in record.in_phase(Phase.SEARCH) if trial.ended_ms]
     if not completed_trials(search):
         return None
     figure, (by_trial, by_minute) = panels(2, columns=2, height=3.8, sharey=True)
-    for index, searcher in enumerate(distinct(trial.trial.searcher for trial in search)):
-        own = [trial for trial in search if trial.trial.searcher == searcher]
+    for index, (searcher, own) in enumerate(_by_searcher(search).items()):
         own.sort(key=lambda trial: trial.trial.number)
-        colour, style = COLOURS[index % len(COLOURS)], STYLES[index % len(STYLES)]
         numbers = {trial.trial.name: float(n) for n, trial in enumerate(own, start=1)}
-        minutes = {
-            trial.trial.name: (trial.ended_ms - record.started_ms) / 60_000 for trial in own
-        }
+        minutes = {t.trial.name: (t.ended_ms - record.started_ms) / 60_000 for t in own}
         for axes, places in ((by_trial, numbers), (by_minute, minutes)):
             curve = _best_by(record.study, own, places)
             if curve:
-                axes.step(
-                    *zip(*curve, strict=True), style, where="post", color=colour, label=searcher
-                )
-        dots = [(numbers[t.trial.name], t.result.value) for t in own if t.result.value is not None]
-        marker = MARKERS[index % len(MARKERS)]
-        by_trial.plot(*zip(*dots, strict=True), marker, color=colour, alpha=0.45, markersize=5)
+                axes.step(*zip(*curve, strict=True), where="post", **lines(index), label=searcher)
+        ends = [(numbers[t.trial.name], t.result.value) for t in own if t.result.value is not None]
+        by_trial.plot(*zip(*ends, strict=True), **dots(index), alpha=0.45, markersize=5)
     baseline = [t.result.value for t in record.in_phase(Phase.BASELINE) if t.result.value]
     for axes in (by_trial, by_minute):
         if baseline:
@@ -81,31 +66,22 @@ def _best_by(
     return curve
 
 
-def expected_validation(record: StudyRecord) -> Figure | None:
+def expected_validation(record: StudyRecord, comparison: Comparison) -> Figure | None:
     """Draws the expected best value by number of trials, for each random searcher."""
     study = record.study
     sign = 1 if study.objective.direction == "maximize" else -1
     search = completed_trials(record.in_phase(Phase.SEARCH))
-    by_searcher = {
-        searcher: [sign * (t.result.value or 0.0) for t in search if t.trial.searcher == searcher]
-        for searcher in distinct(t.trial.searcher for t in search)
-        if "random" in searcher
-    }
     drawn = {
-        name: values for name, values in by_searcher.items() if len(values) >= MIN_TRIALS_TO_DRAW
+        searcher: np.array([sign * (trial.result.value or 0.0) for trial in own])
+        for searcher, own in _by_searcher(search).items()
+        if "random" in searcher and len(own) >= MIN_TRIALS_TO_DRAW
     }
     if not drawn:
         return None
     figure, axes = one_panel()
     for index, (searcher, values) in enumerate(drawn.items()):
-        expected = sign * expected_best(np.array(values))
-        axes.plot(
-            np.arange(1, len(values) + 1),
-            expected,
-            STYLES[index % len(STYLES)],
-            color=COLOURS[index % len(COLOURS)],
-            label=searcher,
-        )
+        trials = np.arange(1, len(values) + 1)
+        axes.plot(trials, sign * expected_best(values), **lines(index), label=searcher)
     axes.set_xlabel("trials of a random search")
     axes.set_ylabel(f"expected best {words(study.objective.metric)}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -113,7 +89,7 @@ def expected_validation(record: StudyRecord) -> Figure | None:
     return figure
 
 
-def importance(comparison: Comparison) -> Figure | None:
+def importance(record: StudyRecord, comparison: Comparison) -> Figure | None:
     """Draws each hyperparameter's share of the explained variance."""
     shares = [
         (effect.name, effect.importance)
@@ -130,27 +106,19 @@ def importance(comparison: Comparison) -> Figure | None:
     return figure
 
 
-def slices(record: StudyRecord) -> Figure | None:
+def slices(record: StudyRecord, comparison: Comparison) -> Figure | None:
     """Draws the objective against each hyperparameter."""
     search = completed_trials(record.in_phase(Phase.SEARCH))
     if len(search) < MIN_TRIALS_TO_DRAW:
         return None
     study = record.study
     figure, every = panels(len(study.space.names), height=2.6, sharey=True)
-    searchers = distinct(trial.trial.searcher for trial in search)
     for axes, name in zip(every, study.space.names, strict=True):
-        for index, searcher in enumerate(searchers):
-            own = [t for t in search if t.trial.searcher == searcher and name in t.trial.params]
-            places = _places(study, name, [t.trial.params[name] for t in own])
-            axes.plot(
-                places,
-                [t.result.value or 0.0 for t in own],
-                MARKERS[index % len(MARKERS)],
-                color=COLOURS[index % len(COLOURS)],
-                alpha=0.7,
-                markersize=5,
-                label=searcher,
-            )
+        for index, (searcher, trials) in enumerate(_by_searcher(search).items()):
+            own = [trial for trial in trials if name in trial.trial.params]
+            places = _places(study, name, [trial.trial.params[name] for trial in own])
+            values = [trial.result.value or 0.0 for trial in own]
+            axes.plot(places, values, **dots(index), alpha=0.7, markersize=5, label=searcher)
         _label(axes, study, name)
         axes.set_xlabel(words(name))
     every[0].set_ylabel(words(study.objective.metric))
@@ -158,7 +126,7 @@ def slices(record: StudyRecord) -> Figure | None:
     return figure
 
 
-def parallel(record: StudyRecord) -> Figure | None:
+def parallel(record: StudyRecord, comparison: Comparison) -> Figure | None:
     """Draws every completed trial as a line across its hyperparameters; better ones are darker."""
     study = record.study
     search = completed_trials(record.in_phase(Phase.SEARCH))
@@ -197,6 +165,14 @@ def parallel(record: StudyRecord) -> Figure | None:
     axes.set_ylim(-0.12, 1.12)
     axes.legend(loc="upper left", bbox_to_anchor=(0, 1.12), frameon=False, fontsize="small")
     return figure
+
+
+def _by_searcher(trials: Sequence[TrialRecord]) -> dict[str, list[TrialRecord]]:
+    """Groups trials by searcher, in the order of the first appearance."""
+    groups: dict[str, list[TrialRecord]] = {}
+    for trial in trials:
+        groups.setdefault(trial.trial.searcher, []).append(trial)
+    return groups
 
 
 def _places(study: Study, name: str, values: Sequence[object]) -> list[float]:

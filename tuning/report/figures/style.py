@@ -1,6 +1,6 @@
 """The common style of all figures: colours, axes, shown configurations and their names."""
 
-from collections.abc import Iterable
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -61,6 +61,12 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def distinct(values: Iterable[str]) -> list[str]:
-    """Returns each value once, in the order of the first appearance."""
-    return list(dict.fromkeys(values))
+def lines(index: int) -> dict[str, Any]:
+    """Returns the colour and the style of a line, as arguments of ``plot``."""
+    return {"color": COLOURS[index % len(COLOURS)], "linestyle": STYLES[index % len(STYLES)]}
+
+
+def dots(index: int) -> dict[str, Any]:
+    """Returns the colour and the marker of dots without a line, as arguments of ``plot``."""
+    marker = MARKERS[index % len(MARKERS)]
+    return {"color": COLOURS[index % len(COLOURS)], "marker": marker, "linestyle": "None"}

@@ -51,12 +51,11 @@ class LiveProgress(Progress):
 
     def _head(self) -> RenderableType:
         status = self.status
-        remaining = "" if status.left_s is None else f", about {duration(status.left_s)} left"
         row = Table.grid(padding=(0, 2))
         row.add_row(
             ProgressBar(total=max(status.expected, 1), completed=status.ended, width=30),
             f"{status.ended}/{status.expected} trials",
-            f"{duration(status.elapsed_s)} elapsed{remaining}",
+            status.times(),
         )
         return row
 

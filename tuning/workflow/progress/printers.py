@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TextIO
 
 from tuning.core.trial import Measurement, Trial, TrialResult
-from tuning.workflow.progress.status import Status, duration, ending
+from tuning.workflow.progress.status import Status, ending
 
 STATUS_SECONDS = 30.0
 
@@ -32,13 +32,9 @@ class Progress:
 
     def phase(self, title: str, expected: int, done: int = 0) -> None:
         """Begins a phase of ``expected`` trials, ``done`` of which have already ended."""
-        self.status.phase(title, expected, done)
+        self.status.phase(expected, done)
         self._printed_s = 0.0
         self.say(f"\n{title}")
-
-    def expect(self, trials: int) -> None:
-        """Adds to the number of expected trials; a negative number lowers it."""
-        self.status.expect(trials)
 
     def say(self, text: str) -> None:
         """Prints a message."""
@@ -66,23 +62,16 @@ class Progress:
 
     def trial_finished(self, trial: Trial, result: TrialResult) -> None:
         """Prints how the trial ended."""
-        mark = "  best so far" if self.status.finished(trial, result) else ""
-        self._line(f"{self._end_of(trial, result)}{self._times()}{mark}")
+        status = self.status
+        mark = "  best so far" if status.finished(trial, result) else ""
+        value = "–" if result.value is None else f"{result.value:.4f}"
+        end = f"{trial.name:<32} {ending(result):<12} {status.objective.metric} {value}"
+        self._line(f"  {status.ended:>3}/{status.expected}  {end}{self._times()}{mark}")
         if result.failure is not None:
             self._line(f"         {result.failure.message.splitlines()[0]}")
 
-    def _end_of(self, trial: Trial, result: TrialResult) -> str:
-        status = self.status
-        value = "–" if result.value is None else f"{result.value:.4f}"
-        count = f"{status.ended:>3}/{status.expected}"
-        return (
-            f"  {count}  {trial.name:<32} {ending(result):<12} {status.objective.metric} {value}"
-        )
-
     def _times(self) -> str:
-        left_s = self.status.left_s
-        remaining = "" if left_s is None else f", about {duration(left_s)} left"
-        return f"  {duration(self.status.elapsed_s)} elapsed{remaining}"
+        return f"  {self.status.times()}"
 
     def _line(self, text: str) -> None:
         self._printed_s = self.status.elapsed_s
@@ -105,7 +94,7 @@ class JsonProgress(Progress):
 
     def phase(self, title: str, expected: int, done: int = 0) -> None:
         """Prints ``phase``: its title, and the numbers of expected and ended trials."""
-        self.status.phase(title, expected, done)
+        self.status.phase(expected, done)
         self.event("phase", title=title, expected=expected, done=done)
 
     def say(self, text: str) -> None:

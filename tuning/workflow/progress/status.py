@@ -40,7 +40,6 @@ class Status:
     def __init__(self, objective: Objective, clock: Callable[[], float] = time.monotonic) -> None:
         self.objective = objective
         self.lock = threading.RLock()
-        self.title = ""
         self.expected = self.ended = 0
         self.running: dict[str, Running] = {}
         self.states: Counter[str] = Counter()
@@ -50,10 +49,10 @@ class Status:
         self._began = clock()
         self._done_before = 0
 
-    def phase(self, title: str, expected: int, done: int) -> None:
+    def phase(self, expected: int, done: int) -> None:
         """Begins a phase of ``expected`` trials, ``done`` of which have already ended."""
         with self.lock:
-            self.title, self.expected = title, expected
+            self.expected = expected
             self.ended = self._done_before = done
             self._began = self._clock()
 
@@ -102,6 +101,12 @@ class Status:
         """Estimated seconds until the phase ends; None before a first trial has ended."""
         ended = self.ended - self._done_before
         return self.elapsed_s / ended * max(0, self.expected - self.ended) if ended else None
+
+    def times(self) -> str:
+        """Returns the elapsed and the remaining time as text."""
+        left_s = self.left_s
+        remaining = "" if left_s is None else f", about {duration(left_s)} left"
+        return f"{duration(self.elapsed_s)} elapsed{remaining}"
 
     def seconds_of(self, running: Running) -> float:
         """Returns the seconds since the present attempt of the trial began."""
