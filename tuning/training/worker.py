@@ -52,14 +52,14 @@ def main(connection: Connection, spec: WorkerSpec, core: int | None) -> None:
     if core is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})
     threading.Thread(target=_end_with_driver, daemon=True).start()
-    session = TrialWorker(spec)
-    session.warm_up()
+    worker = TrialWorker(spec)
+    worker.warm_up()
     try:
         while isinstance(message := connection.recv(), Train | Reply):
             # A reply that arrives here is too late: its trial has ended.
             if isinstance(message, Train):
                 report = partial(_report, connection, message.trial)
-                connection.send(session.run(message.trial, report))
+                connection.send(worker.run(message.trial, report))
     except (EOFError, OSError, _DriverGoneError):
         pass
 
