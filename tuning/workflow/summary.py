@@ -130,7 +130,7 @@ def describe_interim(comparison: "Comparison | None", study: Study) -> str:
 def say_where(outcome: Outcome) -> None:
     """Prints where users find the run and the leaderboard."""
     with suppress(BrokenPipeError):
-        print(f"\nRun {outcome.run_id}. `tuning ui --study FILE` opens MLflow. The leaderboard is at")
+        print(f"\nRun {outcome.run_id}. `tuning ui --study FILE` opens MLflow, the leaderboard at")
         print(leaderboard_link(outcome.experiment_id))
         sys.stdout.flush()
 
