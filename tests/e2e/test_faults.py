@@ -67,7 +67,7 @@ def test_a_full_disk_under_the_workers_stops_the_study_and_it_goes_on(
     ballast = fill(cache)
     assert process.end() == 1, process.output
     assert "error: OSError: [Errno 28] No space left on device" in process.output
-    assert "Go on with: mlflow run" in process.output
+    assert "Go on with: python -m tuning tune --study" in process.output
     ballast.unlink()
     check_whole(Process(folder, "--resume", "last", cache=cache))
 

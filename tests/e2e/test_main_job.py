@@ -246,7 +246,7 @@ def test_predict_and_promote(finished_study: CommandResult, parent: "Run") -> No
         assert promoted.returncode == 0
     else:
         assert promoted.returncode == 3
-        assert "was not promoted" in promoted.stderr
+        assert "error: Not promoted: " in promoted.stderr
 
 
 @pytest.mark.parametrize("entry", ["tune", "predict"])

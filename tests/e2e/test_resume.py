@@ -65,8 +65,8 @@ def test_ctrl_c_reports_what_there_is_and_only_the_same_study_goes_on(folder: Pa
     assert process.end() == 130, process.output
     assert "Stopping after the running epochs" in process.output
     assert "trained so far" in process.output
-    where = f"-P study={folder / 'study.yaml'} -P resume="
-    assert f"Go on with: mlflow run . -e tune {where}" in process.output
+    where = f"--study {folder / 'study.yaml'} --resume "
+    assert f"Go on with: python -m tuning tune {where}" in process.output
     client = mlflow.MlflowClient(process.uri)
     run_id = process.output.split(where)[1].split()[0]
     run = client.get_run(run_id)

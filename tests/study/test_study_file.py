@@ -194,3 +194,20 @@ def test_a_training_option_has_one_meaning(changes: dict[str, object], message: 
 def test_a_patience_of_the_task_is_no_early_stopping() -> None:
     study = make_study(fixed={"patience": 2}, training={"patience": None})
     assert study.training.resolve({"patience": 2}) == {"batch_size": 32}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"fixed": {"patience": 2}, "training": {"patience": None}},
+        {"gate": {"max_behaviour_regression": None, "max_size_mb": 3}},
+        {"profiles": {"small": {"budget": None, "confirm": {"seeds": 1}}}},
+        {"limits": {"memory_mb": 800}, "resources": {"trial_gpus": 0.25}},
+    ],
+)
+def test_a_study_is_read_back_as_it_was_written(changes: dict[str, object]) -> None:
+    study = make_study(**changes)
+    again = parse_study(yaml.safe_load(study.to_yaml()), "again")
+    assert again == study
+    assert again.for_dataset("small") == study.for_dataset("small")

@@ -607,3 +607,22 @@ def test_a_confirmed_model_stays_in_the_workspace_to_be_judged(
     tracker.close()
     left = {str(file.relative_to(workspace)) for file in workspace.rglob("*")}
     assert left == {"confirm-seed1", "confirm-seed1/model.keras"}
+
+
+def test_a_conditional_batch_size_is_no_parameter_where_it_does_not_exist(
+    client: "MlflowClient", parent: str
+) -> None:
+    space = {
+        "large": {"type": "choice", "values": [False, True]},
+        "batch_size": {"type": "choice", "values": [32, 64], "when": {"large": [True]}},
+    }
+    study = make_study(space=space, baseline={"large": False}, references={}, fixed={})
+    write_head(client, parent, study, study, DATA)
+    experiment_id = client.get_run(parent).info.experiment_id
+    tracker = MlflowTracker(client, experiment_id, parent, study, DATA)
+    tell(tracker, "small", TrialState.COMPLETED, params={"large": False})
+    tell(tracker, "large", TrialState.COMPLETED, params={"large": True, "batch_size": 64})
+    tracker.flush()
+    tracker.close()
+    params = {r.trial.name: r.trial.params for r in read_record(client, parent).trials}
+    assert params == {"small": {"large": False}, "large": {"large": True, "batch_size": 64}}

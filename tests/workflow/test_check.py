@@ -68,3 +68,12 @@ def test_a_part_that_is_missing_or_no_pair_is_named() -> None:
 
     with pytest.raises(BadInputError, match="'train' must be a pair of inputs and labels"):
         check_labels(Triples())
+
+
+def test_a_label_is_missing() -> None:
+    class Short(ToyTask):
+        def load(self, split: Any) -> Any:
+            return {part: (x, y[1:]) for part, (x, y) in super().load(split).items()}
+
+    with pytest.raises(BadInputError, match="'train' are 199 for 200 inputs"):
+        check_labels(Short())

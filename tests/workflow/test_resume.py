@@ -65,10 +65,41 @@ def test_what_names_code_or_moves_the_gate_has_to_be_said_again() -> None:
     check_same(began, STUDY, told, merge(began, STUDY).change(settings), allow_change=False)
 
 
-def test_what_a_trial_gets_of_the_machines_may_differ_in_every_run() -> None:
-    file = STUDY.change(["resources.trial_gpus=0.5"])
+def test_a_setting_that_is_said_again_vouches_for_itself_alone() -> None:
+    told = STUDY.change(["gate.max_size_mb=5", "task_options.rows=9"])
+    for more in ("gate.min_gain_low=-1", "task_options.journal=/elsewhere"):
+        began = replace(RECORD, study=told.change([more]))
+        wanted = merge(began, STUDY).change(["gate.max_size_mb=5", "task_options.rows=9"])
+        with pytest.raises(BadInputError, match="the record in the store was changed"):
+            check_same(began, STUDY, told, wanted, allow_change=True)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "budget.trials=9",
+        "confirm.seeds=4",
+        "gate.max_size_mb=5",
+        "limits.memory_mb=900",
+        "on_error=retry",
+        "profiles={toy: {budget: {trials: 1}}}",
+    ],
+)
+def test_what_may_change_may_change_in_the_file(setting: str) -> None:
+    file = STUDY.change([setting])
     wanted = merge(RECORD, file)
-    check_same(RECORD, file, file, wanted.change(["resources.trial_cpus=2"]), allow_change=False)
+    assert wanted == file
+    with pytest.raises(BadInputError, match="pass --allow-change"):
+        check_same(RECORD, file, file, wanted, allow_change=False)
+    check_same(RECORD, file, file, wanted, allow_change=True)
+
+
+def test_what_a_trial_gets_of_the_machines_may_differ_in_every_run() -> None:
+    began = replace(RECORD, study=STUDY.change(["resources.trial_gpus=1"]))
+    file = STUDY.change(["resources.trial_gpus=0.5"])
+    wanted = merge(began, file).change(["resources.trial_cpus=2"])
+    check_same(began, file, file, wanted, allow_change=False)
+    assert (wanted.resources.trial_gpus, wanted.resources.trial_cpus) == (0.5, 2)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ _EXAMPLES = """examples:
   tuning tune --study study.yaml --executor ray --ray-address auto --set resources.trial_gpus=0.5
   tuning tune --study study.yaml --resume last
 
-exit codes: 0 done, 2 bad input (nothing was started), 3 promotion refused,
+exit codes: 0 done, 2 bad input, 3 promotion refused,
 130 interrupted, 1 anything else"""
 
 _SEARCHERS = (

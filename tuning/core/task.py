@@ -178,7 +178,8 @@ class Task(Protocol):
     def load(self, split: Split) -> Mapping[str, Examples]:
         """Loads a split: ``search`` has the parts train and validation, ``test`` has test.
 
-        Only the final evaluation loads ``test``.
+        Before the training, only the labels of ``test`` are looked at. Only the final evaluation
+        predicts it.
         """
         ...
 

@@ -67,7 +67,7 @@ def promote(
         facts = {**asdict(gate), "inputs": asdict(inputs), "by": by, "at": _now()}
         _log_decision(client, candidate, {"rule": rule.model_dump(), **facts})
         if not gate.passed:
-            raise PromotionRefusedError(f"{name} version {version} was not promoted: {reasons}")
+            raise PromotionRefusedError(f"Not promoted: {name} version {version}: {reasons}")
         if rival is not None:
             _write(client, name, candidate, {keys.REPLACES: str(rival.version)})
         if champion is None or rival is not None:

@@ -15,10 +15,7 @@ from tuning.tracking.store import create_model
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-
 CARD_FILE = "model_card.md"
-
-
 MAX_DESCRIPTION = 5_000  # MLflow's limit, in characters
 
 

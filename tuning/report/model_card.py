@@ -48,7 +48,7 @@ def model_card(record: StudyRecord, comparison: Comparison, name: str, served: S
         markdown_table(model_table(comparison)),
         markdown_table(change_table(comparison)) if comparison.changes else "",
         f"## Data\n\n{data.name}: {sizes}. Digest `{data.digest[:16]}`. "
-        "The test split was read only once. The best configuration was chosen on validation.",
+        "The test split was predicted only once. The best configuration was chosen on validation.",
         f"## Intended use\n\n{served.intended_use}" if served.intended_use else "",
         "## Limits\n\n" + "\n".join(f"- {limit}" for limit in served.limits)
         if served.limits

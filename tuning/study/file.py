@@ -180,7 +180,9 @@ class Study(Section):
             return self
         changes = {}
         for name in profile.model_fields_set:
-            section: BaseModel = getattr(profile, name)
+            section: BaseModel | None = getattr(profile, name)
+            if section is None:
+                continue
             fields = section.model_dump(include=section.model_fields_set)
             changes[name] = getattr(self, name).model_copy(update=fields)
         return self.model_copy(update=changes)
@@ -210,9 +212,12 @@ class Study(Section):
 
     def to_yaml(self) -> str:
         """Returns the study, including all defaults, as the text of a study file."""
-        text: str = yaml.safe_dump(
-            self.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True
-        )
+        # A value of None is written too: it is not always the default.
+        data = self.model_dump(mode="json")
+        # A profile changes only the fields that it names.
+        for label, profile in self.profiles.items():
+            data["profiles"][label] = profile.model_dump(mode="json", exclude_unset=True)
+        text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
         return text
 
 

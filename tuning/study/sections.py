@@ -8,11 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from tuning.core.trial import Params, ParamValue
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
-
-
 Config = dict[str, ParamValue]
-
-
 OnError = Literal["fail", "retry", "stop"]
 
 

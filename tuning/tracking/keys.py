@@ -57,30 +57,17 @@ CONFIRMED = (Phase.BASELINE, Phase.REFERENCE, Phase.CONFIRM)
 TESTED = (*CONFIRMED, Phase.LONG_RUN)
 
 CHALLENGER = "challenger"
-
 CHAMPION = "champion"
-
 GAIN = "tuning.gain"
-
 GAIN_LOW = "tuning.gain_low"
-
 TEST_ACCURACY = "tuning.test_accuracy"
-
 INTERVAL = "tuning.gain_interval"
-
 METRIC = "tuning.metric"
-
 BEHAVIOURS = "tuning.behaviour_regression"
-
 SIZE = "tuning.size_mb"
-
 LATENCY = "tuning.latency_ms"
-
 PARENT_RUN = "tuning.run"
-
 TRIALS = "tuning.trials"
 GATE = "tuning.gate"
-
 GATE_REASONS = "tuning.gate_reasons"
-
 REPLACES = "tuning.replaces"

@@ -155,8 +155,13 @@ class MlflowTracker:
             self._tried.add(trial.name)
             self._runs[trial.name] = found or TrialRun(self._create(trial, now))
         run_id = self._runs[trial.name].run_id
-        training = self._study.training.resolve(trial.params)
-        params = {**trial.params, **training, "seed": trial.seed, "epochs": trial.epochs}
+        # A hyperparameter that does not exist in this trial must not seem to have a value.
+        training = {
+            name: number
+            for name, number in self._study.training.resolve(trial.params).items()
+            if name not in self._study.space.names
+        }
+        params = {**training, **trial.params, "seed": trial.seed, "epochs": trial.epochs}
         self._client.set_tag(run_id, keys.ATTEMPT, str(trial.attempt))
         self._client.log_inputs(run_id, datasets=dataset_inputs(self._data, "training"))
         # The params come last: a run that has params counts as a trial that can be resumed.

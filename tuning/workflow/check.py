@@ -36,13 +36,13 @@ def check_labels(task: Task, *, with_test: bool = True) -> None:
 
 def _check_part(name: str, examples: Examples) -> None:
     try:
-        _, labels = examples
+        inputs, labels = examples
     except (TypeError, ValueError):
         raise BadInputError(
             f"task: the part {name!r} must be a pair of inputs and labels; "
             f"got {type(examples).__name__}"
         ) from None
-    problem = _problem(labels)
+    problem = _problem(labels) or _mismatch(inputs, labels)
     if problem:
         raise BadInputError(
             f"task: the labels of the part {name!r} {problem}. Only binary classifiers can be "
@@ -61,3 +61,11 @@ def _problem(labels: Any) -> str:
         return f"are of type {array.dtype}"
     other = array[(array != 0) & (array != 1)]
     return f"contain {other[0].item()!r}" if other.size else ""
+
+
+def _mismatch(inputs: Any, labels: Any) -> str:
+    """What is wrong with the number of labels; empty if the inputs are no single array."""
+    rows = getattr(inputs, "shape", None)
+    if not rows or rows[0] == len(labels):
+        return ""
+    return f"are {len(labels)} for {rows[0]} inputs"

@@ -1,4 +1,4 @@
-"""Judges the confirmed models on the test split, which is read only once."""
+"""Judges the confirmed models on the test split, which is predicted only once."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -44,7 +44,7 @@ def _predict(
 ) -> Predictions:
     from tuning.evaluation.test_split import predict_test
 
-    study_run.progress.say(f"\nTest split: {len(trials)} models, read once")
+    study_run.progress.say(f"\nTest split: {len(trials)} models, predicted once")
     with model_files(study_run, trials) as files:
         predictions = predict_test(study_run.prepared.task, files, *_compared(trials))
     write_predictions(study_run.client, record.run_id, predictions)

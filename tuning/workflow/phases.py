@@ -29,9 +29,8 @@ def tune(plan: Plan) -> Outcome:
     """Runs a whole study: baseline, search, confirm, compare, report, register, promote.
 
     Raises:
-        BadInputError: The data or the store cannot be used, or the models cannot be judged. In
-            these cases nothing was trained. A searcher that cannot be made raises this error too,
-            possibly after the first trials have started.
+        BadInputError: The data or the store cannot be used; then nothing was started. Or a model
+            cannot be judged, or a searcher cannot be made, perhaps after the first trials.
         StudyFailedError: No trial can succeed.
         InterruptedStudyError: The user stopped the study.
     """

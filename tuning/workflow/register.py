@@ -105,7 +105,7 @@ def _promote(study_run: StudyRun, record: StudyRecord, name: str, version: str) 
             confidence=study.compare.confidence,
         )
     except PromotionRefusedError as refusal:
-        say(f"Not promoted: {refusal}")
+        say(str(refusal))
         return False
     say(f"Promoted {name} version {version} to {keys.CHAMPION}")
     return True

@@ -57,7 +57,8 @@ def find_run(client: "MlflowClient", run_id: str, study: str) -> str:
 
 def merge(record: StudyRecord, file: Study) -> Study:
     """Returns the recorded study with the changes that the study file has had since then."""
-    return _merged(record.study, record.written, file)
+    study = _merged(record.study, record.written, file)
+    return study.model_copy(update={name: getattr(file, name) for name in _MACHINE_FIELDS})
 
 
 def _merged(begun: _Model, written: _Model, now: _Model) -> _Model:
@@ -89,7 +90,7 @@ def check_same(
     _refuse(record.written, file, allow_change, complaint)
     # A value that only the record has must not choose the code that runs, nor the gate: the record
     # may have been changed in the store.
-    unknown = set(_changed(file, record.study)) - {*_changed(file, told), *_HARMLESS_FIELDS}
+    unknown = set(_changed(told, wanted)) - {*_HARMLESS_FIELDS}
     if unknown:
         raise BadInputError(
             f"run {record.run_id} began with other values of {', '.join(sorted(unknown))} than "

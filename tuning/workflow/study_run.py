@@ -218,16 +218,27 @@ def _ending(
             client.set_terminated(parent.run_id, "KILLED" if interrupted else "FAILED")
         if prepared.kind != keys.TUNE:
             clear(prepared.workspace)
-        elif not isinstance(error, BadInputError):
+        elif _is_worth_resuming(prepared, error, progress):
             progress.close()
-            study_file = shlex.quote(str(prepared.plan.options.study))
-            progress.conclude(
-                "\nGo on with: mlflow run . -e tune "
-                f"-P study={study_file} -P resume={parent.run_id}"
-            )
+            progress.conclude(f"\nGo on with: {_resume_command(prepared, parent)}")
         raise
     clear(prepared.workspace)
     retrying(client).set_terminated(parent.run_id, "FINISHED")
+
+
+def _is_worth_resuming(prepared: PreparedStudy, error: BaseException, progress: Progress) -> bool:
+    """Whether something was trained, or could be if the study is run again as it is."""
+    trained = prepared.record is not None or progress.status.states["completed"] > 0
+    return trained or not isinstance(error, BadInputError)
+
+
+def _resume_command(prepared: PreparedStudy, parent: store.Parent) -> str:
+    options = prepared.plan.options
+    words = ["python", "-m", "tuning", "tune", "--study", str(options.study)]
+    words += ["--resume", parent.run_id]
+    for setting in options.settings:
+        words += ["--set", setting]
+    return shlex.join(words)
 
 
 def _begin(
