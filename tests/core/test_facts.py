@@ -1,5 +1,8 @@
 """Seeds, hashes and messages: what other packages take for granted."""
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from tests.toy_task import ToyTask
@@ -40,3 +43,12 @@ def test_facts_that_contradict_themselves_are_refused() -> None:
         TrialResult(state=TrialState.FAILED)
     with pytest.raises(ValueError, match="must be finite"):
         TrialResult(state=TrialState.COMPLETED, value=float("nan"))
+
+
+def test_a_task_in_the_current_folder_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "task_beside.py").write_text("class Task:\n    pass\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != ""])
+    assert import_task("task_beside:Task").__name__ == "Task"

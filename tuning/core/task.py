@@ -1,6 +1,8 @@
 """The protocol of a user's task: data, model, and optional extras."""
 
 import importlib
+import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -206,6 +208,9 @@ def import_task(path: str) -> Any:
     Raises:
         BadInputError: The module or the class cannot be imported.
     """
+    if os.getcwd() not in sys.path:
+        # A script such as ``tuning`` does not search the current folder, unlike ``python -m``.
+        sys.path.insert(0, os.getcwd())
     module_name, _, class_name = path.partition(":")
     try:
         return getattr(importlib.import_module(module_name), class_name)

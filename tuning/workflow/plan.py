@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -104,9 +103,6 @@ def make_plan(options: Options, env: Mapping[str, str] = os.environ) -> Plan:
     backend = choose_backend(options.backend, options.gpus)
     gpus = choose_gpus(options.gpus, backend, env)
     plan = Plan(options, file, study, searchers, backend, gpus, resolve_uri(env))
-    # The task of a study can be imported from the present folder.
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
     make_task(plan)
     return plan
 
