@@ -16,8 +16,35 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 FLAGSHIP = ROOT / "pipelines" / "imdb" / "study.yaml"
 
-# Before any test imports Keras, which would take TensorFlow by itself.
+# Programs that any test has compiled; `make clean` removes them.
+COMPILED = ROOT / ".cache" / "tests" / "compiled"
+
+# Before any test imports Keras, which would take TensorFlow by itself, and before JAX.
 os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(COMPILED)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
+
+# Seconds after which a test counts as hung.
+HANGS = 300
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Gives slow tests their time, and keeps tests that share what is slow in one process."""
+    for item in items:
+        slow = any(map(item.get_closest_marker, ("slow", "browser", "full")))
+        if slow and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(HANGS))
+        if group := _group(item):
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
+def _group(item: pytest.Item) -> str:
+    fixtures: set[str] = {*getattr(item, "fixturenames", ())}
+    if "finished_study" in fixtures:
+        return "finished study"
+    # What a module shares is made once.
+    shared = {"cluster", "downloaded", "processes", "random_regrets", "served", "wheel"}
+    return item.nodeid.partition("::")[0] if fixtures & shared else ""
 
 
 @pytest.fixture(scope="session")

@@ -12,13 +12,17 @@ SILENT = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
 @contextmanager
-def two_nodes() -> Iterator[Any]:
-    """Two nodes of one CPU each, with their own raylets; ``second`` is the one that may go."""
+def two_nodes(path: str = str(ROOT)) -> Iterator[Any]:
+    """Two nodes of one CPU each, with their own raylets; ``second`` is the one that may go.
+
+    Args:
+        path: What their workers import from.
+    """
     with pytest.MonkeyPatch.context() as patch:
         for name, value in SILENT.items():
             patch.setenv(name, value)
         # Workers get a copy of the driver's folder, and this package need not be in it.
-        patch.setenv("PYTHONPATH", str(ROOT))
+        patch.setenv("PYTHONPATH", path)
         from ray.cluster_utils import Cluster
 
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})

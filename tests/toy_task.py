@@ -91,17 +91,18 @@ class ToyTask:
         model.compile(
             optimizer=keras.optimizers.Adam(rate), loss="binary_crossentropy", metrics=["accuracy"]
         )
-        if self._journal:
+        if self._journal or self._epoch_seconds:
             self._watch(model)
         return model
 
     def _watch(self, model: "keras.Model") -> None:
-        """Makes every epoch take its time, and writes down that it began."""
+        """Makes every epoch take its time, and may write down that it began."""
         import keras
 
         def begin(epoch: int, logs: object) -> None:
-            with Path(self._journal).open("a") as journal:
-                journal.write(f"{epoch + 1}\n")
+            if self._journal:
+                with Path(self._journal).open("a") as journal:
+                    journal.write(f"{epoch + 1}\n")
             time.sleep(self._epoch_seconds)
 
         watch = keras.callbacks.LambdaCallback(on_epoch_begin=begin)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.chaos import ROOT, Process, make_folder
+from tests.e2e.losses import make_folder
+from tests.e2e.process import ROOT, Tune
 
 pytestmark = pytest.mark.slow
 
@@ -22,9 +23,9 @@ def test_long_runs_ablation_and_events(tmp_path: Path) -> None:
         budget={"trials": 5, "epochs": 4, "timeout": 600},
         confirm={"seeds": 2, "top_k": 1, "long_run": 6, "ablation": True},
     )
-    process = Process(folder, "--json")
+    process = Tune(folder, "--json", keras=True)
     assert process.end() == 0, process.output
-    events = [json.loads(line) for line in process.lines if line.startswith("{")]
+    events = [json.loads(line) for line in process.output.splitlines() if line.startswith("{")]
     phases = Counter(event["phase"] for event in events if event["event"] == "trial_started")
     assert phases["baseline"] == phases["reference"] == phases["confirm"] == 2
     assert phases["search"] == 10

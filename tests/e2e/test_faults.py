@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.chaos import Process, check_whole, make_folder
+from tests.e2e.losses import check_whole, make_folder
+from tests.e2e.process import Tune
 
 pytestmark = pytest.mark.slow
 
@@ -46,10 +47,10 @@ def fill(folder: Path) -> Path:
             return ballast
 
 
-@pytest.mark.chaos
+@pytest.mark.full
 def test_a_full_disk_under_mlflow_is_waited_out(mount: Mount, tmp_path: Path) -> None:
     folder = make_folder(mount(tmp_path / "small", "8m"))
-    process = Process(folder, cache=tmp_path / "cache")
+    process = Tune(folder, cache=tmp_path / "cache")
     assert process.until("baseline-seed1"), process.output
     ballast = fill(folder)
     assert process.until("MLflow's store does not answer .*(full|space)"), process.output
@@ -62,14 +63,14 @@ def test_a_full_disk_under_the_workers_stops_the_study_and_it_goes_on(
 ) -> None:
     folder = make_folder(tmp_path / "study")
     cache = mount(tmp_path / "cache", "3m")
-    process = Process(folder, cache=cache)
+    process = Tune(folder, cache=cache)
     assert process.until("baseline-seed1"), process.output
     ballast = fill(cache)
     assert process.end() == 1, process.output
     assert "error: OSError: [Errno 28] No space left on device" in process.output
     assert "Go on with: python -m tuning tune --study" in process.output
     ballast.unlink()
-    check_whole(Process(folder, "--resume", "last", cache=cache))
+    check_whole(Tune(folder, "--resume", "last", cache=cache))
 
 
 def test_artifacts_that_cannot_be_written_are_said_before_any_training(
@@ -78,13 +79,13 @@ def test_artifacts_that_cannot_be_written_are_said_before_any_training(
     folder = make_folder(tmp_path / "study")
     mlruns = mount(folder / "mlruns", "1m")
     subprocess.run(["mount", "-o", "remount,ro", str(mlruns)], check=True)
-    process = Process(folder)
+    process = Tune(folder)
     assert process.end() == 1
     assert "error: MLflow's store cannot be written: [Errno 30] Read-only" in process.output
     assert "completed" not in process.output
 
 
-@pytest.mark.chaos
+@pytest.mark.full
 def test_eight_studies_at_once_on_an_empty_store(tmp_path: Path) -> None:
     import mlflow
 
@@ -95,7 +96,7 @@ def test_eight_studies_at_once_on_an_empty_store(tmp_path: Path) -> None:
         confirm={"seeds": 1, "top_k": 1},
         references={},
     )
-    processes = [Process(folder, "--workers", "1") for _ in range(8)]
+    processes = [Tune(folder, "--workers", "1") for _ in range(8)]
     for process in processes:
         assert process.end() == 0, process.output
     client = mlflow.MlflowClient(processes[0].uri)

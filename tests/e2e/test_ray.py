@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.chaos import Losses, Process, check_whole, losses, make_folder
+from tests.e2e.losses import Losses, check_whole, losses, make_folder
+from tests.e2e.process import PATH, Tune
 from tests.e2e.server import Server
 from tests.ray_nodes import SILENT, two_nodes
 
@@ -27,9 +28,9 @@ def values(uri: str) -> dict[str, float]:
 
 
 def test_a_study_on_ray_is_the_same_as_on_this_machine(tmp_path: Path) -> None:
-    local = Process(make_folder(tmp_path / "local"))
+    local = Tune(make_folder(tmp_path / "local"), keras=True)
     check_whole(local)
-    ray = Process(make_folder(tmp_path / "ray"), "--executor", "ray", **SILENT)
+    ray = Tune(make_folder(tmp_path / "ray"), "--executor", "ray", keras=True, **SILENT)
     check_whole(ray)
     found = values(local.uri)
     assert len(found) == 8
@@ -40,32 +41,32 @@ def test_a_study_on_ray_is_the_same_as_on_this_machine(tmp_path: Path) -> None:
     "number",
     [
         signal.SIGINT,
-        pytest.param(signal.SIGTERM, marks=pytest.mark.chaos),
-        pytest.param(signal.SIGKILL, marks=pytest.mark.chaos),
+        pytest.param(signal.SIGTERM, marks=pytest.mark.full),
+        pytest.param(signal.SIGKILL, marks=pytest.mark.full),
     ],
 )
 def test_a_stopped_study_leaves_no_process_and_goes_on_elsewhere(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     folder = make_folder(tmp_path / "study")
-    process = Process(folder, "--executor", "ray", **SILENT)
+    process = Tune(folder, "--executor", "ray", **SILENT)
     assert process.until(r"random-00\d .* val_accuracy")
     process.send(number)
     # Ray's agents of a node notice after a minute that its driver was killed; trials at once.
     code = process.end(linger=120)
     assert code == (-9 if number is signal.SIGKILL else 130), process.output
-    check_whole(Process(folder, "--resume", "last"))
+    check_whole(Tune(folder, "--resume", "last"))
 
 
 @pytest.fixture
 def cluster() -> Iterator[Any]:
-    with two_nodes() as cluster:
+    with two_nodes(PATH) as cluster:
         yield cluster
 
 
 def test_a_node_that_is_lost_in_mid_study_costs_no_trial(tmp_path: Path, cluster: Any) -> None:
-    folder = make_folder(tmp_path / "study", task_options={"rows": 40_000, "servable": True})
-    process = Process(folder, "--executor", "ray", "--ray-address", cluster.address, **SILENT)
+    folder = make_folder(tmp_path / "study", task_options={"servable": True, "epoch_seconds": 0.5})
+    process = Tune(folder, "--executor", "ray", "--ray-address", cluster.address, **SILENT)
     assert process.until(r"random-00\d .* val_accuracy"), process.output
     cluster.remove_node(cluster.second, allow_graceful=False)
     assert process.end() == 0, process.output
@@ -81,7 +82,7 @@ def test_models_go_from_the_nodes_to_the_server(tmp_path: Path, cluster: Any) ->
     try:
         folder = make_folder(tmp_path / "study")
         options = ("--executor", "ray", "--ray-address", cluster.address)
-        process = Process(folder, *options, uri=server.address, **SILENT)
+        process = Tune(folder, *options, uri=server.address, **SILENT)
         assert process.until(r"random-00\d .* val_accuracy"), process.output
         names = [" ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])]
         assert any("ray::ModelUploader" in name for name in names)
@@ -102,8 +103,9 @@ def test_models_go_from_the_nodes_to_the_server(tmp_path: Path, cluster: Any) ->
 
 def test_an_address_where_no_cluster_is_is_named(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "study")
+    (folder / "mlflow.db").unlink()
     address = "127.0.0.1:1"
-    process = Process(folder, "--executor", "ray", "--ray-address", address, **SILENT)
+    process = Tune(folder, "--executor", "ray", "--ray-address", address, **SILENT)
     assert process.end() == 2
     assert f"ray_address: '{address}' cannot be reached" in process.output
     assert not (folder / "mlflow.db").exists()

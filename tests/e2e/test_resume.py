@@ -1,6 +1,5 @@
 """A study that is stopped in every way, at any instant, and goes on until it is done."""
 
-import random
 import signal
 import time
 from pathlib import Path
@@ -8,16 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.chaos import (
-    ATTACKS,
-    PHASES,
-    Losses,
-    Process,
-    check_whole,
-    losses,
-    make_folder,
-    random_round,
-)
+from tests.e2e.chaos import PHASES, attack_study
+from tests.e2e.losses import Losses, check_whole, losses, make_folder
+from tests.e2e.process import Tune
 
 pytestmark = pytest.mark.slow
 
@@ -30,27 +22,28 @@ def folder(tmp_path: Path) -> Path:
 def test_sigkill_in_every_phase(folder: Path) -> None:
     """One study, killed once in each phase; each time another process goes on."""
     arguments: list[str] = []
-    for phase in PHASES:
-        process = Process(folder, *arguments)
-        assert process.until(phase), f"{phase!r} never came:\n{process.output}"
+    for line in filter(None, PHASES.values()):
+        process = Tune(folder, *arguments)
+        assert process.until(line), f"{line!r} never came:\n{process.output}"
         process.send(signal.SIGKILL)
-        process.end()
+        assert process.end() == -signal.SIGKILL
         arguments = ["--resume", "last"]
-    check_whole(Process(folder, *arguments))
+    check_whole(Tune(folder, *arguments))
 
 
-@pytest.mark.chaos
-def test_random_attacks_at_random_instants(tmp_path: Path) -> None:
-    attacks, process = random_round(tmp_path / "study", seed=11, most=3)
-    assert process.code == 0, f"{attacks}\n{process.output}"
-    assert losses(process.uri) == Losses(), attacks
+@pytest.mark.parametrize("seed", range(4))
+def test_random_attacks_at_random_instants(tmp_path: Path, seed: int) -> None:
+    done = attack_study(tmp_path / "study", seed)
+    assert done.good, f"{done.attacks}: {done.losses}\n{done.error}"
 
 
-def test_workers_killed_in_mid_epoch_cost_an_attempt(folder: Path) -> None:
-    process = Process(folder)
-    for attack, line in (("a worker", "Baseline and"), ("all workers", "random-00")):
+def test_workers_killed_in_mid_epoch_cost_an_attempt(tmp_path: Path) -> None:
+    options = {"servable": True, "epoch_seconds": 0.2}
+    process = Tune(make_folder(tmp_path, task_options=options))
+    for number, line in ((1, "Baseline and"), (2, "random-00")):
         assert process.until(line)
-        ATTACKS[attack](process, random.Random(1))
+        for worker in process.workers[:number]:
+            worker.kill()
     assert process.end() == 0, process.output
     assert "trained again with the same seed" in process.output
     assert losses(process.uri) == Losses()
@@ -59,7 +52,7 @@ def test_workers_killed_in_mid_epoch_cost_an_attempt(folder: Path) -> None:
 def test_ctrl_c_reports_what_there_is_and_only_the_same_study_goes_on(folder: Path) -> None:
     import mlflow
 
-    process = Process(folder)
+    process = Tune(folder)
     assert process.until("baseline-seed1 .*completed")
     process.send(signal.SIGINT)
     assert process.end() == 130, process.output
@@ -80,23 +73,21 @@ def test_ctrl_c_reports_what_there_is_and_only_the_same_study_goes_on(folder: Pa
     changed = yaml.safe_load(written)
     changed["baseline"]["units"] = 4
     (folder / "study.yaml").write_text(yaml.safe_dump(changed))
-    process = Process(folder, "--resume", "last")
+    process = Tune(folder, "--resume", "last")
     assert process.end() == 2, process.output
     assert "units: 4" in process.output
     (folder / "study.yaml").write_text(written)
 
-    check_whole(Process(folder, "--resume", "last"))
+    check_whole(Tune(folder, "--resume", "last"))
     assert "Interim" not in client.get_run(run_id).data.tags["mlflow.note.content"]
 
 
-@pytest.mark.chaos
 def test_a_stop_at_once_leaves_nothing_running(folder: Path) -> None:
-    process = Process(folder)
+    process = Tune(folder)
     assert process.until("Baseline and")
-    time.sleep(1)
     process.send(signal.SIGTERM)
     assert process.end() == 130, process.output
-    check_whole(Process(folder, "--resume", "last"))
+    check_whole(Tune(folder, "--resume", "last"))
 
 
 def test_a_killed_trial_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
@@ -112,13 +103,13 @@ def test_a_killed_trial_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     )
     # The search is the baseline again, so there is no candidate.
     trials, epochs, running = 2, 8, 2
-    process = Process(folder)
+    process = Tune(folder)
     while not journal.exists() or "5" not in journal.read_text():
         assert not process.over, process.output
         time.sleep(0.1)
     process.send(signal.SIGKILL)
     process.end()
-    process = Process(folder, "--resume", "last")
+    process = Tune(folder, "--resume", "last")
     assert process.end() == 0, process.output
     begun = [int(line) for line in journal.read_text().split()]
     assert trials * epochs < len(begun) <= trials * epochs + running

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.chaos import EXPECTED, Process, make_folder
+from tests.e2e.losses import EXPECTED, make_folder
+from tests.e2e.process import Tune
 from tests.e2e.server import Server
 
 pytestmark = pytest.mark.slow
@@ -37,11 +38,11 @@ def server(database: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(scope="module")
-def processes(server: Server, tmp_path_factory: pytest.TempPathFactory) -> list[Process]:
+def processes(server: Server, tmp_path_factory: pytest.TempPathFactory) -> list[Tune]:
     """Three studies that three drivers ran at the same time."""
     folder = tmp_path_factory.mktemp("drivers")
     processes = [
-        Process(
+        Tune(
             make_folder(folder / str(number), name=f"study-{number}", seed=number),
             uri=server.address,
         )
@@ -52,7 +53,7 @@ def processes(server: Server, tmp_path_factory: pytest.TempPathFactory) -> list[
     return processes
 
 
-def test_drivers_that_write_at_once_lose_nothing(server: Server, processes: list[Process]) -> None:
+def test_drivers_that_write_at_once_lose_nothing(server: Server, processes: list[Tune]) -> None:
     import mlflow
 
     client = mlflow.MlflowClient(server.address)
@@ -77,7 +78,7 @@ def test_drivers_that_write_at_once_lose_nothing(server: Server, processes: list
 
 
 def test_models_are_fetched_through_the_server(
-    server: Server, processes: list[Process], tmp_path: Path
+    server: Server, processes: list[Tune], tmp_path: Path
 ) -> None:
     import mlflow
 
@@ -87,7 +88,7 @@ def test_models_are_fetched_through_the_server(
 
 
 def test_a_backup_brings_everything_back(
-    server: Server, processes: list[Process], database: Any, tmp_path: Path
+    server: Server, processes: list[Tune], database: Any, tmp_path: Path
 ) -> None:
     """As docs/how-to/team-server.md says: the database's dump, and a copy of the files."""
     import mlflow

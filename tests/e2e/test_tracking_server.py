@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.imdb import synthetic
-from tests.e2e.chaos import Losses, Process, losses, make_folder
+from tests.e2e.losses import Losses, losses, make_folder
+from tests.e2e.process import Tune
 from tests.e2e.proxy import FaultyProxy
 from tests.e2e.server import Server
 
@@ -93,24 +94,24 @@ def check_secrets(server: Server, output: str) -> None:
 
 def test_a_server_that_is_killed_and_comes_back(server: Server, tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "study")
-    process = Process(folder, uri=server.address)
+    process = Tune(folder, uri=server.address)
     for line in ("baseline-seed1", "Confirmation"):
         assert process.until(line), process.output
         server.kill()
-        time.sleep(5)
+        time.sleep(3)
         server.start()
     assert process.end() == 0, process.output
     assert "MLflow's store does not answer" in process.output
     assert losses(server.address) == Losses()
 
 
-@pytest.mark.chaos
+@pytest.mark.full
 def test_a_network_that_fails(server: Server, tmp_path: Path) -> None:
     """Every request may fail, be lost on its way back, or be slow."""
     folder = make_folder(tmp_path / "study")
     proxy = FaultyProxy(server.address, share=0.03, seed=7)
     address = f"http://me:{PASSWORD}@127.0.0.1:{proxy.port}"
-    process = Process(folder, uri=address)
+    process = Tune(folder, uri=address)
     code = process.end()
     proxy.close()
     assert code == 0, process.output

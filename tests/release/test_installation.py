@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-pytestmark = [pytest.mark.release, pytest.mark.timeout(3000)]
+pytestmark = [pytest.mark.full, pytest.mark.timeout(3000)]
 
 TASK = """
 import numpy as np

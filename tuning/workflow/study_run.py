@@ -248,8 +248,6 @@ def _begin(
     study, data, options = prepared.study, prepared.data, prepared.plan.options
     client.update_run(parent.run_id, name=f"{study.name} on {data.label}")
     tags = {
-        keys.STUDY: study.name,
-        keys.KIND: prepared.kind,
         keys.DATASET: data.label,
         keys.DATASET_DIGEST: data.digest,
         keys.BACKEND: prepared.plan.backend,
@@ -264,6 +262,9 @@ def _begin(
     write_head(client, parent.run_id, study, prepared.written, data)
     client.log_text(parent.run_id, _environment(), keys.ENVIRONMENT_FILE)
     client.log_inputs(parent.run_id, datasets=dataset_inputs(data, "training"))
+    # These tags come last: a run that has them counts as a study that can be resumed.
+    client.set_tag(parent.run_id, keys.KIND, prepared.kind)
+    client.set_tag(parent.run_id, keys.STUDY, study.name)
     if prepared.record is not None:
         reopen(client, prepared.record)
         tracker.restore(prepared.record.trials)
