@@ -8,6 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 PORT ?= 5000
+JOBS ?= 2
+ROUNDS ?= 20
 
 .PHONY: help setup setup-dev tune ui test test-fast test-all chaos bench lint audit clean
 
@@ -25,17 +27,19 @@ tune: setup ## The main job; ARGS="-P trials=20 -P dataset=synthetic"
 ui: setup ## Open MLflow on the local store; PORT=5000
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tuning ui --study pipelines/imdb/study.yaml --port $(PORT)
 
-test: setup-dev ## Run every test that this machine can run
-	$(BIN)/python -m pytest $(ARGS)
+test: setup-dev ## Run the tests, ten minutes on two cores; ARGS="-k resume"
+	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
-test-fast: setup-dev ## Run the tests that take seconds
-	$(BIN)/python -m pytest -m "not slow and not browser and not imdb" $(ARGS)
+test-fast: setup-dev ## Run the unit tests, a minute
+	$(BIN)/python -m pytest -n $(JOBS) -m "not slow and not browser and not full" $(ARGS)
 
-test-all: setup-dev ## Run everything: the fault tests too, the wheel, the lowest dependencies
-	$(BIN)/python -m pytest -m "" $(ARGS)
+test-all: setup-dev ## Run everything, and measure the coverage; an hour
+	rm -rf .cache/coverage
+	$(BIN)/python -m pytest -n $(JOBS) -m "" --cov --cov-report= $(ARGS)
+	$(BIN)/coverage report --fail-under 90
 
-chaos: setup-dev ## Run the fault tests that `make test` leaves out, half an hour
-	$(BIN)/python -m pytest -m chaos $(ARGS)
+chaos: setup-dev ## Kill studies at random instants and count what is lost; ROUNDS=300
+	$(BIN)/python -m tests.e2e.chaos --rounds $(ROUNDS) --jobs $(JOBS) $(ARGS)
 
 bench: setup-dev ## Measure speed, start-up and scale, an hour or more; ARGS="--rounds 1"
 	$(BIN)/python -m benchmarks.startup

@@ -28,6 +28,7 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
 HANGS = 300
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Gives slow tests their time, and keeps tests that share what is slow in one process."""
     for item in items:
@@ -42,8 +43,10 @@ def _group(item: pytest.Item) -> str:
     fixtures: set[str] = {*getattr(item, "fixturenames", ())}
     if "finished_study" in fixtures:
         return "finished study"
+    if "ray" in item.nodeid.partition("::")[0]:
+        return "ray"  # two clusters at once would be found by each other
     # What a module shares is made once.
-    shared = {"cluster", "downloaded", "processes", "random_regrets", "served", "wheel"}
+    shared = {"downloaded", "processes", "random_regrets", "served", "wheel"}
     return item.nodeid.partition("::")[0] if fixtures & shared else ""
 
 

@@ -7,10 +7,10 @@ more than name its functions. Nothing here may start a thread.
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import ModuleType
 
-STAND_IN = str(Path(__file__).parents[1] / "stand_in")
+from tests.stand_in import STAND_IN
+
 _DRIVER = (
     "mlflow.data.pandas_dataset",
     "mlflow.keras",
@@ -32,7 +32,7 @@ _SERVER = ("mlflow.server.fastapi_app", "uvicorn")
 def _preload() -> None:
     import importlib
 
-    sys.path.insert(0, STAND_IN)
+    sys.path.insert(0, str(STAND_IN))
     for name in (*_DRIVER, *_SERVER):
         importlib.import_module(name)
 
@@ -57,7 +57,7 @@ def main(
     os.environ.clear()
     os.environ.update(env)
     # Its workers get this path, and must not import the main module of the tests.
-    sys.path.insert(0, STAND_IN)
+    sys.path.insert(0, str(STAND_IN))
     sys.modules["__main__"] = ModuleType("__main__")
     run(*arguments)
 

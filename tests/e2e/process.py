@@ -1,27 +1,41 @@
 """A running ``tune``, which a test watches, signals and kills."""
 
+import atexit
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import psutil
 
 from tests.e2e import forked
+from tests.stand_in import ROOT, STAND_IN
 
-ROOT = Path(__file__).parents[2]
 # With the stand-in for Keras.
-PATH = f"{ROOT / 'tests' / 'stand_in'}{os.pathsep}{ROOT}"
+PATH = f"{STAND_IN}{os.pathsep}{ROOT}"
 
 # A fork of a process that has imported what a driver and a server need starts at once.
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["pytest", "tests.e2e.forked"])
+
+
+@cache
+def _logs() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="tuning-test-logs-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _new_log() -> Path:
+    return _logs() / f"{len(list(_logs().iterdir()))}.log"
 
 
 class Forked:
@@ -36,8 +50,9 @@ class Forked:
     def __init__(
         self, run: Callable[..., None], *arguments: object, folder: Path, env: Mapping[str, str]
     ) -> None:
-        self._log = tempfile.NamedTemporaryFile(prefix="tuning-test-", suffix=".log")
-        options = (run, arguments, str(folder), dict(env), self._log.name)
+        self._log = _new_log()
+        self._log.touch()
+        options = (run, arguments, str(folder), dict(env), str(self._log))
         self._process = _context.Process(target=forked.main, args=options)
         self._process.start()
         assert self._process.pid is not None
@@ -45,7 +60,7 @@ class Forked:
 
     @property
     def output(self) -> str:
-        return Path(self._log.name).read_text("utf-8", errors="replace")
+        return self._log.read_text("utf-8", errors="replace")
 
     @property
     def code(self) -> int | None:
@@ -62,20 +77,21 @@ class Command:
     """A process with a new interpreter, as a user starts it."""
 
     def __init__(self, *command: str, folder: Path, env: Mapping[str, str]) -> None:
-        self._log = tempfile.NamedTemporaryFile(prefix="tuning-test-", suffix=".log")
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", *command],
-            cwd=folder,
-            env=env,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        self._log = _new_log()
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", *command],
+                cwd=folder,
+                env=env,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         self.pid = self._process.pid
 
     @property
     def output(self) -> str:
-        return Path(self._log.name).read_text("utf-8", errors="replace")
+        return self._log.read_text("utf-8", errors="replace")
 
     @property
     def code(self) -> int | None:

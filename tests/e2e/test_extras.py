@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.losses import make_folder
-from tests.e2e.process import ROOT, Tune
+from tests.e2e.process import Tune
+from tests.stand_in import ROOT
 
 pytestmark = pytest.mark.slow
 

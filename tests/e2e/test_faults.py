@@ -47,7 +47,6 @@ def fill(folder: Path) -> Path:
             return ballast
 
 
-@pytest.mark.full
 def test_a_full_disk_under_mlflow_is_waited_out(mount: Mount, tmp_path: Path) -> None:
     folder = make_folder(mount(tmp_path / "small", "8m"))
     process = Tune(folder, cache=tmp_path / "cache")
@@ -85,7 +84,6 @@ def test_artifacts_that_cannot_be_written_are_said_before_any_training(
     assert "completed" not in process.output
 
 
-@pytest.mark.full
 def test_eight_studies_at_once_on_an_empty_store(tmp_path: Path) -> None:
     import mlflow
 

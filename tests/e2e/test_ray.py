@@ -27,10 +27,11 @@ def values(uri: str) -> dict[str, float]:
     return {name: value for name, value in found.items() if not name.startswith("optuna")}
 
 
-def test_a_study_on_ray_is_the_same_as_on_this_machine(tmp_path: Path) -> None:
-    local = Tune(make_folder(tmp_path / "local"), keras=True)
+@pytest.mark.parametrize("keras", [False, pytest.param(True, marks=pytest.mark.full)])
+def test_a_study_on_ray_is_the_same_as_on_this_machine(tmp_path: Path, keras: bool) -> None:
+    local = Tune(make_folder(tmp_path / "local"), keras=keras)
     check_whole(local)
-    ray = Tune(make_folder(tmp_path / "ray"), "--executor", "ray", keras=True, **SILENT)
+    ray = Tune(make_folder(tmp_path / "ray"), "--executor", "ray", keras=keras, **SILENT)
     check_whole(ray)
     found = values(local.uri)
     assert len(found) == 8

@@ -195,6 +195,7 @@ def test_it_carries_its_card_its_requirements_and_an_example(
     assert mlflow.models.Model.load(str(downloaded)).saved_input_example_info
 
 
+@pytest.mark.full
 def test_it_answers_where_only_its_requirements_are_installed(
     downloaded: Path, tmp_path: Path
 ) -> None:

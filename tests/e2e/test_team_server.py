@@ -13,7 +13,7 @@ from tests.e2e.losses import EXPECTED, make_folder
 from tests.e2e.process import Tune
 from tests.e2e.server import Server
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.full]
 
 DRIVERS = 3
 DRIVER = "psycopg2"

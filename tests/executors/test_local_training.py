@@ -1,4 +1,4 @@
-"""Real workers: Keras in spawned processes, on each backend, through the driver."""
+"""Real workers: spawned processes with Keras on each backend, or with its stand-in."""
 
 import os
 import signal
@@ -10,6 +10,7 @@ import pytest
 from tests.executors.executor_contract import alive, collect, finished
 from tests.factories import make_study, make_trial
 from tests.fakes import RecordingListener
+from tests.stand_in import STAND_IN
 from tuning.core.errors import BadInputError
 from tuning.core.interfaces import Finished, Measured
 from tuning.core.trial import FailureKind, Phase, Proposal, TrialState
@@ -27,7 +28,9 @@ pytestmark = pytest.mark.slow
 STUDY = make_study()
 
 
-def spec(folder: Path, backend: str = "jax", task: str = STUDY.task) -> WorkerSpec:
+def spec(
+    folder: Path, backend: str = "jax", task: str = STUDY.task, keras: bool = False
+) -> WorkerSpec:
     return WorkerSpec(
         task=task,
         task_options={},
@@ -35,12 +38,13 @@ def spec(folder: Path, backend: str = "jax", task: str = STUDY.task) -> WorkerSp
         backend=backend,
         folder=str(folder),
         cache_dir=str(folder / "compiled"),
+        path=() if keras else (str(STAND_IN),),
     )
 
 
 @pytest.mark.parametrize("backend", ["jax", "tensorflow"])
 def test_a_search_in_two_workers(tmp_path: Path, backend: str) -> None:
-    executor = LocalExecutor(spec(tmp_path, backend), 2)
+    executor = LocalExecutor(spec(tmp_path, backend, keras=True), 2)
     listener = RecordingListener()
     searcher = RandomSearcher("random", STUDY.space, 1, STUDY.baseline)
     driver = Driver(executor, [listener], study_seed=1, fixed=STUDY.fixed)
@@ -78,7 +82,8 @@ def test_failures_of_every_kind_are_data(tmp_path: Path) -> None:
 
 
 def test_a_model_that_cannot_be_judged_ends_the_study_before_it_is_trained(tmp_path: Path) -> None:
-    executor, listener = LocalExecutor(spec(tmp_path), 1), RecordingListener()
+    executor = LocalExecutor(spec(tmp_path, keras=True), 1)
+    listener = RecordingListener()
     searcher = FixedSearcher("baseline", [Proposal(params={"units": 96, "rate": 0.0})] * 3)
     driver = Driver(executor, [listener], study_seed=1, fixed=STUDY.fixed)
     try:
@@ -144,7 +149,7 @@ def test_a_deadlocked_trial_is_killed_at_its_limit(tmp_path: Path) -> None:
     executor = LocalExecutor(spec(tmp_path), 1)
     params = [{"units": 98, "rate": 0.0}, {"units": 2, "rate": 0.0}]
     searcher = FixedSearcher("list", [Proposal(params=each) for each in params])
-    policy = FailurePolicy(Limits(epoch_seconds=30))
+    policy = FailurePolicy(Limits(epoch_seconds=4))
     driver = Driver(executor, [], study_seed=1, fixed=STUDY.fixed, policy=policy)
     try:
         records = {r.trial.number: r for r in driver.run([TrialSource(searcher, Phase.SEARCH, 2)])}

@@ -10,9 +10,10 @@ from tuning.core.trial import TrialState, config_hash
 
 SECONDS = 1_500.0
 REPETITIONS = 24
-FAST = ["optuna:tpe+none", "optuna:cmaes+none"]
-SLOW = ["optuna+median", "optuna+hyperband", "optuna+asha", "optuna:qmc+none"]
-SLOW += ["keras_tuner:hyperband", "keras_tuner:random"]
+SEARCHERS = ["optuna:tpe+none", "optuna:cmaes+none", "optuna:qmc+none", "optuna+median"]
+SEARCHERS += ["optuna+hyperband", "optuna+asha", "keras_tuner:hyperband", "keras_tuner:random"]
+# What the libraries find, and not only what this project makes of it: minutes each.
+quality = pytest.mark.full
 
 
 def regrets(
@@ -30,9 +31,8 @@ def random_regrets() -> list[float]:
     return regrets("random")
 
 
-@pytest.mark.parametrize(
-    "searcher", [*FAST, *(pytest.param(s, marks=pytest.mark.slow) for s in SLOW)]
-)
+@quality
+@pytest.mark.parametrize("searcher", SEARCHERS)
 def test_no_searcher_is_worse_than_random_search_in_equal_time(
     searcher: str, random_regrets: list[float]
 ) -> None:
@@ -46,7 +46,7 @@ def test_no_searcher_is_worse_than_random_search_in_equal_time(
     )
 
 
-@pytest.mark.slow
+@quality
 def test_bayesian_optimisation_is_not_worse_than_random_search_in_equal_time() -> None:
     """As above, but shorter: KerasTuner takes a second and more to fit its Gaussian process."""
     from scipy.stats import mannwhitneyu
@@ -58,6 +58,7 @@ def test_bayesian_optimisation_is_not_worse_than_random_search_in_equal_time() -
     assert mannwhitneyu(found, at_random, alternative="greater").pvalue > 0.01
 
 
+@quality
 def test_the_test_above_would_notice(random_regrets: list[float]) -> None:
     from scipy.stats import mannwhitneyu
 
@@ -69,6 +70,7 @@ def test_the_test_above_would_notice(random_regrets: list[float]) -> None:
     assert mannwhitneyu(few, random_regrets, alternative="greater").pvalue < 0.01
 
 
+@quality
 def test_tpe_is_better_than_random_search(random_regrets: list[float]) -> None:
     assert statistics.mean(regrets("optuna:tpe+none")) < statistics.mean(random_regrets)
 

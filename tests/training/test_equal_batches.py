@@ -50,6 +50,7 @@ def test_copies_that_fill_the_last_batch_change_no_weight(left: int) -> None:
     np.testing.assert_allclose(expected["val_loss"], found["val_loss"], atol=1e-6)
 
 
+@pytest.mark.full
 def test_with_dropout_the_trainings_are_as_good_over_many_seeds() -> None:
     data, held_out = examples(20 * BATCH + 4), examples(64)
     differences = []

@@ -1,6 +1,7 @@
 """The faster LSTM is Keras's LSTM: outputs, gradients, random numbers, saved models."""
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,11 @@ def trained(model: Any) -> tuple[list[float], list[Any], Any]:
     return history.history["loss"], model.get_weights(), model.predict(x, verbose=0)
 
 
+@cache
+def trained_by_keras(options: tuple[tuple[str, Any], ...]) -> tuple[list[float], list[Any], Any]:
+    return trained(make(**dict(options)))
+
+
 def same(one: Any, other: Any) -> None:
     for a, b in zip(one, other, strict=True):
         np.testing.assert_allclose(a, b, atol=2e-6)
@@ -80,7 +86,7 @@ def test_a_training_gives_the_same_numbers(
     from tuning.training.fast_lstm.layer import accelerate
 
     options = {**options, "dropout": dropout, "recurrent_dropout": recurrent_dropout}
-    plain = trained(make(**options))
+    plain = trained_by_keras(tuple(options.items()))
     model = make(**options)
     with monkeypatch.context() as patch:
         patch.setattr(jax, "default_backend", lambda: platform)

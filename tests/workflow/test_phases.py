@@ -16,6 +16,8 @@ from tuning.tracking import keys
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+pytestmark = pytest.mark.slow
+
 FRESH = (Phase.BASELINE, Phase.REFERENCE, Phase.CONFIRM)
 
 
@@ -191,7 +193,7 @@ def test_a_baseline_that_fails_ends_the_study_with_its_reason(study: WholeStudy)
         return learns(trial)
 
     study.curve = curve
-    with pytest.raises(StudyFailedError, match="baseline could not be trained.*2 units are too"):
+    with pytest.raises(StudyFailedError, match=r"baseline could not be trained.*2 units are too"):
         study.run()
     (run,) = parents(study)
     assert run.info.status == "FAILED"

@@ -91,7 +91,8 @@ class WholeStudy:
     executors: list[Trainer] = field(default_factory=list)
 
     def write(self, **changes: Any) -> None:
-        study = {**yaml.safe_load(STUDY), "task_options": {"servable": True}, **changes}
+        study = {**yaml.safe_load(STUDY), "task_options": {"servable": True}}
+        study = {**study, "keep_models": "confirmed", **changes}
         (self.folder / "study.yaml").write_text(yaml.safe_dump(study))
 
     def options(self, **options: Any) -> Options:

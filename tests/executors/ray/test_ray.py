@@ -19,7 +19,8 @@ from tests.executors.executor_contract import (
     wait_for_slots,
 )
 from tests.factories import make_trial
-from tests.ray_nodes import ROOT, joined
+from tests.ray_nodes import joined
+from tests.stand_in import ROOT, STAND_IN
 from tests.toy_task import ToyTask
 from tuning.core.errors import BadInputError, StudyFailedError
 from tuning.core.trial import FailureKind, Trial, TrialState
@@ -38,7 +39,7 @@ def spec(folder: Path | str = "", **options: object) -> WorkerSpec:
         objective=Objective(),
         backend="jax",
         folder=str(folder),
-        path=(str(ROOT),),
+        path=(str(STAND_IN), str(ROOT)),
     )
 
 
@@ -119,7 +120,7 @@ def test_files_of_the_driver_reach_the_workers(tmp_path: Path) -> None:
         objective=Objective(),
         backend="jax",
         folder=str(tmp_path),
-        path=(str(ROOT),),
+        path=(str(STAND_IN), str(ROOT)),
     )
     executor = RayExecutor(told, 1, shared=False)
     try:

@@ -205,6 +205,7 @@ def test_an_uploader_that_dies_is_replaced(
     assert in_store(client, second) > 1_000
 
 
+@pytest.mark.full
 def test_a_node_that_is_lost_with_a_model_in_it_has_lost_its_trial(
     cluster: Any, store: Store, client: "MlflowClient", tmp_path: Path
 ) -> None:
