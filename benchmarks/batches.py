@@ -33,7 +33,7 @@ ONE_EACH, FULL = 10**9, RUNNING // optuna_window.MOST_MORE
 
 def regret(params: Mapping[str, Any]) -> float:
     """A bowl with a ripple in one dimension; 0 is about the least."""
-    x = [
+    x: list[float] = [
         (params["embedding_dim"] - 70) / 112,
         (params["units"] - 40) / 80,
         params["spatial_dropout"] - 0.3,

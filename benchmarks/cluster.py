@@ -23,7 +23,7 @@ from tuning.driver.source import TrialSource
 from tuning.executors.local import LocalExecutor
 from tuning.executors.ray.executor import RayExecutor
 from tuning.search.fixed_searcher import FixedSearcher
-from tuning.study.sections import Objective
+from tuning.study.sections import Objective, Training
 from tuning.training.messages import WorkerSpec
 
 ROOT = Path(__file__).parents[1]
@@ -42,7 +42,7 @@ def main() -> None:
     print("|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:
         job = prepare(options.dataset, options.epochs, Path(name, "cache"))
-        rows = [
+        rows: list[tuple[str, Callable[..., Executor]]] = [
             ("1 local worker", lambda **o: LocalExecutor(**o, workers=1)),
             ("2 local workers", lambda **o: LocalExecutor(**o, workers=2)),
             ("Ray on this machine, 2 workers", lambda **o: RayExecutor(**o, workers=2)),
@@ -109,6 +109,7 @@ def spec(job: Job, folder: Path) -> WorkerSpec:
         },
         objective=Objective(),
         backend="jax",
+        training=Training(batch_size="batch_size"),
         # A new one each time, for nobody is to find the checkpoints of another.
         folder=tempfile.mkdtemp(dir=folder),
         path=(str(ROOT),),

@@ -116,8 +116,9 @@ def main() -> int:
             stderr=subprocess.STDOUT,
         )
         lines: list[str] = []
-        assert process.stdout is not None
-        reader = threading.Thread(target=lambda: lines.extend(iter(process.stdout.readline, "")))
+        output = process.stdout
+        assert output is not None
+        reader = threading.Thread(target=lambda: lines.extend(iter(output.readline, "")))
         reader.start()
         samples = watch(process, lines)
         reader.join()

@@ -63,12 +63,16 @@ class InstantExecutor:
         self._events: deque[Measured | Finished] = deque()
 
     @property
+    def slots(self) -> int:
+        return self._slots
+
+    @property
     def free_slots(self) -> int:
         return self._slots - len(self._running)
 
     def submit(self, trial: Trial) -> None:
         self._running.add(trial.name)
-        quality = 0.9 - abs(trial.params["units"] - 200) / 1000  # type: ignore[operator]
+        quality = 0.9 - abs(float(trial.params["units"]) - 200) / 1000
         measurements = tuple(
             Measurement(
                 step=step,

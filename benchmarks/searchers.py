@@ -35,18 +35,20 @@ def search(name: str, options: argparse.Namespace, folder: Path) -> dict[str, An
         Options(
             study=STUDY,
             dataset=options.dataset,
-            searchers=name,
-            trials=MOST_TRIALS,
-            epochs=options.epochs,
-            seed=options.seed,
+            settings=(
+                f"searchers={name}",
+                f"budget.trials={MOST_TRIALS}",
+                f"budget.epochs={options.epochs}",
+                f"seed={options.seed}",
+            ),
             cache_dir=options.cache_dir,
             output="quiet",
         )
     )
     with open_study_run(plan) as session:
         study = session.study
-        end, began = time.monotonic() + options.seconds, time.time()
-        limit = SearchLimit(study.objective, deadline=lambda: end)
+        began = time.time()
+        limit = SearchLimit(study.objective, deadline=time.monotonic() + options.seconds)
         source = TrialSource(
             make_searcher(plan.searchers[0], study), Phase.SEARCH, study.budget.epochs, MOST_TRIALS
         )

@@ -46,8 +46,11 @@ HEADS = (
     "driver (ms a trial)",
     "idle (%)",
     "delay of an epoch (ms)",
+    "99% of delays (ms)",
+    "hours",
+    "memory (MiB)",
+    "lost",
 )
-HEADS = (*HEADS, "99% of delays (ms)", "hours", "memory (MiB)", "lost")
 
 
 class Memory:

@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import keras
 import keras_tuner
 
 from benchmarks.speed.workload import BATCH_SIZE, CONFIGS, read_job, scratch
@@ -14,7 +15,7 @@ task = job.task()
 data = task.load("search")
 
 
-def build(hp):
+def build(hp: keras_tuner.HyperParameters) -> keras.Model:
     return task.build(CONFIGS[hp.Choice("config", list(range(len(CONFIGS))))])
 
 

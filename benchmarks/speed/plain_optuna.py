@@ -19,12 +19,12 @@ mlflow.set_tracking_uri(job.uri)
 mlflow.set_experiment("plain")
 
 
-class LogEpochs(keras.callbacks.Callback):
-    def on_epoch_end(self, epoch, logs=None):
+class LogEpochs(keras.callbacks.Callback):  # type: ignore[misc]
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         mlflow.log_metrics(dict(logs), step=epoch + 1)
 
 
-def objective(trial):
+def objective(trial: optuna.Trial) -> float:
     index = trial.suggest_int("config", 0, len(CONFIGS) - 1)
     params = CONFIGS[index]
     with mlflow.start_run(nested=True, run_name=f"trial-{trial.number}"):
@@ -44,7 +44,7 @@ def objective(trial):
         )
         mlflow.log_metric(FIT_SECONDS, time.monotonic() - began)
         mlflow.keras.log_model(model, name="model")
-        return max(history.history["val_accuracy"])
+        return float(max(history.history["val_accuracy"]))
 
 
 with mlflow.start_run(run_name="search"):

@@ -11,6 +11,7 @@ from tuning.cli.commands import _shortest_command
 from tuning.cli.main import main
 from tuning.cli.parser import build_parser
 from tuning.core.errors import EXIT_BAD_INPUT, EXIT_ERROR, BadInputError
+from tuning.study.space import IntRange
 from tuning.workflow.plan import Options, choose_backend, make_plan
 
 
@@ -124,7 +125,9 @@ def test_the_record_has_the_shortest_command() -> None:
 def test_the_plan_applies_the_options(tmp_path: Path) -> None:
     settings = ("budget.trials=7", "searchers=random", "seed=3", "space.units.high=64")
     plan = make_plan(Options(study=STUDY, settings=settings), {})
-    assert plan.study.space.root["units"].high == 64
+    units = plan.study.space.root["units"]
+    assert isinstance(units, IntRange)
+    assert units.high == 64
     assert plan.study.budget.trials == 7
     assert [spec.name for spec in plan.searchers] == ["random"]
     assert plan.study.seed == 3

@@ -1,11 +1,12 @@
 """The loop: every trial ends once, budgets hold, losses are retried, users can stop it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from tests.factories import make_result, make_study, make_trial
-from tests.fakes import FakeExecutor, RecordingListener, lost
+from tests.fakes import Curve, FakeExecutor, RecordingListener, lost
 from tuning.core.errors import InterruptedStudyError, StudyFailedError
 from tuning.core.interfaces import Finished, Measured, NoProposal
 from tuning.core.seeds import derive_seed
@@ -35,17 +36,17 @@ STUDY = make_study()
 
 
 def random_source(
-    budget: int | None = 5, name: str = "random", phase: Phase = Phase.SEARCH, **changes: int
+    budget: int | None = 5, name: str = "random", phase: Phase = Phase.SEARCH, **changes: Any
 ) -> TrialSource:
     searcher = RandomSearcher(name, STUDY.space, 1, STUDY.baseline)
     return TrialSource(searcher, phase, STUDY.budget.epochs, budget, **changes)
 
 
 def drive(
-    executor: FakeExecutor, sources: Sequence[TrialSource], **options: object
+    executor: FakeExecutor, sources: Sequence[TrialSource], **options: Any
 ) -> tuple[Driver, RecordingListener]:
     listener = RecordingListener()
-    driver = Driver(executor, [listener], study_seed=3, fixed=STUDY.fixed, **options)  # type: ignore[arg-type]
+    driver = Driver(executor, [listener], study_seed=3, fixed=STUDY.fixed, **options)
     return driver, listener
 
 
@@ -109,7 +110,7 @@ def test_searchers_are_prepared_while_the_workers_train() -> None:
     later = [random_source(1, name, priority=1) for name in "ab"]
     for source in later:
         name = source.searcher.name
-        source.prepare = lambda name=name: prepared.append(  # type: ignore[misc]
+        source.prepare = lambda name=name: prepared.append(
             (name, [trial.name for trial in executor.submitted])
         )
     driver, _ = drive(executor, sources := [first, *later])
@@ -440,9 +441,9 @@ def test_every_phase_looks_at_the_signal() -> None:
     assert all(looked)
 
 
-def fixed_source(name: str, count: int, **changes: object) -> TrialSource:
+def fixed_source(name: str, count: int, **changes: Any) -> TrialSource:
     proposals = [Proposal(params=STUDY.baseline, name=f"{name}-{i}") for i in range(count)]
-    return TrialSource(FixedSearcher(name, proposals), Phase.CONFIRM, 2, **changes)  # type: ignore[arg-type]
+    return TrialSource(FixedSearcher(name, proposals), Phase.CONFIRM, 2, **changes)
 
 
 def test_a_source_begins_when_those_before_it_have_ended_and_others_fill_the_slots() -> None:
@@ -488,14 +489,14 @@ def test_a_search_that_is_out_of_time_does_not_hold_up_what_follows_it() -> None
     assert sorted(listener.results) == ["confirm-0", "confirm-1"]
 
 
-def same_sources(count: int = 2, **changes: object) -> list[TrialSource]:
+def same_sources(count: int = 2, **changes: Any) -> list[TrialSource]:
     """Searchers that propose the same configuration first, and others then."""
     sources = []
     for index in range(count):
         first = Proposal(params=STUDY.baseline)
         other = Proposal(params={**STUDY.baseline, "units": 4 + 2 * index})
         searcher = FixedSearcher(f"s{index}", [first, other])
-        sources.append(TrialSource(searcher, Phase.SEARCH, 2, **changes))  # type: ignore[arg-type]
+        sources.append(TrialSource(searcher, Phase.SEARCH, 2, **changes))
     return sources
 
 
@@ -622,8 +623,8 @@ def test_a_slot_that_was_given_away_does_not_cost_the_retry(slots: int) -> None:
 class LateExecutor(FakeExecutor):
     """Has no slot until it was polled a few times, and loses its first trial with its slot."""
 
-    def __init__(self, curve: object, polls: int) -> None:
-        super().__init__(curve, slots=1)  # type: ignore[arg-type]
+    def __init__(self, curve: Curve, polls: int) -> None:
+        super().__init__(curve, slots=1)
         self._polls = self._left = polls
         self._died = False
 

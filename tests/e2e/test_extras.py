@@ -52,7 +52,7 @@ def test_long_runs_ablation_and_events(tmp_path: Path) -> None:
     assert "Would more epochs have helped?" in page
     assert "What each change is worth" in page
 
-    command = [sys.executable, "-m", "tuning", "compare", "--study", folder / "study.yaml"]
+    command = [sys.executable, "-m", "tuning", "compare", "--study", str(folder / "study.yaml")]
     again = subprocess.run(
         [*command, "--run-ids", f"{run_id},{run_id}x"],
         cwd=folder,

@@ -94,6 +94,7 @@ def test_every_trial_has_params_curves_and_files(
         assert once <= set(run.data.metrics)
         files = {file.path for file in store.list_artifacts(run.info.run_id)}
         assert {"curves.png", "history.csv"} <= files
+        assert run.inputs is not None
         assert run.inputs.dataset_inputs[0].dataset.name == "synthetic"
         assert run.data.tags["tuning.dataset"] == "synthetic"
 
@@ -112,7 +113,9 @@ def test_every_completed_trial_has_a_model_that_loads(
         model = store.get_logged_model(run.data.tags["tuning.model"])
         assert str(model.status) in ("READY", "LoggedModelStatus.READY")
         assert model.source_run_id == run.info.run_id
+        assert run.outputs is not None
         assert run.outputs.model_outputs[0].model_id == model.model_id
+        assert model.metrics is not None
         measured = {metric.key: metric.value for metric in model.metrics}
         assert measured["val_accuracy"] == pytest.approx(run.data.metrics["best_val_accuracy"])
     loaded = mlflow.pyfunc.load_model(f"models:/{trained[0].data.tags['tuning.model']}")
@@ -152,6 +155,7 @@ def test_the_parent_has_the_comparison(store: "MlflowClient", parent: "Run") -> 
         assert values == sorted(values)
     assert parent.data.tags["tuning.verdict"] in ("better", "inconclusive", "worse")
     assert "test accuracy" in parent.data.tags["mlflow.note.content"]
+    assert parent.inputs is not None
     assert parent.inputs.dataset_inputs
 
 
@@ -183,7 +187,7 @@ def test_the_winner_is_registered_under_a_name_of_its_own(
     full = store.get_registered_model(NAME)
     promoted = parent.data.tags["tuning.verdict"] == "better"
     assert full.aliases == ({"challenger": 1, "champion": 1} if promoted else {"challenger": 1})
-    version = store.get_model_version(NAME, 1)
+    version = store.get_model_version(NAME, "1")
     assert version.run_id == parent.info.run_id
     assert version.tags["tuning.verdict"] == parent.data.tags["tuning.verdict"]
     assert version.tags["tuning.gate"].startswith("passed" if promoted else "refused")
@@ -257,7 +261,8 @@ def test_a_parameter_is_never_run_by_the_shell(tmp_path: Path, entry: str) -> No
             "dataset": "x'; touch pwned; '",
             "searchers": "`touch pwned`",
             "resume": "| touch pwned",
-            "seed": "&& touch pwned",
+            "seeds": "&& touch pwned",
+            "set": "seed=$(touch pwned)",
             "promote": '"; touch pwned; "',
         },
         "predict": {"text": "$(touch pwned)", "file": "a; touch pwned", "model": "`touch pwned`"},

@@ -189,8 +189,10 @@ def test_it_carries_its_card_its_requirements_and_an_example(
     assert "SYNTHETIC" in card
     name, alias = MODEL.removeprefix("models:/").split("@")
     version = mlflow.MlflowClient(finished_study.uri).get_model_version_by_alias(name, alias)
+    assert version.description
     assert card.startswith(version.description)
     requirements = (downloaded / "requirements.txt").read_text().split()
+    assert requirements
     assert all("==" in line for line in requirements)
     assert mlflow.models.Model.load(str(downloaded)).saved_input_example_info
 
@@ -202,6 +204,7 @@ def test_it_answers_where_only_its_requirements_are_installed(
     environment = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", environment], check=True)
     python = environment / "bin" / "python"
+    install: list[str | Path]
     install = [python, "-m", "pip", "install", "-q", "-r", downloaded / "requirements.txt"]
     if uv := shutil.which("uv"):
         install = [uv, "pip", "install", "-q", "-p", python, "-r", downloaded / "requirements.txt"]

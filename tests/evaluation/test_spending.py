@@ -1,6 +1,7 @@
 """When a search ends, and what is kept back for the comparison."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -20,25 +21,25 @@ def record(
     phase: Phase = Phase.SEARCH,
     params: dict[str, float] | None = None,
     result: TrialResult | None = None,
-    **changes: int,
+    **changes: Any,
 ) -> TrialRecord:
     trial = make_trial(name, phase=phase, params=params or STUDY.baseline)
     return TrialRecord(trial=trial, result=result or took(10), **changes)
 
 
-def took(seconds: float, **changes: object) -> TrialResult:
+def took(seconds: float, **changes: Any) -> TrialResult:
     return TrialResult(
         state=TrialState.COMPLETED,
         value=0.8,
         best_step=1,
         duration_s=seconds,
         measurements=make_result((0.7, 0.8)).measurements,
-        **changes,  # type: ignore[arg-type]
+        **changes,
     )
 
 
-def limit(clock: list[float], **options: object) -> SearchLimit:
-    return SearchLimit(Objective(), clock=lambda: clock[0], **options)  # type: ignore[arg-type]
+def limit(clock: list[float], **options: Any) -> SearchLimit:
+    return SearchLimit(Objective(), clock=lambda: clock[0], **options)
 
 
 def learn(ends: SearchLimit, result: TrialResult) -> None:
@@ -169,4 +170,4 @@ def test_what_was_trained_and_what_was_saved_is_counted() -> None:
 @pytest.mark.parametrize("timeout", [-5.0, float("nan"), float("inf")])
 def test_a_wrong_timeout_is_named(timeout: float) -> None:
     with pytest.raises(BadInputError, match=r"budget\.timeout"):
-        STUDY.change(["budget.timeout=timeout"])
+        STUDY.change([f"budget.timeout={timeout}"])

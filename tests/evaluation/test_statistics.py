@@ -24,7 +24,8 @@ def draw(rates: np.ndarray, examples: int, random: np.random.Generator) -> np.nd
     """Right or wrong for every seed and example, where some examples are harder than others."""
     difficulty = random.normal(0, 1, examples)
     logits = np.log(rates / (1 - rates))[:, None] * 1.4 + difficulty[None, :]
-    return random.random((len(rates), examples)) < 1 / (1 + np.exp(-logits))
+    right: np.ndarray = random.random((len(rates), examples)) < 1 / (1 + np.exp(-logits))
+    return right
 
 
 def test_the_gain_is_the_difference_of_mean_accuracies() -> None:
@@ -47,7 +48,7 @@ def test_seed_variance_alone_gives_welch() -> None:
     expected = scipy_stats.ttest_ind(best, baseline, equal_var=False)
     low, high = expected.confidence_interval()
     assert found.estimate == pytest.approx(0.08, abs=1e-9)
-    assert (found.low, found.high) == (pytest.approx(low, abs=2e-3), pytest.approx(high, abs=2e-3))
+    assert (found.low, found.high) == pytest.approx((low, high), abs=2e-3)
 
 
 def test_one_seed_knows_no_interval() -> None:

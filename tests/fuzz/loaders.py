@@ -26,8 +26,9 @@ with atheris.instrument_imports():
     from tuning.core.errors import BadInputError
     from tuning.study.file import load_study
 
-FORBIDDEN = ("os.system", "os.exec", "os.fork", "os.posix_spawn", "subprocess.Popen", "socket.")
-FORBIDDEN += ("shutil.", "os.remove", "os.rename", "os.mkdir", "os.symlink", "ctypes.", "exec")
+PROCESSES = ("os.system", "os.exec", "os.fork", "os.posix_spawn", "subprocess.Popen", "socket.")
+FILES = ("shutil.", "os.remove", "os.rename", "os.mkdir", "os.symlink", "ctypes.", "exec")
+FORBIDDEN = (*PROCESSES, *FILES)
 MEMBERS = ("x_train.npy", "y_train.npy", "x_test.npy", "y_test.npy")
 
 _reading = False

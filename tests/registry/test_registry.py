@@ -205,6 +205,7 @@ def test_a_registration_that_ended_before_its_end_is_completed(
 
     assert again(runs[0]) == challenger() == "1"
     description = client.get_model_version("toy", "1").description
+    assert description is not None
     assert description.startswith("# toy\n")
     assert len(description) == MAX_DESCRIPTION
     client.create_model_version("toy", "/somewhere", run_id=runs[1], description="# said")
@@ -225,9 +226,18 @@ def test_a_promotion_that_hangs_elsewhere_is_named(
         promote(client, "toy", add_version(client, BETTER), RULE, by="a test")
 
 
-@pytest.mark.parametrize("target", ["0" * 32, "no' or 1=1", None])
-def test_what_is_not_registered_is_named(client: "MlflowClient", target: str | None) -> None:
-    with pytest.raises(BadInputError):
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("0" * 32, "no registered version comes from run '0{32}'"),
+        ("no' or 1=1", "is neither a run id nor a version"),
+        (None, "'toy' has no challenger yet"),
+    ],
+)
+def test_what_is_not_registered_is_named(
+    client: "MlflowClient", target: str | None, message: str
+) -> None:
+    with pytest.raises(BadInputError, match=message):
         find_version(client, target, "toy")
 
 

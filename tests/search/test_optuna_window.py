@@ -1,7 +1,7 @@
 """TPE on a large scale: nothing changes in studies of a usual size, and the best are not lost."""
 
 import random
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 import pytest
@@ -15,8 +15,10 @@ from tuning.study.space import FloatRange, SearchSpace
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
+Direction = Literal["maximize", "minimize"]
 
-def study_of(count: int, sampler: TPESampler, direction: str = "maximize") -> optuna.Study:
+
+def study_of(count: int, sampler: TPESampler, direction: Direction = "maximize") -> optuna.Study:
     study = optuna.create_study(direction=direction, sampler=sampler)
     numbers = random.Random(0)
     x = optuna.distributions.FloatDistribution(0, 1)
@@ -46,7 +48,7 @@ def test_a_study_of_a_usual_size_is_searched_as_by_optuna() -> None:
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
 def test_the_window_keeps_the_best_the_newest_and_what_runs(
-    direction: str, monkeypatch: pytest.MonkeyPatch
+    direction: Direction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(optuna_window, "BEST", 10)
     monkeypatch.setattr(optuna_window, "NEWEST", 40)

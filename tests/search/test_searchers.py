@@ -5,6 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from optuna.pruners import MedianPruner
+from optuna.samplers import TPESampler
 
 from tests.factories import make_measurement, make_result, make_study, make_trial
 from tests.search.searcher_contract import (
@@ -33,7 +35,7 @@ from tuning.study.sections import Objective
 from tuning.study.space import SearchSpace
 
 
-def optuna(**fixed: str) -> MakeSearcher:
+def optuna(**fixed: Any) -> MakeSearcher:
     def make(space: Any = SPACE, first: Any = FIRST, seed: int = 11) -> Searcher:
         return OptunaSearcher(
             "optuna", space, Objective(), seed=seed, first=first, epochs=EPOCHS, **fixed
@@ -130,7 +132,7 @@ class _TriesEveryPoint(SearcherContract):
 
     def test_it_tries_every_point_of_a_conditional_space_once(self, make: MakeSearcher) -> None:
         searcher = make()
-        seen = []
+        seen: list[str] = []
         while isinstance(proposal := searcher.ask(len(seen)), Proposal):
             play(searcher, len(seen), proposal)
             seen.append(config_hash(proposal.params))
@@ -197,7 +199,8 @@ def test_keras_tuners_hyperband_goes_on_from_the_parents_checkpoint() -> None:
     assert promoted
     number, proposal = promoted[0]
     assert proposal.epochs == EPOCHS
-    parent = int(proposal.resume_from.removeprefix("keras_tuner-"))  # type: ignore[union-attr]
+    assert proposal.resume_from is not None
+    parent = int(proposal.resume_from.removeprefix("keras_tuner-"))
     assert parent < number
 
 
@@ -208,8 +211,10 @@ def test_keras_tuners_hyperband_is_restored_with_its_brackets() -> None:
         proposal = ask(searcher, number)
         trial = make_trial(f"keras_tuner-{number:03d}", number=number, params=proposal.params)
         result = play(searcher, number, proposal)
-        times = {"started_ms": 10 * number, "ended_ms": 10 * number + 9}
-        records.append(TrialRecord(trial=trial, result=result, **times))
+        started = 10 * number
+        records.append(
+            TrialRecord(trial=trial, result=result, started_ms=started, ended_ms=started + 9)
+        )
     restored = keras_tuner("hyperband")()
     restored.restore(records)
     for number in range(7, 12):
@@ -360,8 +365,11 @@ def test_options_reach_the_library() -> None:
     (spec,) = parse_searchers(["optuna:tpe(n_startup_trials=9)+median(n_warmup_steps=7)"])
     searcher = make_searcher(spec, study)
     assert isinstance(searcher, OptunaSearcher)
-    assert searcher._study.sampler._n_startup_trials == 9  # type: ignore[attr-defined]
-    assert searcher._study.pruner._n_warmup_steps == 7  # type: ignore[attr-defined]
+    sampler, pruner = searcher._study.sampler, searcher._study.pruner
+    assert isinstance(sampler, TPESampler)
+    assert sampler._n_startup_trials == 9
+    assert isinstance(pruner, MedianPruner)
+    assert pruner._n_warmup_steps == 7
     (spec,) = parse_searchers(["keras_tuner:hyperband(factor=2)"])
     tuner = make_searcher(spec, study)
     assert isinstance(tuner, KerasTunerSearcher)

@@ -117,8 +117,9 @@ def no_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 
 
 OPTIONS = [
-    *("dataset", "searchers", "trials", "epochs", "seeds", "top-k", "workers", "backend"),
-    *("timeout", "seed", "promote", "resume", "allow-change", "cache-dir"),
+    *("dataset", "searchers", "trials", "epochs", "seeds", "set", "set-all", "workers", "gpus"),
+    *("executor", "ray-address", "backend", "timeout", "promote", "resume", "allow-change"),
+    "cache-dir",
 ]
 
 
@@ -127,13 +128,14 @@ OPTIONS = [
 )
 @given(option=st.sampled_from(OPTIONS), value=TEXT | NASTY | st.integers().map(str))
 def test_any_value_of_any_option_is_taken_or_ends_with_2(
-    no_work: None, tmp_path: Path, option: str, value: str
+    no_work: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str
 ) -> None:
     try:
         code = main(["tune", "--study", str(FLAGSHIP), f"--{option}={value}"])
     except SystemExit as stopped:
         code = int(stopped.code or 0)
     assert code in (EXIT_OK, EXIT_BAD_INPUT)
+    assert "unrecognized arguments" not in capsys.readouterr().err, "there is such an option"
     assert not list(tmp_path.iterdir()), "nothing is written before the work begins"
 
 

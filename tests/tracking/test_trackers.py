@@ -103,6 +103,7 @@ def test_a_trial_becomes_a_terminal_child_run(
     files = {file.path for file in client.list_artifacts(run.info.run_id)}
     assert {"history.csv", "curves.png"} <= files
     assert ("failure.txt" in files) is (state is TrialState.FAILED)
+    assert run.inputs is not None
     assert run.inputs.dataset_inputs[0].dataset.digest == "d" * 36
 
 
@@ -230,7 +231,7 @@ def models_of(client: "MlflowClient") -> list[Any]:
     return list(client.search_logged_models([experiment.experiment_id]))
 
 
-def model_files(client: "MlflowClient", model_id: str) -> dict[str, int]:
+def model_files(client: "MlflowClient", model_id: str) -> dict[str, int | None]:
     folders = ("", "data")
     files = [f for folder in folders for f in client.list_logged_model_artifacts(model_id, folder)]
     return {file.path: file.file_size for file in files if not file.is_dir}
@@ -495,6 +496,7 @@ def test_files_are_below_the_test_folder(client: "MlflowClient", tmp_path: Path)
     assert str(tmp_path) in experiment.artifact_location
 
 
+@pytest.mark.slow  # MLflow itself waits for 20 s each time
 def test_a_database_that_somebody_holds_locked_is_waited_for(
     client: "MlflowClient", parent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,9 +49,13 @@ def test_one_that_waits_for_the_store_does_not_keep_the_others_waiting(writers: 
         writers.put(name, lambda name=name: note(name))  # type: ignore[misc]
     writers.flush()
     assert len(groups) == 3
-    for name in groups.values():
+
+    def meet() -> None:
         # Passes only when all three threads are in it.
-        writers.put(name, lambda: together.wait() and None)
+        together.wait()
+
+    for name in groups.values():
+        writers.put(name, meet)
     writers.flush()
 
 

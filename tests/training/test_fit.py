@@ -97,7 +97,7 @@ def test_only_the_building_is_compiled_without_optimisations(
     monkeypatch.setattr(ToyTask, "build", watched)
     # Programs that were compiled before would be taken as they are.
     jax.clear_caches()
-    with contextlib.suppress(InfeasibleError):
+    with pytest.raises(InfeasibleError) if units > 100 else contextlib.nullcontext():
         fit(seed=7, params={**PARAMS, "units": units})
     option = "jax_disable_most_optimizations"
     assert seen == [(option, True), ("build", None), (option, False)]
@@ -184,7 +184,12 @@ def test_a_killed_training_goes_on_as_if_it_had_never_stopped(
     with pytest.raises(Killed):
         fit(killed_at(step), name="killed", epochs=6)
     seen: list[int] = []
-    rest = fit(lambda m: seen.append(m.step) or CONTINUE, name="killed", epochs=6)
+
+    def note(measurement: Measurement) -> Decision:
+        seen.append(measurement.step)
+        return CONTINUE
+
+    rest = fit(note, name="killed", epochs=6)
     assert seen == [1, 2, 3, 4, 5, 6], "the epochs before are reported again, and no other"
     assert curve(rest) == curve(whole)
     assert curve(rest, "val_loss") == curve(whole, "val_loss")

@@ -109,7 +109,7 @@ def test_the_winner_is_chosen_by_validation_not_by_the_test_split(study: WholeSt
     record = study.record(outcome)
     confirmed = {t.trial.tags[keys.CANDIDATE]: t.trial for t in record.in_phase(Phase.CONFIRM)}
     assert len(confirmed) == 2
-    order = sorted(confirmed, key=lambda label: -confirmed[label].params["units"])
+    order = sorted(confirmed, key=lambda label: -int(confirmed[label].params["units"]))
     version = study.client.get_model_version(*outcome.registered.split("/"))
     assert version.tags[keys.TRIAL] == f"confirm-{order[0]}-seed1"
 
@@ -320,10 +320,14 @@ def test_an_error_of_the_program_ends_the_run_as_failed(
 
 
 def test_two_drivers_never_run_one_study(study: WholeStudy) -> None:
+    tried: list[str] = []
+
     def before(trial: Trial) -> None:
         if trial.name == "baseline-seed1":
+            tried.append(trial.name)
             with pytest.raises(BadInputError, match="another process still runs the study"):
                 study.run(resume="last")
 
     study.before = before
     assert study.run().verdict
+    assert tried

@@ -9,7 +9,7 @@ from tests.fakes import FakeExecutor, RecordingListener
 from tests.report.test_report import make_record
 from tuning.core.errors import BadInputError
 from tuning.core.task import DataInfo
-from tuning.core.trial import Failure, FailureKind, Phase, TrialRecord, TrialState
+from tuning.core.trial import Failure, FailureKind, Phase, Proposal, TrialRecord, TrialState
 from tuning.driver.driver import Driver
 from tuning.driver.source import TrialSource
 from tuning.search.random_searcher import RandomSearcher
@@ -147,10 +147,11 @@ def earlier(count: int, interrupted: set[int]) -> list[TrialRecord]:
     records = []
     for number in range(count):
         proposal = searcher.ask(number)
+        assert isinstance(proposal, Proposal)
         trial = make_trial(
             f"random-{number:03d}",
             number=number,
-            params={**proposal.params, **STUDY.fixed},  # type: ignore[union-attr]
+            params={**proposal.params, **STUDY.fixed},
             seed=number + 100,
         )
         state = TrialState.INTERRUPTED if number in interrupted else TrialState.COMPLETED

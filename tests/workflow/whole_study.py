@@ -36,7 +36,8 @@ SPEC = {
 
 def learns(trial: Trial) -> list[float]:
     """More units are better, in every epoch and with every seed."""
-    return [0.5 + 0.02 * trial.params["units"] + 0.001 * epoch for epoch in range(trial.epochs)]
+    units = float(trial.params["units"])
+    return [0.5 + 0.02 * units + 0.001 * epoch for epoch in range(trial.epochs)]
 
 
 class Trainer(FakeExecutor):

@@ -98,7 +98,8 @@ def train(executor: RayExecutor, store: Store, name: str = "a") -> None:
 def in_store(client: "MlflowClient", target: ModelPlace) -> int:
     files = client.list_logged_model_artifacts(target.model_id, "data")
     (file,) = [file for file in files if file.path == "data/model.keras"]
-    return int(file.file_size)
+    assert file.file_size is not None
+    return file.file_size
 
 
 def left_behind() -> set[Path]:

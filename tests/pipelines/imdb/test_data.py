@@ -50,11 +50,13 @@ def test_what_is_in_the_arrays_and_who_may_see_it(tmp_path: Path) -> None:
 
 def test_decoded_texts_encode_to_the_same_rows(tmp_path: Path) -> None:
     ranks = prepare_path(write_npz(tmp_path), num_words=20, max_len=3)
-    assert data.load_test_texts(ranks) is data.load_vocabulary(ranks) is None
+    assert data.load_test_texts(ranks) is None
+    assert data.load_vocabulary(ranks) is None
     words = {f"word{rank}": rank for rank in range(1, 41)}
     (tmp_path / "imdb_word_index.json").write_text(json.dumps(words))
     prepared = prepare_path(tmp_path / "imdb.npz", num_words=20, max_len=3)
     texts, vocabulary = data.load_test_texts(prepared), data.load_vocabulary(prepared)
+    assert texts is not None
     assert vocabulary == {word: rank + 3 for word, rank in words.items() if rank < 17}
     x, _ = load_arrays(prepared, "test")["test"]
     assert np.array_equal(encode_texts(texts, vocabulary, 3), x)
@@ -67,6 +69,7 @@ def test_vocabulary_knows_only_words_that_are_trained_on(tmp_path: Path) -> None
     prepared = prepare_path(write_csv(tmp_path, [("review", "sentiment"), *rows]))
     assert prepared.sizes == {"train": 40, "validation": 10, "test": 50}
     vocabulary = data.load_vocabulary(prepared)
+    assert vocabulary is not None
     assert (len(vocabulary), prepared.num_words) == (1 + 40, 1 + 40 + 4)
     x, _ = load_arrays(prepared, "search")["validation"]
     assert (x[:, -2:] == [vocabulary["film"], UNKNOWN]).all()
@@ -77,6 +80,8 @@ def test_raw_reviews_keep_their_labels_in_every_form(tmp_path: Path) -> None:
     folder = prepare_path(write_dir(tmp_path), validation_share=0.5)
     assert archive.sizes == folder.sizes == {"train": 5, "validation": 5, "test": 10}
     texts, vocabulary = data.load_test_texts(archive), data.load_vocabulary(archive)
+    assert texts is not None
+    assert vocabulary is not None
     x, y = load_arrays(archive, "test")["test"]
     assert [int("fine" in text) for text in texts] == y.tolist()
     assert np.array_equal(encode_texts(texts, vocabulary, 200), x)
@@ -98,6 +103,7 @@ def test_a_second_call_reads_nothing(tmp_path: Path, write: Any, monkeypatch: Pa
 
 def test_other_content_or_parameters_get_another_folder(tmp_path: Path) -> None:
     folder = write_dir(tmp_path)
+    parameters: list[dict[str, Any]]
     parameters = [{}, {"num_words": 50}, {"max_len": 50}, {"validation_share": 0.3}]
     prepared = {prepare_path(folder, **changed).folder for changed in parameters}
     (folder / "train" / "pos" / "0_9.txt").write_text("A better film.")

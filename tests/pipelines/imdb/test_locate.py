@@ -4,7 +4,7 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from unittest.mock import Mock
 
 import pytest
@@ -14,7 +14,8 @@ from pipelines.imdb.errors import DataError
 from pipelines.imdb.locate import NPZ_SHA256, Source, find_word_index, resolve
 from tests.pipelines.imdb.files import write_dir, write_npz, write_tar
 
-Env, Patch = dict[str, str], pytest.MonkeyPatch
+Env: TypeAlias = dict[str, str]
+Patch: TypeAlias = pytest.MonkeyPatch
 
 
 @pytest.fixture
@@ -89,8 +90,12 @@ def test_a_failed_download_is_a_data_error(env: Env, monkeypatch: Patch) -> None
 
 
 def test_a_silent_network_costs_only_the_probe(env: Env, monkeypatch: Patch) -> None:
+    def connect(*_: object) -> Mock:
+        time.sleep(3)
+        return Mock()
+
     monkeypatch.setattr(locate, "PROBE_SECONDS", 0.1)
-    monkeypatch.setattr(socket, "create_connection", lambda *_: time.sleep(3) or Mock())
+    monkeypatch.setattr(socket, "create_connection", connect)
     started = time.monotonic()
     assert "no answer within 0.1 s" in str(resolve("auto", env).fallback_reason)
     assert time.monotonic() - started < 2

@@ -7,7 +7,7 @@ import tarfile
 from base64 import encode
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -17,7 +17,8 @@ from pipelines.imdb.errors import DataError
 from pipelines.imdb.sources import read_csv, read_npz, read_stanford, read_word_index
 from tests.pipelines.imdb.files import TEXTS, objects, write_csv, write_dir, write_npz, write_tar
 
-Write, Patch = Callable[..., Path], pytest.MonkeyPatch
+Write: TypeAlias = Callable[..., Path]
+Patch: TypeAlias = pytest.MonkeyPatch
 RANKS = [[number + 1, 300, 70_000] for number in range(20)]
 # What Python 2 and an old NumPy wrote for the rows [1, 2] and [3].
 OLD_PICKLE = (
@@ -167,7 +168,7 @@ def test_archive_and_folder_give_the_same_in_whatever_order(tmp_path: Path) -> N
     assert read_stanford(write_dir(tmp_path)) == (train, test)
     outside = [f"/{NEW}", f"x/{NEW}", NEW.replace("neg", "unsup"), NEW.replace("77_1", "readme")]
     outside.append("aclImdb/train/pos/../../../77_9.txt")
-    backwards = dict(reversed(TEXTS.items())) | dict.fromkeys(outside, b"ignored")
+    backwards = dict(reversed([*TEXTS.items()])) | dict.fromkeys(outside, b"ignored")
     assert read_stanford(write_tar(tmp_path, backwards)) == (train, test)
     for split, reviews in (("train", train), ("test", test)):
         names = sorted(name for name in TEXTS if split in name)

@@ -47,7 +47,7 @@ class Dense:
         self.bias = Variable(np.zeros(self.units))
 
     def __call__(self, x: Array) -> Array:
-        z = x @ self.kernel.value + self.bias.value
+        z: Array = x @ self.kernel.value + self.bias.value
         if self.activation.__name__ == "linear":
             return z
         return np.tanh(z) if self.activation.__name__ == "tanh" else 1 / (1 + np.exp(-z))
