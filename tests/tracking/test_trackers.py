@@ -496,15 +496,15 @@ def test_files_are_below_the_test_folder(client: "MlflowClient", tmp_path: Path)
     assert str(tmp_path) in experiment.artifact_location
 
 
-@pytest.mark.slow  # MLflow itself waits for 20 s each time
 def test_a_database_that_somebody_holds_locked_is_waited_for(
     client: "MlflowClient", parent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import mlflow.store.db.utils as database
     from sqlalchemy.sql import text
 
     # MLflow waits for 20 s before it says that a database is locked.
-    monkeypatch.setattr(database.sql, "text", lambda sql: text(sql.replace("20000", "200")))
+    monkeypatch.setattr(
+        "mlflow.store.db.utils.sql.text", lambda sql: text(sql.replace("20000", "200"))
+    )
     waits: list[float] = []
     holder = sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None, check_same_thread=False)
     holder.execute("BEGIN EXCLUSIVE")
