@@ -1,9 +1,11 @@
 """Fixtures that several folders share: a fresh MLflow store, and one finished study for all."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,17 +62,20 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+def copy_store(source: Path, target: Path) -> None:
+    """Copies a SQLite store with what is still in its log."""
+    with closing(sqlite3.connect(source)) as here, closing(sqlite3.connect(target)) as there:
+        here.backup(there)
+
+
 @pytest.fixture
 def client(
     empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator["MlflowClient"]:
     """A client of a fresh store in ``tmp_path``, which is the current folder too."""
-    import sqlite3
-
     from tuning.tracking.store import open_store
 
-    with sqlite3.connect(empty_store) as source, sqlite3.connect(tmp_path / "mlflow.db") as copy:
-        source.backup(copy)
+    copy_store(empty_store, tmp_path / "mlflow.db")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
     client = open_store(f"sqlite:///{tmp_path / 'mlflow.db'}")

@@ -21,6 +21,7 @@ from tuning.study.sections import Objective, Training
 pytestmark = pytest.mark.slow
 
 PARAMS = {"units": 4, "rate": 0.2, "batch_size": 20}
+TASK, OBJECTIVE = ToyTask(), Objective()
 
 
 @pytest.fixture
@@ -30,7 +31,10 @@ def fit(tmp_path: Path) -> Callable[..., Any]:
     count = iter(range(99))
 
     def run(
-        report: Callable[[Measurement], Decision] = lambda measurement: CONTINUE, **changes: Any
+        report: Callable[[Measurement], Decision] = lambda measurement: CONTINUE,
+        task: ToyTask = TASK,
+        objective: Objective = OBJECTIVE,
+        **changes: Any,
     ) -> Any:
         trial: Trial = make_trial(
             changes.pop("name", f"trial-{next(count)}"),
@@ -38,9 +42,8 @@ def fit(tmp_path: Path) -> Callable[..., Any]:
         )
         folder = tmp_path / trial.name
         folder.mkdir(exist_ok=True)
-        task = ToyTask()
         training = Training(batch_size="batch_size", patience="patience")
-        return train(task, task.load("search"), trial, Objective(), training, report, folder)
+        return train(task, task.load("search"), trial, objective, training, report, folder)
 
     return run
 
@@ -132,6 +135,42 @@ def test_every_epoch_is_reported_and_the_best_is_kept(fit: Any) -> None:
     spec = json.loads(Path(result.artifacts["model_spec"]).read_text())
     assert spec["inputs"] == [{"dtype": "float32", "shape": [-1, 2]}]
     assert result.facts["parameter_count"] == 2 * 4 + 4 + 4 + 1
+
+
+class Worsening(ToyTask):
+    """Validation expects the opposite of what training teaches: the first epoch is the best."""
+
+    def load(self, split: Any) -> Any:
+        parts = {part: (x, y) for part, (x, y) in super().load(split).items()}
+        x, y = parts["validation"]
+        return {**parts, "validation": (x, 1 - y)}
+
+
+VAL_LOSS = Objective(metric="val_loss", direction="minimize")
+
+
+def weights_of(result: Any) -> list[np.ndarray]:
+    import keras
+
+    return list(keras.saving.load_model(result.artifacts["model"]).get_weights())
+
+
+@pytest.mark.parametrize("killed", [None, 1, 3])
+def test_the_saved_model_has_the_best_epochs_weights_not_the_lasts(
+    fit: Any, monkeypatch: pytest.MonkeyPatch, killed: int | None
+) -> None:
+    monkeypatch.setattr("tuning.training.checkpoint.CHECKPOINT_TIME_SHARE", 1.0)
+    worsening = {"task": Worsening(), "objective": VAL_LOSS}
+    if killed is not None:
+        with pytest.raises(Killed):
+            fit(killed_at(killed), name="whole", **worsening)
+    whole = fit(name="whole", **worsening)
+    values = curve(whole, "val_loss")
+    assert values == sorted(values)
+    assert (whole.best_step, whole.value) == (1, values[0])
+    first_epoch = fit(epochs=1, **worsening)
+    for ours, best in zip(weights_of(whole), weights_of(first_epoch), strict=True):
+        np.testing.assert_array_equal(ours, best)
 
 
 def test_a_decision_to_stop_prunes_at_that_epoch(fit: Any) -> None:
