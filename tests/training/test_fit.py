@@ -173,6 +173,19 @@ def test_the_saved_model_has_the_best_epochs_weights_not_the_lasts(
         np.testing.assert_array_equal(ours, best)
 
 
+@pytest.mark.parametrize(("task", "best"), [(ToyTask(), 4), (Worsening(), 1)])
+def test_the_saved_model_has_the_validation_loss_of_the_best_epoch(
+    fit: Any, task: ToyTask, best: int
+) -> None:
+    import keras
+
+    result = fit(task=task, objective=VAL_LOSS)
+    assert result.best_step == best
+    model = keras.saving.load_model(result.artifacts["model"])
+    loss, _ = model.evaluate(*task.load("search")["validation"], verbose=0)
+    assert loss == pytest.approx(curve(result, "val_loss")[best - 1], rel=1e-5)
+
+
 def test_a_decision_to_stop_prunes_at_that_epoch(fit: Any) -> None:
     result = fit(lambda m: Decision(stop=m.step == 2, reason="r" * (m.step == 2)))
     assert result.state is TrialState.PRUNED
