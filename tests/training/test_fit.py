@@ -198,6 +198,16 @@ def test_to_stop_at_the_last_epoch_is_to_complete(fit: Any) -> None:
     assert result.state is TrialState.COMPLETED
 
 
+def test_to_stop_at_the_last_epoch_is_to_complete_also_after_a_kill(
+    fit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuning.training.checkpoint.CHECKPOINT_TIME_SHARE", 1.0)
+    with pytest.raises(Killed):
+        fit(killed_at(4), name="killed")
+    result = fit(lambda m: Decision(stop=m.step == 4, reason="r" * (m.step == 4)), name="killed")
+    assert result.state is TrialState.COMPLETED
+
+
 def test_going_on_from_a_checkpoint_keeps_the_optimizers_state(fit: Any) -> None:
     # Without dropout, and with one batch an epoch, only weights and Adam's state matter.
     params = {"units": 4, "rate": 0.0, "batch_size": 200}
