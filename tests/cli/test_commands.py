@@ -218,6 +218,7 @@ def test_tune_and_baseline_print_where_it_is(
         assert code == 0
         outcome = json.loads(out.splitlines()[-1])
         assert (outcome["event"], outcome["verdict"]) == ("outcome", "inconclusive")
+        assert all(json.loads(line)["event"] for line in out.splitlines())
         assert _command(store, outcome) == f"tuning tune --study {folder}/study.yaml --set " + (
             f"budget.trials=2 --cache-dir {folder}/cache"
         )

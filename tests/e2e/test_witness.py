@@ -128,6 +128,7 @@ def test_an_old_study_goes_on_and_repeats_nothing(store: Path) -> None:
     assert {run.info.status for run in after.values()} <= {"FINISHED", "KILLED"}
 
 
+@pytest.mark.full
 def test_the_same_study_has_the_same_losses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

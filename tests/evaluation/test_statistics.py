@@ -83,16 +83,21 @@ def test_the_rule_of_the_verdict(
     assert verdict_of(found, min_gain=0.002) is expected
 
 
-def test_the_same_configuration_is_rarely_called_better() -> None:
+@pytest.mark.parametrize("candidates", [1, 4])
+def test_the_same_configuration_is_rarely_called_better(candidates: int) -> None:
+    """Also if the best of several was chosen, on other examples, by the mean over its seeds."""
     random = np.random.default_rng(7)
     called = []
-    for _ in range(400):
-        rates = np.clip(random.normal(0.86, 0.004, 6), 0.01, 0.99)
-        right = draw(rates, 2_000, random)
+    for _ in range(2_000):
+        rates = np.clip(random.normal(0.86, 0.004, 3 * (1 + candidates)), 0.01, 0.99)
+        validation = draw(rates[3:], 500, random).mean(axis=1).reshape(candidates, 3).mean(axis=1)
+        chosen = 3 * (1 + int(np.argmax(validation)))
+        right = draw(np.concatenate([rates[:3], rates[chosen : chosen + 3]]), 1_000, random)
         called.append(verdict_of(gain(right[:3], right[3:]), 0.0))
-    # The nominal rate is 2.5% on either side; 400 studies put 95% of counts below 5%.
-    assert called.count(Verdict.BETTER) <= 20
-    assert called.count(Verdict.WORSE) <= 20
+    # The nominal rate is 2.5% on either side: 50 of 2,000, with a standard deviation of 7. The
+    # seeds that won on validation are those that are tested, so chosen ones are slightly better.
+    assert 5 <= called.count(Verdict.BETTER) <= 70
+    assert called.count(Verdict.WORSE) <= 70
 
 
 def test_a_large_gain_is_found() -> None:

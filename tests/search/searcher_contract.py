@@ -77,6 +77,7 @@ class SearcherContract:
     repeats_configurations = False
     space = SPACE
     first = FIRST
+    trials = 15
 
     @pytest.fixture
     def make(self) -> MakeSearcher:
@@ -87,7 +88,7 @@ class SearcherContract:
 
     def test_every_proposal_is_in_the_space(self, make: MakeSearcher) -> None:
         searcher = make()
-        for number in range(15):
+        for number in range(self.trials):
             proposal = ask(searcher, number)
             assert self.space.canonical(proposal.params) == proposal.params
             play(searcher, number, proposal)

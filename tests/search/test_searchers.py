@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -34,22 +35,25 @@ from tuning.search.random_searcher import RandomSearcher
 from tuning.study.sections import Objective
 from tuning.study.space import SearchSpace
 
+OBJECTIVE = Objective()
+VAL_LOSS = Objective(metric="val_loss", direction="minimize")
 
-def optuna(**fixed: Any) -> MakeSearcher:
+
+def optuna(objective: Objective = OBJECTIVE, **fixed: Any) -> MakeSearcher:
     def make(space: Any = SPACE, first: Any = FIRST, seed: int = 11) -> Searcher:
         return OptunaSearcher(
-            "optuna", space, Objective(), seed=seed, first=first, epochs=EPOCHS, **fixed
+            "optuna", space, objective, seed=seed, first=first, epochs=EPOCHS, **fixed
         )
 
     return make
 
 
-def keras_tuner(oracle: str) -> MakeSearcher:
+def keras_tuner(oracle: str, objective: Objective = OBJECTIVE) -> MakeSearcher:
     def make(space: Any = SPACE, first: Any = FIRST, seed: int = 11) -> Searcher:
         return KerasTunerSearcher(
             "keras_tuner",
             space,
-            Objective(),
+            objective,
             seed=seed,
             first=first,
             epochs=EPOCHS,
@@ -158,6 +162,8 @@ class TestOptunaRandom(SearcherContract):
 
 @pytest.mark.slow
 class TestKerasTunerBayesian(SearcherContract):
+    trials = 8  # each fits a Gaussian process
+
     @pytest.fixture
     def make(self) -> MakeSearcher:
         return keras_tuner("bayesian")
@@ -297,14 +303,47 @@ def test_a_model_based_searcher_beats_its_own_beginning(
     assert statistics.mean(late) > statistics.mean(early)
 
 
-def test_minimising_prunes_and_prefers_the_other_end() -> None:
-    objective = Objective(metric="val_loss", direction="minimize")
-    searcher = OptunaSearcher("o", SPACE, objective, seed=3, first=FIRST, epochs=EPOCHS)
-    for number in range(4):
+def minimizing(name: str) -> Searcher:
+    (spec,) = parse_searchers([name])
+    objective = {"metric": "val_loss", "direction": "minimize"}
+    return make_searcher(spec, make_study(objective=objective, budget={"trials": 20, "epochs": 9}))
+
+
+@pytest.mark.parametrize("name", ["optuna:random+median", "optuna:random+asha"])
+@pytest.mark.parametrize(("loss", "pruned"), [(0.9, True), (0.1, False)])
+def test_minimising_prunes_what_is_worse_and_nothing_else(
+    name: str, loss: float, pruned: bool
+) -> None:
+    searcher = minimizing(name)
+    for number in range(8):
         ask(searcher, number)
-        searcher.report(number, make_measurement(1, val_loss=0.5))
+        for step in range(1, 10):
+            searcher.report(number, make_measurement(step, val_loss=0.5 + number / 100))
         searcher.tell(number, make_result([0.5]))
-    assert ask(searcher, 4).params
+    ask(searcher, 8)
+    decisions = [searcher.report(8, make_measurement(s, val_loss=loss)) for s in range(1, 9)]
+    assert any(decision.stop for decision in decisions) is pruned
+
+
+@pytest.mark.parametrize(
+    ("make", "seeds"),
+    [
+        pytest.param(optuna(objective=VAL_LOSS), 4, id="tpe"),
+        pytest.param(keras_tuner("bayesian", VAL_LOSS), 1, id="bayesian", marks=pytest.mark.slow),
+    ],
+)
+def test_minimising_prefers_the_lower_end(make: Callable[..., Searcher], seeds: int) -> None:
+    early, late = [], []
+    for seed in range(seeds):
+        searcher = make(seed=1000 * seed + 1)
+        values = []
+        for number in range(14):
+            values.append(1 - value_of(ask(searcher, number).params))
+            searcher.report(number, make_measurement(1, val_loss=values[-1]))
+            searcher.tell(number, replace(make_result([0.5]), value=values[-1]))
+        early.append(statistics.mean(values[1:5]))
+        late.append(statistics.mean(values[-5:]))
+    assert statistics.mean(late) < statistics.mean(early)
 
 
 def test_a_fixed_list_is_proposed_in_order_and_restored_by_name() -> None:

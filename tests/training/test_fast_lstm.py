@@ -59,25 +59,39 @@ def same(one: Any, other: Any) -> None:
         np.testing.assert_allclose(a, b, atol=2e-6)
 
 
-# Whose loop; either computes the same everywhere.
-@pytest.mark.parametrize("platform", ["cpu", "gpu"])
+PLAIN, BOTH = (0.0, 0.0), (0.3, 0.3)
+CASES: list[tuple[dict[str, Any], tuple[float, float], str]] = [
+    # The platform says whose loop; either computes the same everywhere.
+    ({}, PLAIN, "cpu"),
+    ({}, BOTH, "cpu"),
+    ({}, BOTH, "gpu"),
+    ({"go_backwards": True}, BOTH, "cpu"),
+    ({"wrap": "bidirectional", "return_sequences": True}, PLAIN, "cpu"),
+]
+MORE: list[tuple[dict[str, Any], tuple[float, float], str]] = [
+    ({}, PLAIN, "gpu"),
+    ({"go_backwards": True}, BOTH, "gpu"),
+    ({"wrap": "bidirectional", "return_sequences": True}, PLAIN, "gpu"),
+    *(
+        (options, dropouts, platform)
+        for platform in ("cpu", "gpu")
+        for options, dropouts in (
+            ({}, (0.3, 0.0)),
+            ({}, (0.0, 0.3)),
+            ({"return_sequences": True}, BOTH),
+            ({"wrap": "bidirectional"}, (0.3, 0.0)),
+        )
+    ),
+]
+
+
 @pytest.mark.parametrize(
-    ("options", "dropout", "recurrent_dropout"),
-    [
-        ({}, 0.0, 0.0),
-        ({}, 0.3, 0.0),
-        ({}, 0.0, 0.3),
-        ({}, 0.3, 0.3),
-        ({"return_sequences": True}, 0.3, 0.3),
-        ({"go_backwards": True}, 0.3, 0.3),
-        ({"wrap": "bidirectional"}, 0.3, 0.0),
-        ({"wrap": "bidirectional", "return_sequences": True}, 0.0, 0.0),
-    ],
+    ("options", "dropouts", "platform"),
+    [*CASES, *(pytest.param(*case, marks=pytest.mark.full) for case in MORE)],
 )
 def test_a_training_gives_the_same_numbers(
     options: dict[str, Any],
-    dropout: float,
-    recurrent_dropout: float,
+    dropouts: tuple[float, float],
     platform: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -85,7 +99,7 @@ def test_a_training_gives_the_same_numbers(
 
     from tuning.training.fast_lstm.layer import accelerate
 
-    options = {**options, "dropout": dropout, "recurrent_dropout": recurrent_dropout}
+    options = {**options, "dropout": dropouts[0], "recurrent_dropout": dropouts[1]}
     plain = trained_by_keras(tuple(options.items()))
     model = make(**options)
     with monkeypatch.context() as patch:

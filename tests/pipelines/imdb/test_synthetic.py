@@ -135,6 +135,7 @@ def test_noise_flips_the_announced_share(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_baseline_learns_what_a_bag_of_words_cannot(tmp_path: Path) -> None:
     env = os.environ | {
         "KERAS_BACKEND": "jax",
