@@ -411,7 +411,9 @@ def test_waiting_is_asked_again_after_a_tell_and_ends_if_none_can_come() -> None
     assert len(driver.run([source])) == 2
 
 
-def test_a_worker_that_dies_while_the_user_stops_costs_no_trial() -> None:
+def test_a_worker_that_dies_while_the_user_stops_costs_no_trial(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     stop = StopSignal()
 
     def curve(trial: Trial) -> list[float] | Failure:
@@ -423,6 +425,27 @@ def test_a_worker_that_dies_while_the_user_stops_costs_no_trial() -> None:
     with pytest.raises(InterruptedStudyError):
         driver.run(sources)
     assert listener.results["random-000"].state is TrialState.INTERRUPTED
+    assert "trained again" not in caplog.text
+
+
+class LateNews(FakeExecutor):
+    """Tells of the first attempt again, after the second has begun."""
+
+    def poll(self, timeout_s: float) -> Sequence[Measured | Finished]:
+        events = list(super().poll(timeout_s))
+        if self.submitted[-1].attempt == 1 and isinstance(events[0], Measured):
+            result = TrialResult(state=TrialState.FAILED, failure=lost("late"))
+            events.append(Finished(name=events[0].name, attempt=0, result=result))
+        return events
+
+
+def test_news_of_an_earlier_attempt_are_ignored() -> None:
+    executor = LateNews(lambda trial: rising(trial) if trial.attempt else lost(), slots=1)
+    driver, listener = drive(executor, sources := [random_source(1)])
+    (record,) = driver.run(sources)
+    assert record.result.state is TrialState.COMPLETED
+    assert record.trial.attempt == 1
+    assert [what for what, _ in listener.events].count("finished") == 1
 
 
 def test_every_phase_looks_at_the_signal() -> None:

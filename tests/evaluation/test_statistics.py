@@ -51,6 +51,32 @@ def test_seed_variance_alone_gives_welch() -> None:
     assert (found.low, found.high) == pytest.approx((low, high), abs=2e-3)
 
 
+@pytest.mark.parametrize("confidence", [0.9, 0.95])
+def test_example_variance_alone_gives_the_paired_t_interval(confidence: float) -> None:
+    # All seeds of a configuration are right on the same examples, so only examples differ.
+    random = np.random.default_rng(4)
+    first, second = random.random(200) < 0.7, random.random(200) < 0.8
+    found = gain(np.stack([first] * 3), np.stack([second] * 3), confidence)
+    expected = scipy_stats.ttest_rel(second.astype(float), first.astype(float))
+    assert (found.low, found.high) == pytest.approx(expected.confidence_interval(confidence))
+    assert found.p_value == pytest.approx(expected.pvalue)
+    assert found.degrees_of_freedom == pytest.approx(199)
+
+
+def test_both_variances_add_up_with_the_degrees_of_welch_and_satterthwaite() -> None:
+    random = np.random.default_rng(5)
+    first, second = random.random((3, 300)) < 0.7, random.random((4, 300)) < 0.8
+    found = gain(first, second)
+    examples = (second.mean(axis=0) - first.mean(axis=0)).var(ddof=1) / 300
+    seeds = [each.mean(axis=1).var(ddof=1) / len(each) for each in (first, second)]
+    variance = examples + sum(seeds)
+    freedom = variance**2 / (examples**2 / 299 + seeds[0] ** 2 / 2 + seeds[1] ** 2 / 3)
+    margin = scipy_stats.t.ppf(0.975, freedom) * variance**0.5
+    assert found.degrees_of_freedom == pytest.approx(freedom)
+    assert found.high - found.estimate == pytest.approx(margin)
+    assert found.estimate - found.low == pytest.approx(margin)
+
+
 def test_one_seed_knows_no_interval() -> None:
     one = np.ones((1, 10), dtype=bool)
     found = gain(one, ~one)
