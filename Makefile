@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 PORT ?= 5000
-JOBS ?= 2
+JOBS ?= 3
 ROUNDS ?= 20
 
 .PHONY: help setup setup-dev tune ui test test-fast test-all chaos bench lint audit clean

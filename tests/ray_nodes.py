@@ -8,7 +8,12 @@ import pytest
 
 from tests.stand_in import ROOT
 
-SILENT: Mapping[str, Any] = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+SILENT: Mapping[str, Any] = {
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # By default its workers give way to every other process, so they starve beside other tests.
+    "RAY_worker_niceness": "0",
+}
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from tests.factories import make_trial
 from tuning.core.interfaces import Executor, Finished, Measured
 from tuning.core.trial import CONTINUE, Decision, FailureKind, Trial, TrialState
 
-SECONDS = 30.0
+SECONDS = 90
 
 
 def collect(

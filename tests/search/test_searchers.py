@@ -283,7 +283,7 @@ def test_optunas_median_pruner_stops_the_worst_but_never_the_baseline() -> None:
     ("make", "seeds"),
     [
         pytest.param(optuna(), 4, id="tpe"),
-        pytest.param(keras_tuner("bayesian"), 1, id="bayesian", marks=pytest.mark.slow),
+        pytest.param(keras_tuner("bayesian"), 1, id="bayesian", marks=pytest.mark.full),
     ],
 )
 def test_a_model_based_searcher_beats_its_own_beginning(
