@@ -2,7 +2,8 @@
 
 ``python -m tests.e2e.chaos --rounds 300 --jobs 2`` attacks 300 studies and prints one table by
 target and phase. A round is one study: some of them write to a tracking server, which is killed
-too. ``--seed N --rounds 1`` repeats a round; its instants depend on the machine.
+too. ``--seed N --rounds 1`` repeats a round, as far as the
+machine lets it; after Ctrl-C the table has the rounds so far.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -173,14 +174,18 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="seed of the first round")
     parser.add_argument("--jobs", type=int, default=2, help="rounds at once")
     options = parser.parse_args()
+    seeds = range(options.seed, options.seed + options.rounds)
     rounds: list[Round] = []
-    with ProcessPoolExecutor(options.jobs) as pool:
-        for done in pool.map(run_round, range(options.seed, options.seed + options.rounds)):
-            rounds.append(done)
+    pool = ProcessPoolExecutor(options.jobs)
+    try:
+        for running in as_completed([pool.submit(run_round, seed) for seed in seeds]):
+            rounds.append(done := running.result())
             if not done.good:
                 print(f"seed {done.seed}: {done.attacks} {done.losses}\n{done.error}", flush=True)
             elif len(rounds) % 10 == 0:
                 print(f"{len(rounds)} of {options.rounds} rounds", file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        pool.shutdown(wait=False, cancel_futures=True)
     print(table(rounds))
     return 0 if all(done.good for done in rounds) else 1
 
