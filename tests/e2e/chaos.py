@@ -2,8 +2,8 @@
 
 ``python -m tests.e2e.chaos --rounds 300 --jobs 2`` attacks 300 studies and prints one table by
 target and phase. A round is one study: some of them write to a tracking server, which is killed
-too. ``--seed N --rounds 1`` repeats a round, as far as the
-machine lets it; after Ctrl-C the table has the rounds so far.
+too. ``--seed N --rounds 1`` repeats a round, as far as the machine lets it. After Ctrl-C, the
+table has the rounds so far.
 """
 
 import argparse
