@@ -46,6 +46,11 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
         (["--promote", "always"], "promote: gate or never; got 'always'"),
         (["--backend", "theano"], "backend: auto, jax, tensorflow, torch; got 'theano'"),
         (["--searchers", "optuna,nope"], "there is no library 'nope'"),
+        (["--searchers", "optuna:tpe(n_trials=3)"], "there is no option 'n_trials'"),
+        (["--searchers", "random", "--set", "space.units.low=48"], "baseline: units: 32 is not"),
+        (["--executor", "slurm"], "executor: local or ray; got 'slurm'"),
+        (["--ray-address", "auto"], "ray_address: 'auto' needs executor=ray"),
+        (["--gpus", "77"], "'77'"),
         (["--nonsense", "1"], "--nonsense"),
     ],
 )
@@ -80,6 +85,19 @@ def test_what_mlflow_refuses_is_told_without_a_traceback(
     error = capsys.readouterr().err
     assert error.endswith("error: MLflow: no, says http://***@server\n")
     assert "Traceback" not in error
+
+
+def test_our_own_messages_hide_who_logs_in_where_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(uri: str) -> None:
+        raise BadInputError(f"MLflow's store {uri} cannot be used")
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ada:s3cret@mlflow.example.org")
+    monkeypatch.setattr("tuning.tracking.store.open_store", refuse)
+    assert main(["report", "--study", str(STUDY)]) == EXIT_BAD_INPUT
+    error = capsys.readouterr().err
+    assert error == "error: MLflow's store https://***@mlflow.example.org cannot be used\n"
 
 
 def test_a_data_set_that_is_not_there_is_named(

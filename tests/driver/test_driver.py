@@ -375,6 +375,16 @@ def test_a_pruned_trial_stops_and_keeps_the_reason() -> None:
     assert sorted(searcher.told) == [0, 1, 2]
 
 
+@pytest.mark.parametrize("kind", [FailureKind.INFEASIBLE, FailureKind.ERROR, FailureKind.LIMIT])
+def test_a_searcher_learns_of_every_end_also_of_failures(kind: FailureKind) -> None:
+    searcher = PruneSecond()
+    failure = Failure(kind=kind, message="no")
+    executor = FakeExecutor(lambda trial: failure if trial.number == 2 else [0.5, 0.6])
+    driver, _ = drive(executor, sources := [TrialSource(searcher, Phase.SEARCH, 2)])
+    driver.run(sources)
+    assert sorted(searcher.told) == [0, 1, 2]
+
+
 def test_epochs_repeated_after_a_loss_are_reported_once() -> None:
     searcher = PruneSecond()
     seen: dict[tuple[str, int], int] = {}

@@ -183,6 +183,19 @@ def test_what_can_be_detected_shrinks_with_seeds() -> None:
     assert sizes[0] > sizes[1] > 0
 
 
+def test_what_can_be_detected_is_found_four_times_out_of_five() -> None:
+    # The errors of seeds and examples make 0.005 together. With so many degrees of freedom the
+    # quantiles are those of the normal distribution: 1.960 and 1.645, and 0.842.
+    known = Gain(0.0, -1.0, 1.0, 0.5, 0.003, 0.004, 1e9)
+    found = detectable_gain(known)
+    assert found == pytest.approx((1.960 + 0.842) * 0.005, rel=1e-3)
+    assert detectable_gain(known, confidence=0.9) == pytest.approx(
+        (1.645 + 0.842) * 0.005, rel=1e-3
+    )
+    estimates = np.random.default_rng(4).normal(found, 0.005, 100_000)
+    assert np.mean(estimates - 1.960 * 0.005 > 0) == pytest.approx(0.8, abs=0.01)
+
+
 def test_the_expected_best_is_that_of_all_draws() -> None:
     values = np.array([0.3, 0.9, 0.5, 0.7])
     expected = [

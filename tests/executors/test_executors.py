@@ -1,6 +1,7 @@
 """Every executor holds the contract."""
 
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
 
 import pytest
 
@@ -88,6 +89,22 @@ def test_a_trial_that_holds_too_much_memory_is_killed_and_the_next_goes_on() -> 
         assert "limits.memory_mb is 250" in result.failure.message
         executor.submit(make_trial("after", params={}, epochs=1))
         assert finished(collect(executor))["after"].result.state is TrialState.COMPLETED
+    finally:
+        executor.close()
+
+
+def tells_its_core(connection: Connection, spec: WorkerSpec, core: int | None) -> None:
+    connection.send(core)
+    connection.recv()
+
+
+@pytest.mark.parametrize(("workers", "expected"), [(0, [3, 5]), (1, [3]), (3, [None, None, None])])
+def test_there_is_a_worker_for_each_core_and_each_has_its_own(
+    workers: int, expected: list[int | None]
+) -> None:
+    executor = LocalExecutor(SPEC, workers, target=tells_its_core, cores=[3, 5])
+    try:
+        assert [slot.connection.recv() for slot in executor._slots] == expected
     finally:
         executor.close()
 

@@ -1,5 +1,6 @@
 """The gate, and what promoting does to the registry."""
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,12 @@ from tests.factories import make_study
 from tuning.core.errors import BadInputError, PromotionRefusedError, TuningError
 from tuning.core.record import Predictions
 from tuning.core.task import DataInfo
-from tuning.evaluation.statistics import Gain
+from tuning.evaluation.statistics import Gain, gain, points
+from tuning.metrics.binary import correct_examples
 from tuning.registry.gate import GateInputs, Rival, apply_gate
 from tuning.registry.promotion import history, promote, rollback
 from tuning.registry.registration import CARD_FILE, MAX_DESCRIPTION, register
+from tuning.registry.serving import _default_model, predict
 from tuning.registry.versions import find_version, registered_name
 from tuning.study.sections import GateRule
 from tuning.tracking import keys
@@ -29,7 +32,7 @@ from tuning.tracking.keys import (
     PARENT_RUN,
     TRIALS,
 )
-from tuning.tracking.reader import write_predictions
+from tuning.tracking.reader import read_predictions, write_predictions
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -71,6 +74,7 @@ def test_only_better_passes(verdict: str) -> None:
     [
         ({}, {"gain_low": None}, "the confidence interval of the gain is unknown"),
         ({"min_gain_low": 0.01}, {}, r"is \+0.40 points, not above the limit of \+1.00"),
+        ({"min_gain_low": 0.004}, {}, r"is \+0.40 points, not above the limit of \+0.40"),
         ({}, {"behaviour_regression": 0.3}, "behaviour regression is 0.3, above the limit of 0.2"),
         (
             {"max_size_mb": 10},
@@ -279,6 +283,108 @@ def test_other_data_are_refused(client: "MlflowClient") -> None:
     promote(client, "toy", add_study(client, 0.85), RULE, by="a test")
     with pytest.raises(PromotionRefusedError, match="other data"):
         promote(client, "toy", add_study(client, 0.95, digest="e"), RULE, by="a test")
+
+
+@pytest.mark.parametrize(
+    ("tags", "reason"),
+    [
+        ({keys.VERDICT: "inconclusive"}, "the verdict is inconclusive"),
+        ({keys.GAIN_LOW: "0.0005"}, "the lower end of the gain's interval is .0.05 points"),
+        ({keys.GAIN_LOW: "nan"}, "the confidence interval of the gain is unknown"),
+        ({keys.BEHAVIOURS: "0.2500"}, "the behaviour regression is 0.25"),
+        ({keys.SIZE: "12.50"}, "the size is 12.5 MB"),
+        ({keys.LATENCY: "90.0"}, "the latency is 90 ms"),
+    ],
+)
+def test_the_gate_reads_what_the_version_says(
+    client: "MlflowClient", tags: dict[str, str], reason: str
+) -> None:
+    measured = {keys.BEHAVIOURS: "0.1", keys.SIZE: "9.00", keys.LATENCY: "70.0"}
+    rule = GateRule(min_gain_low=0.001, max_size_mb=10, max_latency_ms=80)
+    good = add_version(client, {**BETTER, **measured})
+    assert promote(client, "toy", good, rule, by="a test", dry_run=True).passed
+    bad = add_version(client, {**BETTER, **measured, **tags})
+    gate = promote(client, "toy", bad, rule, by="a test", dry_run=True)
+    assert not gate.passed
+    assert len(gate.reasons) == 1
+    assert re.match(reason, gate.reasons[0])
+
+
+def test_the_champion_is_met_with_all_seeds_and_at_the_confidence_of_the_study(
+    client: "MlflowClient",
+) -> None:
+    champion, challenger = (add_study(client, share) for share in (0.85, 0.88))
+    promote(client, "toy", champion, RULE, by="a test")
+    stored = [
+        read_predictions(client, client.get_model_version("toy", version).tags[PARENT_RUN])
+        for version in (champion, challenger)
+    ]
+    before, after = (
+        correct_examples(each, list(each.probabilities)) for each in stored if each is not None
+    )
+    for confidence in (0.6, 0.95, 0.9999):
+        options: dict[str, Any] = {"confidence": confidence, "dry_run": True}
+        gate = promote(client, "toy", challenger, RULE, by="a test", **options)
+        difference = gain(before, after, confidence)
+        assert gate.passed is (difference.low > 0)
+        expected = points(difference.estimate) if gate.passed else difference.interval
+        assert expected in gate.reasons[0]
+
+
+def test_a_refusal_and_a_promotion_are_written_down_with_rule_facts_and_who_asked(
+    client: "MlflowClient",
+) -> None:
+    refused, passed = add_study(client, 0.85), add_study(client, 0.93)
+    client.set_model_version_tag("toy", refused, keys.VERDICT, "worse")
+    with pytest.raises(PromotionRefusedError):
+        promote(client, "toy", refused, RULE, by="ada")
+    promote(client, "toy", passed, RULE, by="ada")
+    for version, good in ((refused, False), (passed, True)):
+        tags = client.get_model_version("toy", version).tags
+        file = client.download_artifacts(tags[PARENT_RUN], f"gate/toy-{version}.json")
+        decision = json.loads(Path(file).read_text())
+        assert decision["passed"] is good
+        assert decision["rule"] == RULE.model_dump()
+        assert decision["inputs"]["verdict"] == tags[keys.VERDICT]
+        assert decision["by"] == "ada"
+        assert decision["at"] in tags[GATE]
+        assert "; ".join(decision["reasons"]) == tags[GATE_REASONS]
+
+
+def test_the_champion_answers_and_the_challenger_only_where_there_is_none(
+    client: "MlflowClient",
+) -> None:
+    study = make_study()
+    with pytest.raises(BadInputError, match="no version of 'toy' is registered yet"):
+        _default_model(client, study)
+    first, second = add_version(client, BETTER), add_version(client, BETTER)
+    client.set_registered_model_alias("toy", CHALLENGER, second)
+    assert _default_model(client, study) == "models:/toy@challenger"
+    client.set_registered_model_alias("toy", CHAMPION, first)
+    assert _default_model(client, study) == "models:/toy@champion"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("/etc", "model", "./model", "file:///tmp/model", "http://somewhere/model"),
+        *(
+            "s3://bucket/model",
+            "runs:/abc/model",
+            "models:/../1",
+            "models:/a/../b",
+            "models:/a/b/c",
+        ),
+    ],
+)
+def test_no_model_is_loaded_but_from_the_store(
+    client: "MlflowClient", monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    loaded: list[str] = []
+    monkeypatch.setattr("mlflow.pyfunc.load_model", loaded.append)
+    with pytest.raises(BadInputError, match=r"^model: models:/name@alias"):
+        predict(client, address, make_study(), ["A fine film."])
+    assert not loaded
 
 
 def test_a_dry_run_changes_nothing(client: "MlflowClient") -> None:

@@ -17,7 +17,7 @@ from tuning.core.trial import Phase, TrialRecord, TrialState
 from tuning.evaluation.comparison import Comparison, compare
 from tuning.evaluation.effects import ablations, change_when_set_back, changes, effects
 from tuning.evaluation.error_analysis import error_analysis
-from tuning.evaluation.statistics import Verdict
+from tuning.evaluation.statistics import Verdict, holm
 from tuning.report.report import change_table, headline, model_table, write_report
 from tuning.report.timeline import bars, stages
 from tuning.study.file import Study
@@ -112,6 +112,38 @@ def test_every_verdict_can_be_reached(accuracy: dict[str, float], verdict: Verdi
     assert verdict.value in headline(comparison, 0.95)
 
 
+def test_every_interval_has_the_confidence_that_the_study_asks_for() -> None:
+    accuracy = {"baseline": 0.80, "optuna-002": 0.81}
+    narrow, wide = (
+        compare(
+            make_record(
+                accuracy,
+                study=make_study(
+                    confirm={"seeds": 3, "top_k": 2}, compare={"confidence": confidence}
+                ),
+            )
+        )
+        for confidence in (0.8, 0.999)
+    )
+    assert narrow.gain is not None and wide.gain is not None
+    assert narrow.gain.estimate == wide.gain.estimate
+    assert wide.gain.low < narrow.gain.low < narrow.gain.high < wide.gain.high
+    assert (narrow.verdict, wide.verdict) == (Verdict.BETTER, Verdict.INCONCLUSIVE)
+    assert narrow.detectable is not None and wide.detectable is not None
+    assert narrow.detectable < wide.detectable
+    for one, other in zip(narrow.against_baseline, wide.against_baseline, strict=True):
+        assert other.gain.low < one.gain.low
+    assert "80% interval" in headline(narrow, 0.8)
+
+
+def test_a_gain_below_what_the_study_asks_for_is_not_better() -> None:
+    study = make_study(confirm={"seeds": 3, "top_k": 2}, compare={"min_gain": 0.15})
+    comparison = compare(make_record({"baseline": 0.80, "optuna-002": 0.90}, study=study))
+    assert comparison.gain is not None and comparison.gain.low > 0
+    assert comparison.verdict is Verdict.INCONCLUSIVE
+    assert "smaller than +15.00 points (compare.min_gain)" in comparison.why
+
+
 def test_the_winner_is_chosen_on_validation_not_on_test() -> None:
     comparison = compare(make_record({"optuna-002": 0.70, "optuna-006": 0.99}))
     assert comparison.best is not None
@@ -138,6 +170,34 @@ def test_pairs_have_the_same_seed() -> None:
     ]
     assert comparison.mcnemar is not None
     assert comparison.mcnemar.difference == pytest.approx(expected[1] - expected[0])
+
+
+def test_the_chance_to_beat_the_baseline_compares_trainings_of_the_same_seed() -> None:
+    # By seed, the best wins with the second and loses with the third.
+    right = {
+        "baseline-seed2": 0.80,
+        "baseline-seed3": 0.90,
+        "confirm-optuna-002-seed1": 0.70,
+        "confirm-optuna-002-seed2": 0.85,
+        "confirm-optuna-002-seed3": 0.88,
+    }
+    record = make_record({})
+    assert record.predictions is not None
+    labels = record.predictions.labels
+    probabilities = {
+        name: np.where(np.arange(EXAMPLES) < share * EXAMPLES, labels, 1 - labels).astype(float)
+        for name, share in right.items()
+    }
+    kept = tuple(
+        trial
+        for trial in record.trials
+        if trial.trial.phase is Phase.SEARCH or trial.trial.name in right
+    )
+    predictions = Predictions(labels, probabilities)
+    comparison = compare(make_record({}, trials=kept, predictions=predictions))
+    assert comparison.best is not None and len(comparison.best.trials) == 3
+    assert comparison.improvement is not None
+    assert comparison.improvement[0] == 0.5
 
 
 def test_a_model_that_was_not_asked_about_the_test_split_costs_its_source_the_seed() -> None:
@@ -171,6 +231,19 @@ def test_sources_have_their_seeds_and_roles() -> None:
     assert best.search_value == pytest.approx(0.65)
 
 
+def test_a_configuration_says_from_which_epochs_its_models_are() -> None:
+    record = make_record({})
+    trials = tuple(
+        replace(trial, result=make_result((0.9, 0.8, 0.7)))
+        if trial.trial.name == "confirm-optuna-002-seed2"
+        else trial
+        for trial in record.trials
+    )
+    best = compare(make_record({}, trials=trials, predictions=record.predictions)).best
+    assert best is not None and best.label == "optuna-002"
+    assert best.best_steps == [2, 1, 2]
+
+
 def test_the_search_is_accounted_for() -> None:
     (account,) = compare(make_record({})).searches
     assert (account.trials, account.completed, account.pruned) == (10, 9, 1)
@@ -185,6 +258,19 @@ def test_changes_are_explained_by_what_was_measured() -> None:
     assert "higher values gave better results" in rows["units"][3]
     assert "9 trials" in rows["units"][3]
     assert "no clear effect by itself" in rows["rate"][3]
+
+
+@pytest.mark.parametrize(
+    ("units", "end"), [(2, ""), (4, ""), (8, "It is the highest value of the space; a better")]
+)
+def test_a_value_at_an_end_of_the_space_is_pointed_out(units: int, end: str) -> None:
+    study = make_study(baseline={"units": 6, "rate": 0.0})
+    end = end or ("It is the lowest value of the space; a better" if units == 2 else "")
+    rows = changes(study, {"units": units, "rate": 0.0}, effects(study, search()), [])
+    reasons = {row.name: row.reason for row in rows}
+    assert reasons["rate"] == "unchanged"
+    assert end in reasons["units"]
+    assert ("value of the space" in reasons["units"]) is bool(end)
 
 
 def test_the_first_table_names_every_model() -> None:
@@ -262,7 +348,20 @@ def test_the_report_s_files_agree(tmp_path: Path) -> None:
     with (tmp_path / "trials.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert len(rows) == len(record.trials)
-    assert rows[0]["name"] == "baseline-seed1"
+    assert rows[0] == {
+        "name": "baseline-seed1",
+        "phase": "baseline",
+        "searcher": "baseline",
+        "state": "completed",
+        "value": "0.8",
+        "best_epoch": "2",
+        "epochs": "2",
+        "seconds": "2.0",
+        "seed": "1",
+        "units": "2",
+        "rate": "0.0",
+        "run_id": record.trials[0].run_id,
+    }
     pictures = sorted(file.name for file in (tmp_path / "figures").iterdir())
     assert "test_accuracy.svg" in pictures
     assert (tmp_path / "report.html").read_text().count("<figure>") == len(pictures)
@@ -395,6 +494,117 @@ def test_several_configurations_are_judged_together() -> None:
     assert comparison.gain is not None
     assert against["optuna-002"].gain == comparison.gain
     assert against["optuna-002"].p_value == pytest.approx(3 * comparison.gain.p_value)
+
+
+def test_the_p_values_of_several_comparisons_are_adjusted() -> None:
+    # Gains as small as chance makes them, so that no p-value is nearly zero.
+    comparison = compare(make_record({"baseline": 0.8, "hand-tuned": 0.802, "optuna-002": 0.804}))
+    found = comparison.against_baseline
+    plain = np.array([each.gain.p_value for each in found])
+    assert len(plain) == 3 and plain.min() > 0.001
+    assert [each.p_value for each in found] == pytest.approx(holm(plain).tolist())
+    assert found[int(plain.argmin())].p_value == pytest.approx(min(1.0, 3 * plain.min()))
+    # That of the winner, which was chosen on validation, needs no adjustment.
+    assert comparison.gain is not None
+    by_label = {each.label: each for each in found}
+    assert comparison.gain.p_value == by_label["optuna-002"].gain.p_value
+
+
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take seconds, and have tests of their own."""
+    monkeypatch.setattr("tuning.report.report.draw_figures", lambda *arguments: {})
+
+
+@pytest.mark.usefixtures("no_pictures")
+@pytest.mark.parametrize("name", ["report.html", "report.md"])
+def test_warnings_come_first_and_the_end_and_the_command_are_told(
+    tmp_path: Path, name: str
+) -> None:
+    tags = {keys.SEARCH_END: "no gain in the last 9 trials", keys.COMMAND: "tuning tune --seed 3"}
+    record = make_record({}, tags=tags)
+    record = replace(record, data=replace(record.data, warning="NOT REAL"))
+    write_report(record, compare(record), tmp_path, "An interim report.")
+    text = (tmp_path / name).read_text()
+    verdict = text.index(headline(compare(record), 0.95))
+    assert 0 < text.index("NOT REAL") < verdict
+    assert 0 < text.index("An interim report.") < verdict
+    assert "Why the search ended: no gain in the last 9 trials." in text
+    assert "tuning tune --seed 3\n" in text
+    assert f"mlflow run . -e report -P run_id={record.run_id}" in text
+    # Without them there is no word about them.
+    record = make_record({})
+    write_report(record, compare(record), tmp_path)
+    text = (tmp_path / name).read_text()
+    assert "Why the search ended" not in text
+    assert "> **" not in text and 'role="alert"' not in text
+
+
+@pytest.mark.usefixtures("no_pictures")
+@pytest.mark.parametrize("read", [True, False])
+def test_the_protocol_says_whether_the_test_split_was_read(tmp_path: Path, read: bool) -> None:
+    record = make_record({}) if read else make_record({}, predictions=None)
+    write_report(record, compare(record), tmp_path)
+    for name in ("report.html", "report.md"):
+        text = (tmp_path / name).read_text().lower()
+        assert ("predicted only once" in text) is read
+        assert ("the winner was chosen on validation" in text) is read
+        assert ("not read" in text) is not read
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_a_model_is_shown_with_mean_and_spread_over_its_seeds(tmp_path: Path) -> None:
+    record = make_record({"baseline": 0.80, "optuna-002": 0.88})
+    comparison = compare(record)
+    best = comparison.best
+    assert best is not None
+    shown = f"{100 * np.mean(best.test_accuracy):.2f}%"
+    spread = f"{100 * np.std(best.test_accuracy, ddof=1):.2f}"
+    assert model_table(comparison)[-1][1] == f"{shown} ± {spread}"
+    write_report(record, comparison, tmp_path)
+    row = next(
+        line
+        for line in (tmp_path / "report.md").read_text().splitlines()
+        if line.startswith("| optuna-002 (chosen) |")
+    )
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    # Its value in the search, and the mean on validation with the fresh seeds.
+    assert cells[1:5] == ["0.6500", "0.8600", shown.rstrip("%"), spread]
+
+
+@pytest.mark.usefixtures("no_pictures")
+@pytest.mark.parametrize(("other", "simplest"), [(0.856, "optuna-006"), (0.85, "optuna-002")])
+def test_the_smallest_model_within_one_standard_error_is_named(
+    tmp_path: Path, other: float, simplest: str
+) -> None:
+    # The best mean is 0.86, and its standard error 0.01 / 3 ** 0.5.
+    counts = {"baseline": 10, "hand-tuned": 20, "optuna-006": 100, "optuna-002": 1_000}
+    record = make_record({})
+    trials = []
+    for trial in record.trials:
+        label, result = trial.trial.tags.get(keys.CANDIDATE, ""), trial.result
+        if label == "optuna-006":
+            result = replace(result, value=other)
+        facts = {"parameter_count": float(counts.get(label, 1))}
+        trials.append(replace(trial, result=replace(result, facts=facts)))
+    record = replace(record, trials=tuple(trials))
+    write_report(record, compare(record), tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert f"of the best mean on validation is **{simplest}**, with {counts[simplest]:,}" in text
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_the_yardsticks_are_the_larger_class_and_the_models_of_the_task(tmp_path: Path) -> None:
+    record = make_record({})
+    assert record.predictions is not None
+    labels = np.where(np.arange(EXAMPLES) % 4 == 0, 1, 0)
+    probability = np.where(np.arange(EXAMPLES) % 5 == 0, 1 - labels, labels).astype(float)
+    predictions = replace(record.predictions, labels=labels, yardsticks={"linear": probability})
+    record = replace(record, predictions=predictions)
+    write_report(record, compare(record), tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "| always the majority class | 75.00% |" in text
+    assert "| linear | 80.00% |" in text
 
 
 def test_the_json_says_which_schema_it_is_of(tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
 from tests.factories import make_measurement, make_result, make_study, make_trial
+from tuning.core.errors import BadInputError
 from tuning.core.record import BehaviourCount, Predictions
 from tuning.core.task import DataInfo
-from tuning.core.trial import Phase, Trial, TrialResult, TrialState
+from tuning.core.trial import Failure, FailureKind, Phase, Trial, TrialResult, TrialState
 from tuning.tracking import keys
 from tuning.tracking.keras_flavour import ModelPlace
 from tuning.tracking.reader import (
@@ -355,6 +356,126 @@ def test_a_model_that_is_not_kept_goes_nowhere(
     tracker.close()
 
 
+@pytest.mark.parametrize(
+    ("phase", "keep", "changes", "kept"),
+    [
+        (Phase.SEARCH, "all", {}, True),
+        (Phase.SEARCH, "confirmed", {}, False),
+        (Phase.CONFIRM, "confirmed", {}, True),
+        (Phase.SEARCH, "all", {"state": TrialState.PRUNED}, False),
+        (Phase.SEARCH, "all", {"state": TrialState.INTERRUPTED}, False),
+        (Phase.SEARCH, "all", {"reused_from": "random-001"}, False),
+    ],
+    ids=["searched", "not kept", "confirmed", "pruned", "interrupted", "reused"],
+)
+def test_only_a_finished_training_that_the_study_keeps_leaves_a_model(
+    client: "MlflowClient",
+    parent: str,
+    completed: TrialResult,
+    tmp_path: Path,
+    phase: Phase,
+    keep: str,
+    changes: dict[str, Any],
+    kept: bool,
+) -> None:
+    file = tmp_path / "model.keras"
+    file.write_bytes(b"x" * 123)
+    artifacts = {**completed.artifacts, "model": str(file)}
+    experiment_id = client.get_run(parent).info.experiment_id
+    study = make_study(keep_models=keep)
+    tracker = MlflowTracker(client, experiment_id, parent, study, DATA)
+    trial = make_trial("random-000", phase=phase)
+    tracker.trial_started(trial)
+    tracker.trial_finished(trial, replace(completed, artifacts=artifacts, **changes))
+    tracker.flush()
+    tracker.close()
+    tags = client.get_run(tracker.run_id(trial.name)).data.tags
+    assert [model.model_id for model in models_of(client)] == ([tags[keys.MODEL]] if kept else [])
+    assert (keys.MODEL in tags) is kept
+
+
+def test_a_model_says_its_shapes_and_the_exact_packages_that_it_needs(
+    client: "MlflowClient",
+    parent: str,
+    tracker: MlflowTracker,
+    completed: TrialResult,
+    tmp_path: Path,
+) -> None:
+    from importlib.metadata import version
+
+    from mlflow.models import Model
+
+    file = tmp_path / "model.keras"
+    file.write_bytes(b"x" * 123)
+    trial = begin(tracker, completed)
+    artifacts = {**completed.artifacts, "model": str(file)}
+    tracker.trial_finished(trial, replace(completed, artifacts=artifacts))
+    tracker.flush()
+    (model,) = models_of(client)
+    assert model.source_run_id == tracker.run_id(trial.name)
+    folder = Path(model.artifact_location.removeprefix("file://"))
+    needed = (folder / "requirements.txt").read_text().split()
+    assert {f"{name}=={version(name)}" for name in ("keras", "jax")} <= {*needed}
+    assert all("==" in line for line in needed)
+    signature = Model.load(str(folder)).signature
+    assert [tensor.shape for tensor in signature.inputs.inputs] == [(-1, 4)]
+    assert [tensor.shape for tensor in signature.outputs.inputs] == [(-1, 1)]
+
+
+@pytest.mark.parametrize("tag", [keys.TRIAL, keys.MODEL, keys.RESUME_FROM, keys.REUSED_FROM])
+@pytest.mark.parametrize("name", ["../../somebody", "/etc", ".hidden", "a b"])
+def test_a_record_cannot_name_folders_of_others(
+    client: "MlflowClient", parent: str, tracker: MlflowTracker, tag: str, name: str
+) -> None:
+    tracker.trial_started(make_trial("random-000"))
+    tracker.flush()
+    client.set_tag(tracker.run_id("random-000"), tag, name)
+    with pytest.raises(BadInputError, match=f"tag {tag} must be a name of letters"):
+        read_record(client, parent)
+
+
+def test_a_run_says_who_trained_it_why_it_ended_and_whose_result_it_has(
+    client: "MlflowClient", parent: str, tracker: MlflowTracker
+) -> None:
+    pruned = replace(make_result((0.5,), TrialState.PRUNED), stop_reason="below the median")
+    reused = replace(make_result(), reused_from="random-000", inherited=1)
+    for number, result in enumerate((pruned, reused)):
+        trial = make_trial(f"random-{number:03d}", number=number)
+        tracker.trial_started(trial)
+        tracker.trial_finished(trial, replace(result, worker=f"local-{number}"))
+    tracker.flush()
+    first, second = (
+        client.get_run(tracker.run_id(f"random-{number:03d}")).data for number in (0, 1)
+    )
+    assert (first.tags[keys.WORKER], second.tags[keys.WORKER]) == ("local-0", "local-1")
+    assert first.tags[keys.STOP_REASON] == "below the median"
+    assert second.tags[keys.REUSED_FROM] == "random-000"
+    assert second.metrics[keys.INHERITED] == 1
+    read = {trial.trial.name: trial.result for trial in read_record(client, parent).trials}
+    for name, told in (("random-000", pruned), ("random-001", reused)):
+        for fact in ("state", "stop_reason", "reused_from", "inherited"):
+            assert getattr(read[name], fact) == getattr(told, fact)
+
+
+@pytest.mark.parametrize("kind", FailureKind)
+def test_what_ended_the_study_is_no_result_of_its_trial(
+    client: "MlflowClient", parent: str, tmp_path: Path, kind: FailureKind
+) -> None:
+    workspace = tmp_path / "workspace"
+    (workspace / "random-000").mkdir(parents=True)
+    tracker = make_tracker(client, parent, workspace=workspace)
+    trial, result = make_trial("random-000"), make_result((), TrialState.FAILED)
+    tracker.trial_started(trial)
+    failure = Failure(kind=kind, message="No space left")
+    tracker.trial_finished(trial, replace(result, failure=failure))
+    tracker.flush()
+    tracker.close()
+    (record,) = read_record(client, parent).trials
+    again = kind in (FailureKind.FATAL, FailureKind.BAD_INPUT)
+    assert record.result.state is (TrialState.INTERRUPTED if again else TrialState.FAILED)
+    assert (workspace / "random-000").exists() is again, "it goes on from its checkpoint"
+
+
 def test_curves_are_found_by_their_run(
     client: "MlflowClient", parent: str, tracker: MlflowTracker, tmp_path: Path
 ) -> None:
@@ -419,6 +540,25 @@ def test_repeats_are_written_once(client: "MlflowClient", tracker: MlflowTracker
     assert client.get_run(run_id).data.tags[keys.ATTEMPT] == "1"
 
 
+def test_an_epoch_that_a_later_attempt_repeats_is_written_once(
+    client: "MlflowClient", tracker: MlflowTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # MLflow itself drops what is the same to the millisecond.
+    seconds = iter(range(100))
+    monkeypatch.setattr(tracker, "_now_ms", lambda: 1000 * next(seconds))
+    trial = make_trial()
+    for attempt in range(2):
+        tracker.trial_started(make_trial(attempt=attempt))
+        for step in range(1, 3 + attempt):
+            tracker.measured(trial, make_measurement(step, 0.5))
+    tracker.trial_finished(trial, make_result((0.5, 0.5, 0.5)))
+    tracker.flush()
+    run_id = tracker.run_id(trial.name)
+    for metric in ("val_accuracy", "epoch_seconds"):
+        history = client.get_metric_history(run_id, metric)
+        assert [point.step for point in history] == [1, 2, 3]
+
+
 def test_best_so_far_is_on_the_parent(
     client: "MlflowClient", parent: str, tracker: MlflowTracker
 ) -> None:
@@ -479,8 +619,6 @@ def test_an_outage_that_lasts_is_raised_by_flush_only(client: "MlflowClient", pa
 
 
 def test_a_run_that_is_no_study_is_refused(client: "MlflowClient") -> None:
-    from tuning.core.errors import BadInputError
-
     experiment = client.get_experiment_by_name("test")
     assert experiment is not None
     other = client.create_run(experiment.experiment_id).info.run_id

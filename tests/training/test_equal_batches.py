@@ -79,6 +79,17 @@ def test_what_cannot_be_filled_evenly_is_left_to_keras(rows: int) -> None:
     assert given["batch_size"] == BATCH
 
 
+def test_on_every_other_backend_the_batches_are_keras_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+
+    x, y = examples(5 * BATCH + 4)
+    assert training_data((x, y), BATCH)["x"] is not x
+    monkeypatch.setattr(keras.backend, "backend", lambda: "tensorflow")
+    given = training_data((x, y), BATCH)
+    assert given.keys() == {"x", "y", "batch_size"}
+    assert given["x"] is x and given["y"] is y
+
+
 def test_an_epoch_sees_every_example_and_all_of_a_batch_equally_often() -> None:
     rows = 5 * BATCH + 2
     x = np.arange(rows)

@@ -58,6 +58,27 @@ def test_the_same_seed_trains_the_same_model_and_another_does_not(fit: Any) -> N
     assert curve(first) != curve(other)
 
 
+# 200 examples: the last of the batches of 64 is filled with copies.
+@pytest.mark.parametrize(("batch_size", "rate"), [(20, 0.2), (64, 0.0)])
+def test_a_training_has_the_numbers_that_keras_itself_gives(
+    fit: Any, batch_size: int, rate: float
+) -> None:
+    import keras
+
+    params = {**PARAMS, "batch_size": batch_size, "rate": rate}
+    ours = fit(seed=5, params=params)
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(5)
+    task = ToyTask()
+    data, model = task.load("search"), task.build(params)
+    x, y = data["train"]
+    options = {"batch_size": batch_size, "epochs": 4, "verbose": 0}
+    theirs = model.fit(x, y, validation_data=data["validation"], **options).history
+    copies = 200 % batch_size
+    for metric in ("val_loss", "val_accuracy") if copies else tuple(theirs):
+        assert curve(ours, metric) == pytest.approx(theirs[metric], abs=1e-4), metric
+
+
 def test_seeding_is_that_of_keras(fit: Any) -> None:
     import keras
 
@@ -302,6 +323,23 @@ def test_checkpoints_take_a_small_share_of_the_training(tmp_path: Path) -> None:
     assert 1 <= load(file, model).last_step < 199, "epochs of no time at all"
     checkpointer.write(model, progress, force=True)
     assert load(file, model).last_step == 199
+
+
+def test_whoever_reads_a_checkpoint_finds_an_old_or_a_new_one_but_no_half(tmp_path: Path) -> None:
+    from tuning.training.checkpoint import Checkpointer, TrainingProgress
+
+    file = tmp_path / "checkpoint.npz"
+    model = ToyTask().build(PARAMS)
+    checkpointer, progress = Checkpointer(file), TrainingProgress()
+    for step in (1, 2):
+        progress.measurements.append(Measurement(step=step, metrics={}, elapsed_s=0.0))
+        if step == 2:
+            first, reader = file.read_bytes(), file.open("rb")
+        checkpointer.write(model, progress, force=True)
+    with reader:
+        assert reader.read() == first, "who has begun to read it reads it to its end"
+    assert file.read_bytes() != first
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_a_training_that_diverges_fails_without_a_model(fit: Any) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from tests.factories import make_measurement, make_result, make_study, make_trial
+from tests.toy_task import ToyTask
+from tuning.core.task import Split
 from tuning.core.trial import CONTINUE, Decision, FailureKind, Measurement, TrialState
 from tuning.training import worker
 from tuning.training.messages import Epoch, Reply, WorkerSpec
@@ -150,6 +152,23 @@ def test_the_data_are_loaded_once(
     for name in ("a", "b"):
         trial_worker.run(make_trial(name), lambda measurement: CONTINUE)
     assert len(set(seen)) == 1
+
+
+def test_the_test_split_is_never_loaded(
+    trial_worker: TrialWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    splits: list[str] = []
+    load = ToyTask.load
+
+    def watched(task: ToyTask, split: Split) -> Any:
+        splits.append(split)
+        return load(task, split)
+
+    monkeypatch.setattr(ToyTask, "load", watched)
+    train_with(monkeypatch, lambda *arguments: make_result())
+    for name in ("a", "b"):
+        trial_worker.run(make_trial(name), lambda measurement: CONTINUE)
+    assert splits == ["search"]
 
 
 def test_a_lost_driver_is_no_failure_of_the_trial(

@@ -1,0 +1,42 @@
+"""How long an outage of the store is waited out, and what is not waited for."""
+
+import pytest
+
+from tuning.tracking.retry import RetryPolicy, TrackerError
+
+
+def away() -> None:
+    raise ConnectionError("the server is away")
+
+
+def test_an_outage_is_waited_out_for_ten_minutes_a_call() -> None:
+    waits: list[float] = []
+    retry = RetryPolicy(sleep=waits.append)
+    for _ in range(2):
+        waits.clear()
+        with pytest.raises(TrackerError, match="could not be used for 600 s: the server is away"):
+            retry(away)
+        assert 9.5 * 60 <= sum(waits) <= 10 * 60
+        assert max(waits) <= 30, "it is noticed soon when the store is back"
+
+
+def test_what_no_wait_can_mend_is_raised_at_once() -> None:
+    waits: list[float] = []
+
+    def broken() -> None:
+        raise ValueError("a defect")
+
+    with pytest.raises(ValueError, match="a defect"):
+        RetryPolicy(sleep=waits.append)(broken)
+    assert not waits
+
+
+def test_the_operation_gives_its_answer_once_the_store_is_back() -> None:
+    outages = iter([True, True, False])
+
+    def read() -> str:
+        if next(outages):
+            away()
+        return "an answer"
+
+    assert RetryPolicy(sleep=lambda seconds: None)(read) == "an answer"
