@@ -12,6 +12,7 @@ from tuning.core.errors import BadInputError, InterruptedStudyError, StudyFailed
 from tuning.core.seeds import derive_seed
 from tuning.core.trial import Failure, FailureKind, Phase, Trial, TrialState
 from tuning.tracking import keys
+from tuning.tracking.reader import read_record
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -241,6 +242,22 @@ def test_ctrl_c_reports_what_there_is_and_the_study_goes_on(study: WholeStudy) -
     assert {(trial.name, trial.seed) for trial in study.trained} <= seeds
     note = study.client.get_run(run.info.run_id).data.tags["mlflow.note.content"]
     assert "Interim" not in note
+
+
+def test_a_trial_that_is_gone_from_the_record_is_made_up_for(study: WholeStudy) -> None:
+    study.write(searchers=["random"], budget={"trials": 4, "epochs": 2})
+    stop_at(study, "random-003")
+    with pytest.raises(InterruptedStudyError):
+        study.run()
+    (parent,) = parents(study)
+    record = read_record(study.client, parent.info.run_id)
+    names = {trial.trial.name: trial for trial in record.in_phase(Phase.SEARCH)}
+    assert set(names) == {f"random-{number:03d}" for number in range(4)}
+    study.client.delete_run(names["random-001"].run_id)
+    search = study.record(study.run(resume="last")).in_phase(Phase.SEARCH)
+    assert {trial.trial.name for trial in search} == {*names, "random-004"} - {"random-001"}
+    configs = [make_study().config_id(trial.trial.params) for trial in search]
+    assert len(set(configs)) == 4
 
 
 def test_what_was_predicted_is_not_predicted_again(

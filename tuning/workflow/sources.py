@@ -133,7 +133,8 @@ def _search_source(study_run: StudyRun, spec: SearcherSpec) -> TrialSource:
     if earlier:
         # The searcher may reject the earlier trials; that must show before any work starts.
         searcher.prepare()
-    source.budget = study.budget.trials
+    # A kill, or a deletion in MLflow, may have left gaps in the numbers; they are made up for.
+    source.budget = study.budget.trials + source.asked - len(earlier)
     source.prepare = searcher.prepare
     return source
 
