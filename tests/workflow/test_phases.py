@@ -54,6 +54,9 @@ def test_every_phase_is_trained_and_judged_once(study: WholeStudy) -> None:
     }
     (models,) = study.predicted
     assert sorted(models) == sorted(t.name for t in study.in_phase(*FRESH))
+    # Behaviours and texts are those of the first seed, whatever the others found.
+    assert study.compared[0] == "baseline-seed1"
+    assert sorted(map(str, study.compared)) == sorted(n for n in models if n.endswith("-seed1"))
     for trial in record.in_phase(*FRESH):
         run = study.client.get_run(trial.run_id)
         assert run.data.metrics["test_accuracy"] == study.right(trial.trial.name)

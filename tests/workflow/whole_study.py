@@ -79,6 +79,7 @@ class WholeStudy:
         before: Called before each trial is trained.
         trained: Trials that were trained, in all runs.
         predicted: Trials whose models predicted the test split, by run.
+        compared: Trials whose behaviour and texts are compared; first the baseline's.
         executors: Executor of every run.
     """
 
@@ -89,6 +90,7 @@ class WholeStudy:
     before: Callable[[Trial], None] = lambda trial: None
     trained: list[Trial] = field(default_factory=list)
     predicted: list[list[str]] = field(default_factory=list)
+    compared: list[str | None] = field(default_factory=list)
     executors: list[Trainer] = field(default_factory=list)
 
     def write(self, **changes: Any) -> None:
@@ -130,6 +132,7 @@ class WholeStudy:
         self, task: object, models: Mapping[str, Path], baseline: str | None, others: Sequence[str]
     ) -> Predictions:
         self.predicted.append(list(models))
+        self.compared = [baseline, *others]
         assert all(file.read_text() == name for name, file in models.items())
         labels = np.arange(EXAMPLES) % 2
         probabilities = {}
