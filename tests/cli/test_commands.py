@@ -1,6 +1,7 @@
 """Every command on a finished study: what it prints, what it changes, and its exit code."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -240,16 +241,25 @@ def test_ui_becomes_the_server_of_the_store(
 ) -> None:
     became: list[Any] = []
     monkeypatch.setattr("os.execv", lambda *arguments: became.append(arguments))
-    monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "")
+    for name in ("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "MLFLOW_BACKEND_STORE_URI"):
+        monkeypatch.setenv(name, "")
     _, out, _ = run("ui", "--port", "5009")
     assert "http://127.0.0.1:5009/#/experiments/" in out
     assert "warning" not in out
     ((program, command),) = became
     assert command[0] == program
-    assert command[command.index("--backend-store-uri") + 1] == f"sqlite:///{folder}/mlflow.db"
+    assert os.environ["MLFLOW_BACKEND_STORE_URI"] == f"sqlite:///{folder}/mlflow.db"
     assert command[command.index("--port") + 1] == "5009"
     _, out, _ = run("ui", "--host", "0.0.0.0")
     assert "warning: whoever reaches 0.0.0.0 can change runs and registry" in out
+
+    address = "postgresql://ada:s3cret@db/mlflow"
+    monkeypatch.setattr("tuning.tracking.store.resolve_uri", lambda: address)
+    monkeypatch.setattr("tuning.tracking.store.open_store", lambda uri: None)
+    monkeypatch.setattr("tuning.tracking.store.get_experiment", lambda client, name: "1")
+    _, out, _ = run("ui")
+    assert "MLflow on postgresql://***@db/mlflow" in out
+    assert "s3cret" not in out + " ".join(became[-1][1])
 
 
 @pytest.mark.parametrize("command", ["report", "clean", "promote", "history"])

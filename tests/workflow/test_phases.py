@@ -298,6 +298,34 @@ def test_a_larger_budget_after_the_confirmation_is_searched(study: WholeStudy) -
     assert len(study.record(again).in_phase(Phase.SEARCH)) == 10
 
 
+def test_a_finished_study_that_goes_on_is_judged_anew_and_promotes_nothing_old(
+    study: WholeStudy,
+) -> None:
+    """What it found first must not be promoted for what it finds later, nor the reverse."""
+    study.right = better_by_test
+    first = study.run()
+    assert (first.verdict, first.registered, first.promoted) == ("better", "toy/1", True)
+    study.write(
+        searchers=["random", "optuna"],
+        budget={"trials": 5, "epochs": 2},
+        confirm={"seeds": 3, "top_k": 1},
+    )
+    stop_at(study, "baseline-seed3")
+    with pytest.raises(InterruptedStudyError):
+        study.run(resume="last", allow_change=True)
+    (run,) = parents(study)
+    assert keys.VERDICT not in run.data.tags
+    note = run.data.tags["mlflow.note.content"]
+    assert "Interim report" in note and "Verdict: inconclusive" in note
+    assert "better" not in note.split("Verdict: ")[1].splitlines()[0]
+
+    study.right = lambda name: 0.5 if name.startswith("confirm") else 0.75
+    again = study.run(resume="last", allow_change=True)
+    assert (again.verdict, again.registered, again.promoted) == ("worse", "", False)
+    assert str(aliases(study)["champion"]) == "1"
+    assert len(study.client.search_model_versions("name='toy'")) == 1
+
+
 def test_a_driver_that_died_before_its_study_began_leaves_nothing_to_resume(
     study: WholeStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuning.core.errors import EXIT_OK, EXIT_REFUSED, BadInputError, TuningError
+from tuning.core.errors import EXIT_OK, EXIT_REFUSED, BadInputError, TuningError, redact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -227,7 +227,7 @@ def ui(options: argparse.Namespace) -> int:
     # the server only.
     experiment_id = get_experiment(open_store(uri), study.name)
     address = f"http://{options.host}:{options.port}"
-    print(f"MLflow on {uri}; the leaderboard:\n{leaderboard_link(experiment_id, address)}")
+    print(f"MLflow on {redact(uri)}; the leaderboard:\n{leaderboard_link(experiment_id, address)}")
     if options.host not in ("127.0.0.1", "::1", "localhost"):
         print(
             f"warning: whoever reaches {options.host} can change runs and registry "
@@ -235,7 +235,9 @@ def ui(options: argparse.Namespace) -> int:
         )
     sys.stdout.flush()
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--workers", "1"]
+    # Not an option: every user of the machine can read the command line, and so a password in it.
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = uri
+    command = [sys.executable, "-m", "mlflow", "ui", "--workers", "1"]
     command += ["--host", options.host, "--port", str(options.port)]
     os.execv(command[0], command)
 

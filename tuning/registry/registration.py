@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tuning.core.errors import PromotionRefusedError
 from tuning.core.task import ServedModel, Task
 from tuning.registry.serving import log_served_model, measure_served_model
 from tuning.registry.versions import registry_lock
@@ -43,12 +44,20 @@ def register(
 
     Returns:
         The number of the version. A study that has a version already gets the same one again.
+
+    Raises:
+        PromotionRefusedError: The study's version is of what it had found before it went on.
     """
     import mlflow
 
     versions = sorted(client.search_model_versions(f"name='{name}'"), key=lambda v: int(v.version))
     existing = next((version for version in versions if version.run_id == run_id), None)
     if existing is not None:
+        if any(existing.tags.get(key) != value for key, value in tags.items()):
+            raise PromotionRefusedError(
+                f"Not registered: {name} version {existing.version} is what run {run_id} had "
+                "found before it went on; begin a new study to register another"
+            )
         # An earlier attempt may have ended before it set the card or the alias.
         if not existing.description and (card_text := _card_of(name, existing.version)):
             client.update_model_version(name, existing.version, card_text)

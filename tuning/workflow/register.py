@@ -33,7 +33,11 @@ def register_best(
         return "", False
     # The first seed, not the best one: the best seed would have been chosen by luck.
     first = next(trial for trial in record.trials if trial.trial.name == best.trials[0])
-    name, version = _register(study_run, record, comparison, first)
+    try:
+        name, version = _register(study_run, record, comparison, first)
+    except PromotionRefusedError as refusal:
+        study_run.progress.say(f"\n{refusal}")
+        return "", False
     study_run.progress.say(f"\nRegistered {name} version {version} as {keys.CHALLENGER}")
     if study_run.prepared.plan.options.promote == "never":
         return f"{name}/{version}", False

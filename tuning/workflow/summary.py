@@ -65,12 +65,21 @@ def make_interim_report(client: "MlflowClient", record: StudyRecord) -> "Compari
         The comparison of the trials so far; None if no baseline trial has completed yet.
     """
     from tuning.evaluation.comparison import compare
+    from tuning.evaluation.statistics import Verdict
 
     try:
         comparison = compare(record)
     except ValueError:
         return None
-    comparison = replace(comparison, why="the study was stopped before its end")
+    comparison = replace(
+        comparison,
+        verdict=Verdict.INCONCLUSIVE,
+        why="the study was stopped before its end",
+        # A study that was finished before, and went on, has them.
+        gain=None,
+        mcnemar=None,
+        improvement=None,
+    )
     ended = sum(trial.result.state is not TrialState.INTERRUPTED for trial in record.trials)
     _write(
         client,
