@@ -15,20 +15,17 @@ from tests.stand_in import ROOT
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize(
-    ("searcher", "keras"),
-    [("random", False), pytest.param("keras_tuner:hyperband", True, marks=pytest.mark.full)],
-)
-def test_long_runs_ablation_and_events(tmp_path: Path, searcher: str, keras: bool) -> None:
+@pytest.mark.full
+def test_long_runs_ablation_and_events(tmp_path: Path) -> None:
     import mlflow
 
     folder = make_folder(
         tmp_path / "study",
-        searchers=[searcher, "optuna:cmaes(n_startup_trials=2)+asha"],
+        searchers=["keras_tuner:hyperband", "optuna:cmaes(n_startup_trials=2)+asha"],
         budget={"trials": 5, "epochs": 4, "timeout": 600},
         confirm={"seeds": 2, "top_k": 1, "long_run": 6, "ablation": True},
     )
-    process = Tune(folder, "--json", keras=keras)
+    process = Tune(folder, "--json", keras=True)
     assert process.end() == 0, process.output
     events = [json.loads(line) for line in process.output.splitlines() if line.startswith("{")]
     phases = Counter(event["phase"] for event in events if event["event"] == "trial_started")

@@ -108,6 +108,7 @@ def trials_of(uri: str, experiment: str) -> dict[str, Any]:
     return by_name
 
 
+@pytest.mark.full
 def test_an_old_study_goes_on_and_repeats_nothing(store: Path) -> None:
     uri = os.environ["MLFLOW_TRACKING_URI"]
     before = trials_of(uri, "witness-stopped")
