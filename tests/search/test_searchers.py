@@ -500,3 +500,43 @@ def test_a_deferred_searcher_that_refuses_its_trials_refuses_them_again() -> Non
     for _ in range(2):
         with pytest.raises(BadInputError, match="others"):
             searcher.prepare()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("objective", "best"), [(OBJECTIVE, 0.9), (VAL_LOSS, 0.1)])
+def test_keras_tuner_knows_which_end_is_better(objective: Objective, best: float) -> None:
+    searcher = keras_tuner("random", objective)()
+    assert isinstance(searcher, KerasTunerSearcher)
+    for number, value in enumerate((0.5, 0.1, 0.9, 0.3)):
+        ask(searcher, number)
+        searcher.report(number, make_measurement(1, value, val_loss=value))
+        searcher.tell(number, replace(make_result([0.5]), value=value))
+    (trial,) = searcher._oracle.get_best_trials(1)
+    assert trial.score == best
+
+
+@pytest.mark.slow
+def test_a_failed_trial_is_no_answer_to_keras_tuner_whatever_it_measured() -> None:
+    searcher = keras_tuner("random")()
+    assert isinstance(searcher, KerasTunerSearcher)
+    for number, state in enumerate((TrialState.COMPLETED, TrialState.FAILED)):
+        ask(searcher, number)
+        searcher.tell(number, make_result([0.5 + 0.1 * number], state))
+    assert [trial.score for trial in searcher._oracle.get_best_trials(2)] == [0.5, None]
+
+
+def test_optuna_learns_how_each_trial_ended_and_no_repeat_stays_open() -> None:
+    searcher = optuna()(space=SMALL, first={"units": 1})
+    assert isinstance(searcher, OptunaSearcher)
+    ended = (TrialState.PRUNED, TrialState.FAILED, TrialState.COMPLETED, TrialState.COMPLETED)
+    for number, state in enumerate(ended):
+        ask(searcher, number)
+        searcher.report(number, make_measurement(1, 0.5))
+        searcher.tell(number, make_result([0.5], state))
+    ask(searcher, 4)
+    trials = searcher._study.trials
+    states = [trial.state.name for trial in trials]
+    assert states.count("PRUNED") == 1
+    assert states.count("COMPLETE") == 2
+    # Six values and eight draws at least: some were repeats, and only the last trial is open.
+    assert states.count("RUNNING") == 1 and states[-1] == "RUNNING"
