@@ -43,8 +43,13 @@ def make_folder(folder: Path, **changes: Any) -> Path:
     """Makes a folder with the study and an empty store, whose tables take seconds to make."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "study.yaml").write_text(yaml.safe_dump({**yaml.safe_load(STUDY), **changes}))
-    shutil.copyfile(_empty_store(), folder / "mlflow.db")
+    empty_store(folder / "mlflow.db")
     return folder
+
+
+def empty_store(file: Path) -> None:
+    """Makes a SQLite store that has its tables."""
+    shutil.copyfile(_empty_store(), file)
 
 
 @cache
