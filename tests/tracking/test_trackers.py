@@ -29,6 +29,7 @@ from tuning.tracking.reader import (
 )
 from tuning.tracking.retry import RetryPolicy, TrackerError
 from tuning.tracking.tracker import MlflowTracker
+from tuning.workflow.resume import reopen
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -771,3 +772,19 @@ def test_a_conditional_batch_size_is_no_parameter_where_it_does_not_exist(
     tracker.close()
     params = {r.trial.name: r.trial.params for r in read_record(client, parent).trials}
     assert params == {"small": {"large": False}, "large": {"large": True, "batch_size": 64}}
+
+
+def test_a_run_that_was_opened_again_has_not_ended(
+    client: "MlflowClient", parent: str, tracker: MlflowTracker
+) -> None:
+    tell(tracker, "random-000", TrialState.INTERRUPTED)
+    tracker.flush()
+    run_id = tracker.run_id("random-000")
+    assert read_record(client, parent).trials[0].ended_ms > 0
+    # A later driver trains it, and is killed between its writing the result and ending the run.
+    client.update_run(run_id, status="RUNNING")
+    client.set_tag(run_id, "tuning.state", "completed")
+    record = read_record(client, parent)
+    assert record.trials[0].ended_ms == 0
+    reopen(client, record)
+    assert client.get_run(run_id).info.status == "FINISHED"

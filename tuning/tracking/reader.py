@@ -227,11 +227,11 @@ def _children(client: "MlflowClient", parent: "Run") -> list["Run"]:
 
 def _trial_record(client: "MlflowClient", run: "Run", study: Study, curves: Curves) -> TrialRecord:
     tags, params = run.data.tags, run.data.params
-    identity = run.info.run_id, run.info.end_time or 0
+    identity = run.info.run_id, _end_of(run)
     measurements = curves.get(identity)
     if measurements is None:
         measurements = _measurements(client, run)
-        if run.info.end_time:
+        if identity[1]:
             curves[identity] = measurements
     for key in (keys.TRIAL, keys.MODEL, keys.RESUME_FROM, keys.REUSED_FROM):
         # Their values become names of folders.
@@ -259,8 +259,16 @@ def _trial_record(client: "MlflowClient", run: "Run", study: Study, curves: Curv
         run_id=run.info.run_id,
         model_id=tags.get(keys.MODEL, ""),
         started_ms=run.info.start_time,
-        ended_ms=run.info.end_time or 0,
+        ended_ms=_end_of(run),
     )
+
+
+def _end_of(run: "Run") -> int:
+    """Returns the end of a run in milliseconds; 0 while it runs.
+
+    A run that was opened again still has the end of before.
+    """
+    return 0 if run.info.status == "RUNNING" else run.info.end_time or 0
 
 
 def _params(logged: Mapping[str, str], study: Study) -> dict[str, ParamValue]:
