@@ -33,7 +33,7 @@ test: setup-dev ## Run the tests, ten minutes on two cores; ARGS="-k resume"
 test-fast: setup-dev ## Run the unit tests, a minute
 	$(BIN)/python -m pytest -n $(JOBS) -m "not slow and not browser and not full" $(ARGS)
 
-test-all: setup-dev ## Run everything, and measure the coverage; an hour
+test-all: setup-dev ## Run everything, and measure the coverage
 	rm -rf .cache/coverage
 	$(BIN)/python -m pytest -n $(JOBS) -m "" --cov --cov-report= $(ARGS)
 	$(BIN)/coverage report --fail-under 90

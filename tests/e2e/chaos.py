@@ -141,10 +141,11 @@ def _attack(process: Tune, target: str, server: Server | None, instants: random.
 def run_round(seed: int) -> Round:
     """Every third study writes to a tracking server."""
     with tempfile.TemporaryDirectory(prefix="tuning-chaos-") as folder:
+        server = None
         if seed % 3 == 0:
             # MLflow itself does not survive a kill while it makes its tables.
             empty_store(Path(folder, "server.db"))
-        server = Server(Path(folder)) if seed % 3 == 0 else None
+            server = Server(Path(folder))
         try:
             return attack_study(Path(folder, "study"), seed, server)
         except Exception as error:

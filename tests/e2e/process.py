@@ -34,11 +34,19 @@ def _logs() -> Path:
     return folder
 
 
-def _new_log() -> Path:
-    return _logs() / f"{len(list(_logs().iterdir()))}.log"
+class _Logged:
+    """What a process prints goes into a file, which can be read at any time."""
+
+    def __init__(self) -> None:
+        self._log = _logs() / f"{len(list(_logs().iterdir()))}.log"
+        self._log.touch()
+
+    @property
+    def output(self) -> str:
+        return self._log.read_text("utf-8", errors="replace")
 
 
-class Forked:
+class Forked(_Logged):
     """A process that begins with its imports done.
 
     Args:
@@ -50,17 +58,12 @@ class Forked:
     def __init__(
         self, run: Callable[..., None], *arguments: object, folder: Path, env: Mapping[str, str]
     ) -> None:
-        self._log = _new_log()
-        self._log.touch()
+        super().__init__()
         options = (run, arguments, str(folder), dict(env), str(self._log))
         self._process = _context.Process(target=forked.main, args=options)
         self._process.start()
         assert self._process.pid is not None
         self.pid: int = self._process.pid
-
-    @property
-    def output(self) -> str:
-        return self._log.read_text("utf-8", errors="replace")
 
     @property
     def code(self) -> int | None:
@@ -73,11 +76,11 @@ class Forked:
         return self.code
 
 
-class Command:
+class Command(_Logged):
     """A process with a new interpreter, as a user starts it."""
 
     def __init__(self, *command: str, folder: Path, env: Mapping[str, str]) -> None:
-        self._log = _new_log()
+        super().__init__()
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", *command],
@@ -88,10 +91,6 @@ class Command:
                 start_new_session=True,
             )
         self.pid = self._process.pid
-
-    @property
-    def output(self) -> str:
-        return self._log.read_text("utf-8", errors="replace")
 
     @property
     def code(self) -> int | None:

@@ -227,11 +227,12 @@ def _children(client: "MlflowClient", parent: "Run") -> list["Run"]:
 
 def _trial_record(client: "MlflowClient", run: "Run", study: Study, curves: Curves) -> TrialRecord:
     tags, params = run.data.tags, run.data.params
-    identity = run.info.run_id, _end_of(run)
+    ended_ms = _end_of(run)
+    identity = run.info.run_id, ended_ms
     measurements = curves.get(identity)
     if measurements is None:
         measurements = _measurements(client, run)
-        if identity[1]:
+        if ended_ms:
             curves[identity] = measurements
     for key in (keys.TRIAL, keys.MODEL, keys.RESUME_FROM, keys.REUSED_FROM):
         # Their values become names of folders.
@@ -259,7 +260,7 @@ def _trial_record(client: "MlflowClient", run: "Run", study: Study, curves: Curv
         run_id=run.info.run_id,
         model_id=tags.get(keys.MODEL, ""),
         started_ms=run.info.start_time,
-        ended_ms=_end_of(run),
+        ended_ms=ended_ms,
     )
 
 
