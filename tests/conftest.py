@@ -1,19 +1,21 @@
 """Fixtures that several folders share: a fresh MLflow store, and one finished study for all."""
 
 import os
-import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import stores
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+    from tuning.core.task import Examples, Split
 
 ROOT = Path(__file__).parents[1]
 FLAGSHIP = ROOT / "pipelines" / "imdb" / "study.yaml"
@@ -53,19 +55,9 @@ def _group(item: pytest.Item) -> str:
 
 
 @pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An initialised SQLite store to copy: making its tables takes seconds."""
-    from tuning.tracking.store import open_store
-
-    file = tmp_path_factory.mktemp("store") / "mlflow.db"
-    open_store(f"sqlite:///{file}")
-    return file
-
-
-def copy_store(source: Path, target: Path) -> None:
-    """Copies a SQLite store with what is still in its log."""
-    with closing(sqlite3.connect(source)) as here, closing(sqlite3.connect(target)) as there:
-        here.backup(there)
+def empty_store() -> Path:
+    """An initialised SQLite store to copy."""
+    return stores.empty_store()
 
 
 @pytest.fixture
@@ -75,13 +67,29 @@ def client(
     """A client of a fresh store in ``tmp_path``, which is the current folder too."""
     from tuning.tracking.store import open_store
 
-    copy_store(empty_store, tmp_path / "mlflow.db")
+    stores.copy_store(empty_store, tmp_path / "mlflow.db")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
     client = open_store(f"sqlite:///{tmp_path / 'mlflow.db'}")
     # The copied Default experiment keeps its files elsewhere; tests use one of their own.
     client.create_experiment("test", artifact_location=(tmp_path / "mlruns").as_uri())
     yield client
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> "list[Split]":
+    """The splits of the toy task that this process loads, in order."""
+    from tests.toy_task import ToyTask
+
+    splits: list[Split] = []
+    load = ToyTask.load
+
+    def watched(task: ToyTask, split: "Split") -> "Mapping[str, Examples]":
+        splits.append(split)
+        return load(task, split)
+
+    monkeypatch.setattr(ToyTask, "load", watched)
+    return splits
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import copy_store
+from tests.stores import copy_store
 from tests.workflow.whole_study import WholeStudy, whole_study
 from tuning.cli.main import main
 from tuning.tracking import keys

@@ -20,9 +20,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from tests.e2e.losses import Losses, empty_store, losses, make_folder
+from tests.e2e.losses import Losses, losses, make_folder
 from tests.e2e.process import Tune
 from tests.e2e.server import Server
+from tests.stores import copy_store, empty_store
 
 # The line with which each phase begins.
 PHASES = {
@@ -144,7 +145,7 @@ def run_round(seed: int) -> Round:
         server = None
         if seed % 3 == 0:
             # MLflow itself does not survive a kill while it makes its tables.
-            empty_store(Path(folder, "server.db"))
+            copy_store(empty_store(), Path(folder, "server.db"))
             server = Server(Path(folder))
         try:
             return attack_study(Path(folder, "study"), seed, server)

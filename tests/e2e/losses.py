@@ -1,18 +1,15 @@
 """A small study, and what must not be lost of it, however often it was killed."""
 
-import shutil
-import sqlite3
 import tempfile
 from collections import Counter
-from contextlib import closing
 from dataclasses import dataclass, fields
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tests.e2e.process import Tune
+from tests.stores import copy_store, empty_store
 
 TRIALS = 4
 EPOCHS = 3
@@ -40,27 +37,11 @@ registered_model: toy
 
 
 def make_folder(folder: Path, **changes: Any) -> Path:
-    """Makes a folder with the study and an empty store, whose tables take seconds to make."""
+    """Makes a folder with the study and an empty store."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "study.yaml").write_text(yaml.safe_dump({**yaml.safe_load(STUDY), **changes}))
-    empty_store(folder / "mlflow.db")
+    copy_store(empty_store(), folder / "mlflow.db")
     return folder
-
-
-def empty_store(file: Path) -> None:
-    """Makes a SQLite store that has its tables."""
-    shutil.copyfile(_empty_store(), file)
-
-
-@cache
-def _empty_store() -> Path:
-    from tuning.tracking.store import open_store
-
-    file = Path(tempfile.mkdtemp(prefix="tuning-test-"), "mlflow.db")
-    open_store(f"sqlite:///{file}")
-    with closing(sqlite3.connect(file)) as database:
-        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return file
 
 
 @dataclass

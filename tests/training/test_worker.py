@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from tests.factories import make_measurement, make_result, make_study, make_trial
-from tests.toy_task import ToyTask
 from tuning.core.task import Split
 from tuning.core.trial import CONTINUE, Decision, FailureKind, Measurement, TrialState
 from tuning.training import worker
@@ -155,20 +154,12 @@ def test_the_data_are_loaded_once(
 
 
 def test_the_test_split_is_never_loaded(
-    trial_worker: TrialWorker, monkeypatch: pytest.MonkeyPatch
+    trial_worker: TrialWorker, monkeypatch: pytest.MonkeyPatch, loaded: list[Split]
 ) -> None:
-    splits: list[str] = []
-    load = ToyTask.load
-
-    def watched(task: ToyTask, split: Split) -> Any:
-        splits.append(split)
-        return load(task, split)
-
-    monkeypatch.setattr(ToyTask, "load", watched)
     train_with(monkeypatch, lambda *arguments: make_result())
     for name in ("a", "b"):
         trial_worker.run(make_trial(name), lambda measurement: CONTINUE)
-    assert splits == ["search"]
+    assert loaded == ["search"]
 
 
 def test_a_lost_driver_is_no_failure_of_the_trial(

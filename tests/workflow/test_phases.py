@@ -263,15 +263,8 @@ def test_a_trial_that_is_gone_from_the_record_is_made_up_for(study: WholeStudy) 
     assert len(set(configs)) == 4
 
 
-def test_what_was_predicted_is_not_predicted_again(
-    study: WholeStudy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def killed(*arguments: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("tuning.workflow.phases.make_report", killed)
-        study.run()
+def test_what_was_predicted_is_not_predicted_again(study: WholeStudy) -> None:
+    study.run_until("tuning.workflow.phases.make_report")
     assert len(study.predicted) == 1
     trained = len(study.trained)
     outcome = study.run(resume="last")
@@ -327,14 +320,9 @@ def test_a_finished_study_that_goes_on_is_judged_anew_and_promotes_nothing_old(
 
 
 def test_a_driver_that_died_before_its_study_began_leaves_nothing_to_resume(
-    study: WholeStudy, monkeypatch: pytest.MonkeyPatch
+    study: WholeStudy,
 ) -> None:
-    def killed(*arguments: Any) -> None:
-        raise SystemExit
-
-    with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr("tuning.workflow.study_run.write_head", killed)
-        study.run()
+    study.run_until("tuning.workflow.study_run.write_head")
     with pytest.raises(BadInputError, match="there is no run of the study 'toy' yet"):
         study.run(resume="last")
     assert study.run().verdict

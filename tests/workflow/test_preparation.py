@@ -33,20 +33,6 @@ def study(
         yield study
 
 
-@pytest.fixture
-def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Split]:
-    """The splits that were loaded, in order."""
-    splits: list[Split] = []
-    load = ToyTask.load
-
-    def watched(task: ToyTask, split: Split) -> Any:
-        splits.append(split)
-        return load(task, split)
-
-    monkeypatch.setattr(ToyTask, "load", watched)
-    return splits
-
-
 @pytest.mark.slow
 def test_the_baseline_alone_does_not_even_load_the_test_split(
     study: WholeStudy, loaded: list[Split]
@@ -90,12 +76,7 @@ def test_labels_that_cannot_be_judged_start_no_worker_and_leave_no_run(
 def test_a_study_does_not_go_on_with_other_data(
     study: WholeStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(*arguments: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("tuning.workflow.phases._train", killed)
-        study.run()
+    study.run_until("tuning.workflow.phases._train")
     prepare = ToyTask.prepare
 
     def others(task: ToyTask) -> DataInfo:

@@ -4,7 +4,7 @@ import re
 import shlex
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 import yaml
@@ -47,13 +47,10 @@ def test_the_command_to_go_on_names_the_run_and_says_every_setting_again() -> No
 def test_the_parent_run_says_what_the_study_is_and_how_it_began(
     tmp_path: Path, client: "MlflowClient", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(*arguments: Any) -> None:
-        raise KeyboardInterrupt
-
     settings = ("budget.trials=2", "seed=4")
-    with whole_study(tmp_path, client, monkeypatch) as study, pytest.raises(KeyboardInterrupt):
-        monkeypatch.setattr("tuning.workflow.phases._train", killed)
-        study.run(settings=settings, dataset="mine", backend="jax", command="tuning tune …")
+    options = {"dataset": "mine", "backend": "jax", "command": "tuning tune …"}
+    with whole_study(tmp_path, client, monkeypatch) as study:
+        study.run_until("tuning.workflow.phases._train", settings=settings, **options)
     experiment = client.get_experiment_by_name("toy")
     assert experiment is not None
     (run,) = client.search_runs([experiment.experiment_id])

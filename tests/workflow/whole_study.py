@@ -67,6 +67,10 @@ class Trainer(FakeExecutor):
         return replace(event, result=replace(event.result, artifacts=artifacts))
 
 
+class Killed(BaseException):
+    """Ends a run in the middle, as nothing in the program expects it."""
+
+
 @dataclass
 class WholeStudy:
     """Runs a study in a folder, as often as a test wants.
@@ -109,6 +113,16 @@ class WholeStudy:
     def run(self, **options: Any) -> Outcome:
         env = {"MLFLOW_TRACKING_URI": self.client.tracking_uri}
         return tune(make_plan(self.options(**options), env))
+
+    def run_until(self, step: str, **options: Any) -> None:
+        """Runs until a function is called, which ``step`` names with its module."""
+
+        def killed(*arguments: Any) -> None:
+            raise Killed
+
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(step, killed)
+            self.run(**options)
 
     def run_baseline(self) -> Outcome:
         env = {"MLFLOW_TRACKING_URI": self.client.tracking_uri}
