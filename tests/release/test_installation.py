@@ -75,7 +75,11 @@ registered_model: sums
 
 
 def run(*command: str | Path, cwd: Path, **env: str) -> str:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PYTHON", "MLFLOW"))
+    }
     done = subprocess.run(
         command, cwd=cwd, env={**clean, **env}, capture_output=True, text=True, check=False
     )

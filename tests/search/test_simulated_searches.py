@@ -9,7 +9,7 @@ from tests.search.surrogate import Surrogate, search
 from tuning.core.trial import TrialState, config_hash
 
 SECONDS = 1_500.0
-REPETITIONS = 24
+REPETITIONS = 18
 SEARCHERS = ["optuna:tpe+none", "optuna:cmaes+none", "optuna:qmc+none", "optuna+median"]
 SEARCHERS += ["optuna+hyperband", "optuna+asha", "keras_tuner:hyperband", "keras_tuner:random"]
 # What the libraries find, and not only what this project makes of it: minutes each.
@@ -52,7 +52,7 @@ def test_bayesian_optimisation_is_not_worse_than_random_search_in_equal_time() -
     from scipy.stats import mannwhitneyu
 
     found, at_random = (
-        regrets(searcher, repetitions=12, seconds=600.0)
+        regrets(searcher, repetitions=9, seconds=600.0)
         for searcher in ("keras_tuner:bayesian", "random")
     )
     assert mannwhitneyu(found, at_random, alternative="greater").pvalue > 0.01

@@ -40,3 +40,19 @@ def test_the_operation_gives_its_answer_once_the_store_is_back() -> None:
         return "an answer"
 
     assert RetryPolicy(sleep=lambda seconds: None)(read) == "an answer"
+
+
+def test_an_outage_that_mlflow_calls_an_invalid_parameter_is_waited_out_too() -> None:
+    from mlflow.exceptions import MlflowException
+
+    outages = iter([True, False])
+
+    def register() -> str:
+        try:
+            if next(outages):
+                away()
+        except ConnectionError as error:
+            raise MlflowException.invalid_parameter_value("no access to the model") from error
+        return "version 1"
+
+    assert RetryPolicy(sleep=lambda seconds: None)(register) == "version 1"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +101,12 @@ def begun(**tags: str) -> StudyRecord:
     return make_record({}, study=study, written=study, tags=tags)
 
 
+with_tensorflow = pytest.mark.skipif(
+    find_spec("tensorflow") is None, reason="TensorFlow is not installed"
+)
+
+
+@with_tensorflow
 def test_a_resumed_study_keeps_its_data_and_its_backend(tmp_path: Path) -> None:
     record = begun(**{keys.BACKEND: "tensorflow", keys.DATASET_OPTION: "/its/reviews.csv"})
     plan = _as_begun(plan_of(tmp_path, resume="last"), record)

@@ -166,8 +166,14 @@ def is_transient(error: Exception) -> bool:
     if is_permission_error(error):
         return False
     if isinstance(error, MlflowException):
-        # MLflow reports an interrupted download as an invalid parameter.
-        return error.error_code in _PASSING_CODES or "Failed to download" in str(error)
+        # MLflow reports an interrupted download, or another interrupted request, as an invalid
+        # parameter.
+        cause = error.__cause__
+        return (
+            error.error_code in _PASSING_CODES
+            or "Failed to download" in str(error)
+            or (isinstance(cause, Exception) and is_transient(cause))
+        )
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status is not None:
         return bool(status >= 500 or status in _PASSING_STATUS)
