@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 
 import pytest
 
@@ -76,3 +77,18 @@ def test_in_another_thread_signals_are_left_alone() -> None:
     thread.start()
     thread.join()
     assert seen == [signal.getsignal(signal.SIGINT)]
+
+
+def test_an_error_that_a_signal_has_caused_is_the_interrupt_itself() -> None:
+    with pytest.raises(KeyboardInterrupt) as caught, listening(StopSignal()):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        except KeyboardInterrupt:
+            raise RuntimeError("the transaction is not on the list") from None
+    assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+def test_another_error_stays_what_it_is() -> None:
+    with pytest.raises(RuntimeError, match="a defect"), listening(StopSignal()):
+        raise RuntimeError("a defect")

@@ -1,5 +1,6 @@
 """The phases of a study in their order, and what the README and the report promise of them."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -367,3 +368,29 @@ def test_two_drivers_never_run_one_study(study: WholeStudy) -> None:
     study.before = before
     assert study.run().verdict
     assert tried
+
+
+def test_the_search_is_on_record_before_its_best_is_confirmed(
+    study: WholeStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a kill would leave confirmed candidates whose trials nobody knows."""
+    from tuning.tracking.trial_models import TrialModels
+
+    settle, known = TrialModels.settle, []
+
+    def settle_slowly(self: TrialModels, *arguments: Any) -> None:
+        time.sleep(0.05)
+        settle(self, *arguments)
+
+    def look(trial: Trial) -> None:
+        if trial.phase is Phase.CONFIRM:
+            experiment = study.client.get_experiment_by_name("toy")
+            assert experiment is not None
+            runs = study.client.search_runs([experiment.experiment_id], max_results=100)
+            search = [run for run in runs if run.data.tags.get(keys.PHASE) == "search"]
+            known.append(sum(run.info.status != "RUNNING" for run in search))
+
+    monkeypatch.setattr(TrialModels, "settle", settle_slowly)
+    study.before = look
+    study.run()
+    assert known == [6, 6]

@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
+from tuning.core.errors import InterruptedStudyError
+
 # On Ctrl-C, this process gets the SIGINT, and soon after a SIGTERM from `mlflow run`.
 SAME_REQUEST_SECONDS = 3.0
 
@@ -43,16 +45,17 @@ def listening(stop: StopSignal) -> Iterator[None]:
         yield
         return
 
-    asked_at = -SAME_REQUEST_SECONDS
+    asked_at, raised = -SAME_REQUEST_SECONDS, False
 
     def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal asked_at
+        nonlocal asked_at, raised
         now = time.monotonic()
         if number == signal.SIGTERM and now - asked_at < SAME_REQUEST_SECONDS:
             return
         asked_at = now
         stop.level = stop.level + 1 if number == signal.SIGINT else 2
         if not stop.in_loop or stop.level > 2:
+            raised = True
             raise KeyboardInterrupt
         if stop.level == 1:
             # Not print: the signal may arrive while another print runs.
@@ -62,6 +65,11 @@ def listening(stop: StopSignal) -> Iterator[None]:
     earlier = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
+    except Exception as error:
+        # The exception may have come in the middle of a transaction, which then raised its own.
+        if raised and not isinstance(error, InterruptedStudyError):
+            raise KeyboardInterrupt from error
+        raise
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)

@@ -131,15 +131,16 @@ def check_same_data(record: StudyRecord, data: DataInfo) -> None:
 
 
 def reopen(client: "MlflowClient", record: StudyRecord) -> None:
-    """Sets the parent run to running, and ends trial runs that have a result and no end.
+    """Sets the parent run to running, and ends the trial runs that have no end.
 
-    The verdict of a study that was finished before no longer holds.
+    Interrupted trials that are trained again open their runs again. The verdict of a study that
+    was finished before no longer holds.
     """
     client.update_run(record.run_id, status="RUNNING")
     if keys.VERDICT in record.tags:
         client.delete_tag(record.run_id, keys.VERDICT)
     for trial in record.trials:
-        if not trial.ended_ms and trial.result.state is not TrialState.INTERRUPTED:
+        if not trial.ended_ms:
             client.set_terminated(trial.run_id, keys.RUN_STATUS[trial.result.state])
 
 

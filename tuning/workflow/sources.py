@@ -153,8 +153,14 @@ def _dependent_source(
     """Returns a source whose proposals depend on the trials of other sources."""
     searcher = FixedSearcher(name)
     source = _source(study_run, searcher, phase, study_run.earlier(phase), priority=3)
-    source.after = after
-    source.on_begin = lambda ended: searcher.propose(propose(ended))
+
+    def begin(ended: Sequence[TrialRecord]) -> None:
+        # First the record: if this process is killed, the next one must see the results that the
+        # proposals rest on, or it would go on with them and without the trials.
+        study_run.tracker.flush()
+        searcher.propose(propose(ended))
+
+    source.after, source.on_begin = after, begin
     return source
 
 
