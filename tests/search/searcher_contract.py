@@ -40,6 +40,16 @@ FIRST: Params = {
     "flag": True,
 }
 SMALL = SearchSpace.model_validate({"units": {"type": "int", "low": 1, "high": 6}})
+ODD = SearchSpace.model_validate(
+    {
+        "shape": {"type": "choice", "values": [[64, 32], [128], None]},
+        "norm": {"type": "choice", "values": [None, "batch", 3]},
+        "size": {"type": "choice", "values": [0, 0.5, 2], "ordered": True},
+        "mode": {"type": "choice", "values": [True, "auto"]},
+        "depth": {"type": "int", "low": 1, "high": 3, "when": {"shape": [[64, 32]]}},
+        "start": {"type": "float", "low": 0.0, "high": 4e-9, "step": 1e-9},
+    }
+)
 EPOCHS = 3
 
 
@@ -92,6 +102,18 @@ class SearcherContract:
             proposal = ask(searcher, number)
             assert self.space.canonical(proposal.params) == proposal.params
             play(searcher, number, proposal)
+
+    def test_choices_of_any_plain_value_are_proposed_as_they_are(self, make: MakeSearcher) -> None:
+        first = {"shape": [128], "norm": None, "size": 2.0, "mode": "auto", "start": 0.0}
+        searcher = make(space=ODD, first=first)
+        seen = []
+        for number in range(12):
+            proposal = ask(searcher, number)
+            assert ODD.canonical(proposal.params) == proposal.params
+            seen.append(proposal.params)
+            searcher.tell(number, make_result([0.5 + number / 100]))
+        assert seen[0] == first
+        assert {str(params["shape"]) for params in seen} > {"[128]"}
 
     def test_several_may_run_at_once_and_end_in_any_order(self, make: MakeSearcher) -> None:
         searcher = make()

@@ -56,7 +56,7 @@ class Surrogate:
         return 0.89 - size - dropout - (p["recurrent_dropout"] - 0.1) ** 2 * 0.2
 
     def value(self, trial: Trial, epoch: int) -> float:
-        p: dict[str, float] = dict(trial.params)  # type: ignore[arg-type]
+        p: dict[str, float] = dict(trial.params)
         slowness = 1 + 3 * (p["spatial_dropout"] + p["recurrent_dropout"])
         learned = 1 - math.exp(-2 * epoch / slowness)
         luck = random.Random(derive_seed(trial.seed, "luck")).gauss(0, self._noise)
@@ -64,7 +64,7 @@ class Surrogate:
         return 0.5 + (self.true_value(p) - 0.5) * learned + luck + wobble
 
     def seconds(self, trial: Trial) -> float:
-        p: dict[str, float] = dict(trial.params)  # type: ignore[arg-type]
+        p: dict[str, float] = dict(trial.params)
         return 2 + p["embedding_dim"] * p["units"] / 2_000 * (1 + (p["recurrent_dropout"] > 0))
 
 

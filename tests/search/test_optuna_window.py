@@ -11,7 +11,8 @@ from optuna.trial import TrialState
 from tuning.search import optuna_window
 from tuning.search.optuna_samplers import make_sampler
 from tuning.search.optuna_window import WindowedTPESampler, _Window
-from tuning.study.space import FloatRange, SearchSpace
+from tuning.study.ranges import FloatRange
+from tuning.study.space import SearchSpace
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

@@ -1,6 +1,7 @@
 """Every searcher holds the contract; what is special to one is tested below."""
 
 import statistics
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -329,7 +330,12 @@ def test_minimising_prunes_what_is_worse_and_nothing_else(
     ("make", "seeds"),
     [
         pytest.param(optuna(objective=VAL_LOSS), 4, id="tpe"),
-        pytest.param(keras_tuner("bayesian", VAL_LOSS), 1, id="bayesian", marks=pytest.mark.slow),
+        pytest.param(
+            keras_tuner("bayesian", VAL_LOSS),
+            1,
+            id="bayesian",
+            marks=[pytest.mark.slow, pytest.mark.full],
+        ),
     ],
 )
 def test_minimising_prefers_the_lower_end(make: Callable[..., Searcher], seeds: int) -> None:
@@ -540,3 +546,43 @@ def test_optuna_learns_how_each_trial_ended_and_no_repeat_stays_open() -> None:
     assert states.count("COMPLETE") == 3
     # Repeats that the sampler drew are closed; only the last trial is open.
     assert states.count("RUNNING") == 1 and states[-1] == "RUNNING"
+
+
+WIDE = SearchSpace.model_validate(
+    {
+        "size": {"type": "int", "low": 0, "high": 2**40, "step": 1},
+        "many": {"type": "int", "low": 1, "high": 2**40, "log": True},
+        "fine": {"type": "float", "low": 0.0, "high": 1.0, "step": 1e-7},
+    }
+)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        optuna(),
+        pytest.param(optuna(sampler="cmaes"), marks=pytest.mark.full),
+        pytest.param(optuna(sampler="qmc"), marks=pytest.mark.full),
+        pytest.param(keras_tuner("bayesian"), marks=pytest.mark.full),
+        keras_tuner("random"),
+        lambda space, first: RandomSearcher("r", space, 11, first),
+    ],
+    ids=["tpe", "cmaes", "qmc", "bayesian", "random oracle", "random"],
+)
+def test_wide_ranges_cost_nothing(make: Any) -> None:
+    first = {"size": 2**40, "many": 1, "fine": 1e-7}
+    searcher = make(space=WIDE, first=first)
+    tracemalloc.start()
+    for number in range(8):
+        proposal = ask(searcher, number)
+        assert WIDE.canonical(proposal.params) == proposal.params
+        searcher.tell(number, make_result([0.5 + number / 100]))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 200e6, "none of them is listed"
+
+
+@pytest.mark.parametrize("sampler", ["grid", "brute"])
+def test_an_algorithm_that_lists_every_configuration_refuses_too_many(sampler: str) -> None:
+    with pytest.raises(ValueError, match="lists every configuration; there are"):
+        optuna(sampler=sampler)(space=WIDE, first={"size": 1, "many": 1, "fine": 0.0})

@@ -19,7 +19,7 @@ KIND = {"type": "choice", "values": ["plain", "masked"]}
 
 
 def test_a_stepped_float_reaches_its_end_and_is_written_exactly() -> None:
-    assert space(rate=RATE)["rate"].grid() == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
+    assert list(space(rate=RATE)["rate"].grid() or ()) == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
     assert space(rate=RATE).canonical({"rate": 0.1 + 0.2}) == {"rate": 0.3}
 
 
@@ -67,7 +67,11 @@ def test_a_condition_decides_what_exists() -> None:
         ({"a": {"type": "float", "low": 0.0, "high": 1.0, "log": True}}, "start above 0"),
         ({"a": {**RATE, "step": 0.3}}, "do not end at 0.5"),
         ({"a": {"type": "choice", "values": [1, 1]}}, "values repeat"),
-        ({"a": {"type": "choice", "values": [1, "x"]}}, "one type"),
+        ({"a": {"type": "choice", "values": [None, "None"]}}, "values repeat"),
+        ({"a": {"type": "choice", "values": [{"b": 1}]}}, "plain value|valid"),
+        ({"a": {"type": "choice", "values": [float("inf")]}}, "finite"),
+        ({"epochs": UNITS}, r"epochs is not a hyperparameter: budget\.epochs"),
+        ({"seed": UNITS}, r"seed is not a hyperparameter"),
         ({"a": {"type": "float", "low": float("nan"), "high": 1.0}}, "finite"),
     ],
 )
@@ -97,4 +101,43 @@ def test_every_value_of_a_grid_is_canonical(low: int, steps: int, step: int) -> 
     grid = made["n"].grid()
     assert grid is not None
     assert len(grid) == steps + 1
-    assert [made.canonical({"n": value})["n"] for value in grid] == grid
+    assert [made.canonical({"n": value})["n"] for value in grid] == list(grid)
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ([None, "l2"], ["None", "l2"]),
+        ([[64, 32], [128]], ["[64, 32]", "[128]"]),
+        ([0, 0.1, 0.2], [0.0, 0.1, 0.2]),
+        ([True, "auto"], ["True", "auto"]),
+        ([1, 2], [1, 2]),
+        ([True, False], [True, False]),
+    ],
+)
+def test_a_choice_has_any_plain_values(values: list[Any], labels: list[Any]) -> None:
+    made = space(a={"type": "choice", "values": values})
+    for value, label in zip(values, labels, strict=True):
+        canonical = made.canonical({"a": value})
+        assert canonical == {"a": value}
+        assert made.labels(canonical) == {"a": label}
+        assert type(made.labels(canonical)["a"]) is type(label)
+
+
+def test_a_wide_range_costs_nothing() -> None:
+    made = space(n={"type": "int", "low": 0, "high": 2**60}, m={**RATE, "step": 1e-12})
+    assert made.size() == (2**60 + 1) * (5 * 10**11 + 1)
+    assert made.canonical({"n": 2**59, "m": 0.1}) == {"n": 2**59, "m": 0.1}
+
+
+@pytest.mark.parametrize("step", [1e-9, 1e-11, 3e-7, 0.1, 1e6])
+def test_steps_of_any_size_are_exact(step: float) -> None:
+    made = space(a={"type": "float", "low": 0.0, "high": 10 * step, "step": step})
+    grid = made["a"].grid()
+    assert grid is not None
+    assert list(grid) == pytest.approx([i * step for i in range(11)], rel=1e-12)
+    assert len(set(grid)) == 11
+    assert grid.index(grid[7]) == 7
+    assert made.canonical({"a": 3 * step})["a"] == grid[3]
+    with pytest.raises(ValueError, match="not one of"):
+        made.canonical({"a": 3.4 * step})

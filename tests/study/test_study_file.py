@@ -1,6 +1,7 @@
 """The study file: what it accepts, and how it says what it does not."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -128,15 +129,67 @@ def test_a_configuration_is_told_by_its_searched_part() -> None:
     ["val_loss", "val_mse", "val_mean_absolute_error", "val_binary_crossentropy", "val_log_loss"],
 )
 def test_a_loss_is_not_maximised(metric: str) -> None:
-    with pytest.raises(BadInputError, match=f"{metric} is a loss.*write direction: minimize"):
-        make_study(objective={"metric": metric})
-    study = make_study(objective={"metric": metric, "direction": "minimize"})
-    assert study.objective.direction == "minimize"
+    with pytest.raises(BadInputError, match=f"{metric} is to minimize.*direction: minimize"):
+        make_study(objective={"metric": metric, "direction": "maximize"})
+    for direction in ({"direction": "minimize"}, {}):
+        study = make_study(objective={"metric": metric, **direction})
+        assert study.objective.direction == "minimize"
 
 
 @pytest.mark.parametrize("metric", ["val_accuracy", "val_auc", "val_f1", "val_true_positives"])
 def test_what_is_no_loss_is_maximised(metric: str) -> None:
     assert make_study(objective={"metric": metric}).objective.direction == "maximize"
+    with pytest.raises(BadInputError, match=f"{metric} is to maximize.*direction: maximize"):
+        make_study(objective={"metric": metric, "direction": "minimize"})
+
+
+@pytest.mark.parametrize("metric", ["val_cosine_similarity", "val_profit", "val_neg_profit"])
+def test_the_direction_of_an_unknown_metric_must_be_said(metric: str) -> None:
+    with pytest.raises(BadInputError, match=f"whether larger values of {metric} are better"):
+        make_study(objective={"metric": metric})
+    for direction in ("maximize", "minimize"):
+        study = make_study(objective={"metric": metric, "direction": direction})
+        assert study.objective.direction == direction
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "loss", "test_accuracy"])
+def test_the_objective_is_measured_on_validation(metric: str) -> None:
+    with pytest.raises(BadInputError, match=f"training rows.*write metric: val_{metric}"):
+        make_study(objective={"metric": metric})
+
+
+def test_the_metric_of_the_verdict_decides_its_direction_and_its_unit() -> None:
+    rule = make_study().compare
+    assert (rule.deciding.name, rule.deciding.sign, rule.additional) == ("accuracy", 1, [])
+    rule = make_study(compare={"metric": "rmse", "additional_metrics": ["mae", "rmse"]}).compare
+    assert (rule.deciding.name, rule.deciding.sign) == ("rmse", -1)
+    assert [metric.name for metric in rule.additional] == ["mae"]
+    assert make_study(compare={"metric": "top_k"}).compare.metric == "top_k(k=5)"
+    # A share of more than 1 is a mistake; the gain of an error may be any number.
+    with pytest.raises(BadInputError, match=r"0\.01 is one point"):
+        make_study(compare={"min_gain": 2})
+    assert make_study(compare={"metric": "mse", "min_gain": 2}).compare.min_gain == 2
+
+
+@pytest.mark.parametrize(
+    ("compare", "message"),
+    [
+        ({"metric": "acuracy"}, "did you mean accuracy"),
+        ({"metric": "rmse", "direction": "maximize"}, "rmse is to minimize"),
+        ({"metric": "own.module:cost"}, "direction must be said"),
+        ({"metric": "top_k(k=0)"}, "k must be a whole number from 1"),
+        ({"metric": "top_k(n=1)"}, "top_k has only k"),
+        ({"metric": "accuracy(1)"}, "accuracy has no parameters"),
+        ({"metric": "pinball(quantile=2)"}, "between 0 and 1"),
+        (
+            {"metric": "a.b:cost", "direction": "minimize", "additional_metrics": ["c.d:cost"]},
+            "the same name in MLflow",
+        ),
+    ],
+)
+def test_a_metric_that_cannot_be_is_explained(compare: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadInputError, match=message):
+        make_study(compare=compare)
 
 
 def test_training_options_are_numbers_or_hyperparameters() -> None:

@@ -6,9 +6,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
-ParamValue = int | float | str | bool
-Params = Mapping[str, ParamValue]
+# A list has such values itself.
+ParamValue = int | float | str | bool | None | list[Any]
+# By name; whoever reads a value knows its type.
+Params = Mapping[str, Any]
 
 
 class Phase(StrEnum):

@@ -26,8 +26,9 @@ from tuning.core.trial import (
     trial_name,
 )
 from tuning.search.options import refuse_unknown
+from tuning.study.ranges import Choice, FloatRange, IntRange
 from tuning.study.sections import Objective
-from tuning.study.space import Choice, FloatRange, IntRange, SearchSpace
+from tuning.study.space import SearchSpace
 
 ORACLES = ("bayesian", "hyperband", "random", "grid")
 # Type and smallest value of the options that users may set, by oracle.
@@ -39,6 +40,9 @@ OPTIONS: dict[str, dict[str, tuple[type, float]]] = {
 NEVER = 10**9
 MAX_ORACLE_REPEATS = 20
 _PREFIX = "tuner/"
+
+# Ranges with more steps are declared as continuous ones.
+MAX_LISTED = 10_000
 
 
 class KerasTunerSearcher:
@@ -81,7 +85,7 @@ class KerasTunerSearcher:
         self._multi_fidelity = oracle == "hyperband"
         with _quiet():
             self._oracle = self._make_oracle(oracle, epochs, trials, options or {})
-        self._oracle.first = dict(first)
+        self._oracle.first = dict(space.labels(first))
         self._running: dict[int, Any] = {}
         self._number_of: dict[str, int] = {}
         self._values: dict[str, float | None] = {}
@@ -220,9 +224,12 @@ class KerasTunerSearcher:
             if not isinstance(declared, Choice) and declared.log:
                 # On a logarithmic scale, KerasTuner may round up to a value above the range.
                 value = min(max(value, declared.low), declared.high)
-            elif isinstance(declared, Choice) and isinstance(declared.values[0], bool):
+            elif isinstance(declared, Choice):
                 # KerasTuner converts booleans to whole numbers.
-                value = bool(value)
+                label = bool(value) if isinstance(declared.labels[0], bool) else value
+                value = declared.value_of(label)
+            elif isinstance(declared, FloatRange):
+                value = declared.nearest(value)
             config[name] = value
         return self._space.canonical(config)
 
@@ -232,7 +239,7 @@ class KerasTunerSearcher:
         oracle = self._oracle
         trial_id = f"{{:0{len(str(oracle.max_trials))}d}}".format(len(oracle.trials))
         hyperparameters = oracle.get_space()
-        hyperparameters.values = dict(params)
+        hyperparameters.values = dict(self._space.labels(params))
         trial = Trial(hyperparameters, trial_id=trial_id, status="RUNNING")
         oracle.trials[trial_id] = oracle.ongoing_trials[f"trial-{number}"] = trial
         oracle.start_order.append(trial_id)
@@ -273,7 +280,7 @@ def _check_options(oracle: str, options: Params) -> None:
     for name, value in options.items():
         type_, least = accepted[name]
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or (type_ is int and not isinstance(value, int)) or value < least:  # type: ignore[operator]
+        if not number or (type_ is int and not isinstance(value, int)) or value < least:
             raise ValueError(f"{name}: {type_.__name__}, {least} or more; got {value!r}")
 
 
@@ -322,6 +329,11 @@ class _NoRepeats:
         return answer
 
 
+def _labels(declared: IntRange | FloatRange | Choice, values: Sequence[ParamValue]) -> list[Any]:
+    is_choice = isinstance(declared, Choice)
+    return [declared.label_of(value) if is_choice else value for value in values]  # type: ignore[union-attr]
+
+
 def _hyperparameters(space: SearchSpace) -> Any:
     import keras_tuner as kt
 
@@ -330,17 +342,27 @@ def _hyperparameters(space: SearchSpace) -> Any:
         declared = space[name]
         with ExitStack() as scopes:
             for parent, values in (declared.when or {}).items():
-                scopes.enter_context(hyperparameters.conditional_scope(parent, values))
+                scopes.enter_context(
+                    hyperparameters.conditional_scope(parent, _labels(space[parent], values))
+                )
             if isinstance(declared, Choice):
-                hyperparameters.Choice(name, declared.values, ordered=declared.ordered)
-            elif isinstance(declared, FloatRange) and (grid := declared.grid()) is not None:
+                # KerasTuner refuses an order of texts.
+                ordered = declared.ordered and not isinstance(declared.labels[0], str)
+                hyperparameters.Choice(name, declared.labels, ordered=ordered)
+            elif (
+                isinstance(declared, FloatRange)
+                and (grid := declared.grid()) is not None
+                and len(grid) <= MAX_LISTED
+            ):
                 # hp.Float with a step never reaches its highest value, and it changes values
                 # slightly.
-                hyperparameters.Choice(name, [float(value) for value in grid], ordered=True)
+                hyperparameters.Choice(name, list(grid), ordered=True)
             else:
                 whole = isinstance(declared, IntRange)
                 declare = hyperparameters.Int if whole else hyperparameters.Float
-                scale = {"sampling": "log"} if declared.log else {"step": declared.step}
+                # Of a range with very many steps, the nearest step is taken afterwards.
+                step = declared.step if whole else None
+                scale = {"sampling": "log"} if declared.log else {"step": step}
                 declare(name, declared.low, declared.high, **scale)
     hyperparameters.values = {}
     return hyperparameters

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuning.core.trial import Params
 from tuning.search.options import refuse_unknown
+from tuning.study.ranges import Choice
 from tuning.study.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ WARM_UP_EPOCHS = 2
 STARTUP_TRIALS = 4
 
 _SCALARS = {"int": int, "float": float, "bool": bool, "str": str}
+# Largest number of configurations that an algorithm may list.
+MAX_GRID = 1_000_000
 # Arguments that the searcher sets; users cannot set them.
 _RESERVED = ("seed", "max_resource")
 
@@ -154,4 +157,10 @@ def _grid(space: SearchSpace) -> dict[str, list[Any]]:
     continuous = [name for name, values in grids.items() if values is None]
     if continuous:
         raise ValueError(f"this algorithm needs steps; give space.{continuous[0]} a step")
-    return {name: list(values or ()) for name, values in grids.items()}
+    if space.size() > MAX_GRID:
+        raise ValueError(f"this algorithm lists every configuration; there are {space.size():.3g}")
+    return {
+        name: list(declared.labels if isinstance(declared, Choice) else values or ())
+        for name, values in grids.items()
+        if (declared := space[name])
+    }

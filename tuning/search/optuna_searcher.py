@@ -21,8 +21,9 @@ from tuning.core.trial import (
 )
 from tuning.search.optuna_samplers import make_pruner, make_sampler
 from tuning.search.random_searcher import draw_unseen
+from tuning.study.ranges import Choice, FloatRange, IntRange
 from tuning.study.sections import Objective
-from tuning.study.space import Choice, FloatRange, IntRange, SearchSpace
+from tuning.study.space import SearchSpace
 
 if TYPE_CHECKING:
     import optuna
@@ -87,7 +88,7 @@ class OptunaSearcher:
     def ask(self, number: int) -> Proposal | NoProposal:
         """Asks the sampler for a configuration that has not been proposed."""
         if number == 0:
-            self._study.enqueue_trial(dict(self._first))
+            self._study.enqueue_trial(dict(self._space.labels(self._first)))
         elif len(self._seen) >= self._space.size():
             return NoProposal.EXHAUSTED
         for _ in range(MAX_SAMPLER_REPEATS):
@@ -102,7 +103,7 @@ class OptunaSearcher:
             drawn = draw_unseen(self._space, self._seed, number, self._seen)
             if drawn is None:
                 return NoProposal.EXHAUSTED
-            self._study.enqueue_trial(drawn)
+            self._study.enqueue_trial(dict(self._space.labels(drawn)))
             trial = self._study.ask()
             params = _suggest(trial, self._space)
         self._seen.add(config_hash(params))
@@ -132,7 +133,7 @@ class OptunaSearcher:
             params = self._space.select(record.trial.params)
             self._seen.add(config_hash(params))
             if record.result.state is TrialState.INTERRUPTED:
-                self._study.enqueue_trial(params)
+                self._study.enqueue_trial(dict(self._space.labels(params)))
                 trial = self._study.ask()
                 _suggest(trial, self._space)
                 self._trials[record.trial.number] = trial
@@ -166,7 +167,7 @@ def frozen_trial(
     return optuna.trial.create_trial(
         state=state,
         value=result.value if state is not optuna.trial.TrialState.FAIL else None,
-        params=dict(params),
+        params=dict(space.labels(params)),
         distributions={name: _distribution(space[name]) for name in params},
         intermediate_values={
             m.step: m.metrics[objective.metric]
@@ -184,7 +185,7 @@ def _suggest(trial: "optuna.Trial", space: SearchSpace) -> dict[str, ParamValue]
         declared = space[name]
         value: Any
         if isinstance(declared, Choice):
-            value = trial.suggest_categorical(name, declared.values)
+            value = declared.value_of(trial.suggest_categorical(name, declared.labels))
         else:
             whole = isinstance(declared, IntRange)
             suggest: Any = trial.suggest_int if whole else trial.suggest_float
@@ -200,6 +201,6 @@ def _distribution(declared: IntRange | FloatRange | Choice) -> Any:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if isinstance(declared, Choice):
-        return CategoricalDistribution(declared.values)
+        return CategoricalDistribution(declared.labels)
     kind: Any = IntDistribution if isinstance(declared, IntRange) else FloatDistribution
     return kind(declared.low, declared.high, log=declared.log, step=declared.step)

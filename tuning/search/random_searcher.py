@@ -17,7 +17,8 @@ from tuning.core.trial import (
     TrialResult,
     config_hash,
 )
-from tuning.study.space import FloatRange, IntRange, SearchSpace
+from tuning.study.ranges import FloatRange, IntRange
+from tuning.study.space import SearchSpace
 
 MAX_DRAWS = 100
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from tuning.core.errors import BadInputError
 from tuning.core.trial import ParamValue, config_hash
+from tuning.study.ranges import Choice
 from tuning.study.sections import (
     Budget,
     Compare,
@@ -27,7 +28,11 @@ from tuning.study.sections import (
     Section,
     Training,
 )
-from tuning.study.space import Choice, SearchSpace
+from tuning.study.space import SearchSpace, check_not_reserved
+from tuning.study.yaml_text import read_yaml, write_yaml
+
+# Label of the baseline among the configurations that are compared.
+BASELINE = "baseline"
 
 
 class Study(Section):
@@ -95,6 +100,15 @@ class Study(Section):
         clash = set(self.fixed) & set(self.space.names)
         if clash:
             raise ValueError(f"{sorted(clash)[0]} is both fixed and in the search space; drop one")
+        for name in self.fixed:
+            try:
+                check_not_reserved(name)
+            except ValueError as error:
+                raise ValueError(f"fixed: {error}") from None
+        if BASELINE in self.references:
+            raise ValueError(
+                f"references: {BASELINE} is the name of the baseline itself; choose another name"
+            )
         # The model is frozen, so its setter refuses the canonical form of the configurations.
         object.__setattr__(self, "baseline", self._canonical("baseline", self.baseline))
         references = {
@@ -217,8 +231,7 @@ class Study(Section):
         # A profile changes only the fields that it names.
         for label, profile in self.profiles.items():
             data["profiles"][label] = profile.model_dump(mode="json", exclude_unset=True)
-        text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
-        return text
+        return write_yaml(data)
 
 
 def _assign(data: dict[str, Any], name: str, value: Any) -> None:
@@ -233,7 +246,7 @@ def _assign(data: dict[str, Any], name: str, value: Any) -> None:
 
 def _read_value(setting: str, text: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return read_yaml(text)
     except yaml.YAMLError as error:
         raise BadInputError(f"set: the value of {setting!r} is not valid YAML: {error}") from error
 
@@ -246,7 +259,7 @@ def load_study(path: Path) -> Study:
             and the value, and says what is accepted.
     """
     try:
-        data = yaml.safe_load(path.read_text("utf-8"))
+        data = read_yaml(path.read_text("utf-8"))
     except OSError as error:
         raise BadInputError(
             f"the study file {str(path)!r} cannot be read ({error.strerror}); "

@@ -6,6 +6,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tuning.core.trial import Params, ParamValue
+from tuning.metrics.catalogue import check_keys, make_metric
+from tuning.metrics.metric import Direction, Metric
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
 Config = dict[str, ParamValue]
@@ -18,27 +20,68 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-# Metrics for which smaller values are better; most of Keras's names match one of these words.
-_LOSS = re.compile(
+# Keras's names of validation metrics, most of which contain one of these words.
+_SMALLER_IS_BETTER = re.compile(
     r"loss|error|entropy|divergence|hinge|perplexity|poisson|false_(positive|negative)"
     r"|(^|_)(mse|mae|mape|msle|rmse|smape|mase|nll|brier|pinball|log_?cosh|cer|wer)($|_)"
 )
+_LARGER_IS_BETTER = re.compile(
+    r"accuracy|precision|recall|sensitivity|specificity|true_(positive|negative)"
+    r"|(^|_)(acc|auc|f1|f1_score|fbeta|fbeta_score|iou|mean_io_u|r2|r2_score|dice|mcc|kappa|map"
+    r"|ndcg|bleu)($|_)"
+)
+_NEGATED = re.compile(r"(^|_)(neg|negative|negated)_(?!s)")
+
+
+def direction_of(metric: str) -> Direction | None:
+    """Returns the direction of a validation metric of Keras by its name; None if unknown."""
+    name = metric.lower().removeprefix("val_")
+    # Negative log-likelihood is a loss; another negated metric may be either.
+    if _NEGATED.search(name) and "false_negative" not in name and "true_negative" not in name:
+        return "minimize" if "likelihood" in name else None
+    if _SMALLER_IS_BETTER.search(name):
+        return "minimize"
+    return "maximize" if _LARGER_IS_BETTER.search(name) else None
 
 
 class Objective(Section):
-    """The validation metric by which trials are pruned, ranked and selected."""
+    """The validation metric by which trials are pruned, ranked and selected.
+
+    Attributes:
+        metric: Name of the metric as Keras reports it, which begins with ``val_``.
+        direction: Whether larger or smaller values are better. It is required only if the name
+            does not tell it.
+    """
 
     metric: str = "val_accuracy"
-    direction: Literal["maximize", "minimize"] = "maximize"
+    # None until it is validated, so that a change of the metric alone changes the direction too.
+    direction: Direction = None  # type: ignore[assignment]
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.direction == "maximize" and _LOSS.search(self.metric.lower()):
+        if not self.metric.startswith("val_"):
             raise ValueError(
-                f"{self.metric} is a loss, so maximize would search for the worst model; "
-                "write direction: minimize"
+                f"{self.metric} is measured on the training rows, which every larger model fits "
+                f"better; write metric: val_{self.metric}"
             )
+        known = direction_of(self.metric)
+        if self.direction is None and known is None:
+            raise ValueError(
+                f"whether larger values of {self.metric} are better is not known; write "
+                "direction: maximize, or direction: minimize"
+            )
+        if known is not None and self.direction not in (None, known):
+            raise ValueError(
+                f"{self.metric} is to {known}, so {self.direction} would search for the worst "
+                f"model; write direction: {known}"
+            )
+        object.__setattr__(self, "direction", self.direction or known)
         return self
+
+    @property
+    def sign(self) -> int:
+        """1 if larger values are better, otherwise -1."""
+        return 1 if self.direction == "maximize" else -1
 
     def better(self, value: float, than: float | None) -> bool:
         """Returns whether ``value`` is better than ``than``; any value is better than None."""
@@ -98,10 +141,15 @@ class Training(Section):
         batch_size: Number of examples per batch.
         patience: Number of epochs in a row without improvement after which the training ends;
             None to train to the last epoch.
+        class_weight: Weight of each class in the training loss, by its number; or ``balanced``,
+            which gives every class the same sum; None for no weights.
+        steps_per_epoch: Number of batches per epoch, for data sets without an end; None for all.
     """
 
     batch_size: int | Name = 32
     patience: int | Name | None = None
+    class_weight: Literal["balanced"] | dict[int, float] | None = None
+    steps_per_epoch: int | None = Field(default=None, ge=1)
 
     def resolve(self, params: Params) -> dict[str, int]:
         """Returns the numbers for one trial by field, without ``patience`` if there is none.
@@ -113,7 +161,7 @@ class Training(Section):
         for name, value in (("batch_size", self.batch_size), ("patience", self.patience)):
             number = params.get(value) if isinstance(value, str) else value
             if number is not None:
-                numbers[name] = int(number)
+                numbers[name] = int(number)  # checked by Study
         return numbers
 
 
@@ -135,22 +183,64 @@ class Compare(Section):
     """Rule of the verdict.
 
     Attributes:
-        metric: Metric on the test split.
+        metric: Metric on the test split that decides, such as ``accuracy``, ``rmse`` or
+            ``top_k(k=5)``, or a function of yours as ``module:function``.
+        direction: Whether larger or smaller values are better; required for your own function.
+        additional_metrics: Further metrics on the test split, which are recorded for every seed
+            and decide nothing.
+        output: Name of the model's output that is judged; None if the model has only one.
+        outputs: Whether the output is ``probabilities`` or ``logits``; ``auto`` to tell it by the
+            last activation or the loss.
+        class_weight: Weight of each class in the metrics, by its number; or ``balanced``, which
+            gives every class the same sum; None for no weights.
         min_gain: Smallest gain for the verdict ``better``, in units of the metric.
-        confidence: Confidence level of the interval of the gain, for example 0.95.
+        confidence: Confidence level of all intervals, for example 0.95.
     """
 
-    metric: Literal["accuracy"] = "accuracy"
-    min_gain: float = Field(default=0.0, ge=0, le=1)
+    metric: str = "accuracy"
+    direction: Direction | None = None
+    additional_metrics: list[str] = Field(default_factory=list)
+    output: str | None = None
+    outputs: Literal["auto", "probabilities", "logits"] = "auto"
+    class_weight: Literal["balanced"] | dict[int, float] | None = None
+    min_gain: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        metrics = [self.deciding, *self.additional]
+        check_keys(metrics)
+        if self.deciding.is_share and self.min_gain > 1:
+            raise ValueError(
+                f"min_gain is a share for {self.metric}, so 0.01 is one point; got {self.min_gain}"
+            )
+        # The canonical name, such as top_k(k=5) for top_k.
+        object.__setattr__(self, "metric", self.deciding.name)
+        object.__setattr__(self, "additional_metrics", [each.name for each in self.additional])
+        return self
+
+    @property
+    def deciding(self) -> Metric:
+        """Metric that decides."""
+        return make_metric(self.metric, self.direction)
+
+    @property
+    def additional(self) -> list[Metric]:
+        """Further metrics, without the deciding one."""
+        # They decide nothing, so the direction of a function of the user does not matter.
+        metrics = [
+            make_metric(name, "maximize" if ":" in name else None)
+            for name in self.additional_metrics
+        ]
+        return [metric for metric in metrics if metric.name != self.deciding.name]
 
 
 class GateRule(Section):
     """Conditions under which a version may become champion; its verdict must be ``better``.
 
     Attributes:
-        min_gain_low: Threshold for the gain over the baseline; the lower end of the interval of
-            the gain must be above it.
+        min_gain_low: Threshold for the gain over the baseline, in units of the test metric; the
+            lower end of the interval of the gain must be above it.
         over_champion: Required result against the champion on the same test rows: ``better`` (the
             whole interval is above 0) or ``not_worse`` (the estimate is not below 0).
         max_behaviour_regression: Maximum increase of a behaviour's failure rate over the
@@ -159,7 +249,7 @@ class GateRule(Section):
         max_latency_ms: Maximum latency for one input in milliseconds; None for no limit.
     """
 
-    min_gain_low: float = Field(default=0.0, ge=-1, le=1)
+    min_gain_low: float = Field(default=0.0, allow_inf_nan=False)
     over_champion: Literal["better", "not_worse"] = "better"
     max_behaviour_regression: float | None = Field(default=0.2, ge=0, le=1)
     max_size_mb: float | None = Field(default=None, gt=0, allow_inf_nan=False)
@@ -174,7 +264,7 @@ class Limits(Section):
         epoch_seconds: Maximum time from one finished epoch to the next in seconds; None for no
             limit. The first epoch counts from the start of the attempt, which may include the
             start of the worker.
-        memory_mb: Maximum resident memory of the process in MB; None for no limit.
+        memory_mb: Maximum memory of the process in MB, without mapped files; None for no limit.
     """
 
     trial_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)

@@ -5,129 +5,14 @@ All searchers propose only the values that are declared here.
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
+from pydantic import ConfigDict, RootModel, model_validator
 
 from tuning.core.trial import Params, ParamValue
+from tuning.study.ranges import Choice, FloatRange, Hyperparameter, IntRange
 
-GRID_DECIMALS = 10
-
-
-class _Hyperparameter(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    when: dict[str, list[ParamValue]] | None = Field(
-        default=None, description="the hyperparameter exists only if others have these values"
-    )
-
-
-class IntRange(_Hyperparameter):
-    """Whole numbers from ``low`` to ``high``, in steps or on a logarithmic scale."""
-
-    type: Literal["int"]
-    low: int
-    high: int
-    step: int = Field(default=1, ge=1)
-    log: bool = False
-
-    @model_validator(mode="after")
-    def _check(self) -> "IntRange":
-        _check_range(self.low, self.high, self.step, self.log, stepped=self.step != 1)
-        return self
-
-    def grid(self) -> list[ParamValue] | None:
-        """Returns all values in ascending order."""
-        return list(range(self.low, self.high + 1, self.step))
-
-    def canonical(self, value: object) -> ParamValue:
-        """Returns ``value`` with the declared type; raises ValueError if it is not accepted."""
-        if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
-            raise ValueError(f"{value!r} is not a whole number")
-        number = int(value)
-        if not self.low <= number <= self.high or (number - self.low) % self.step:
-            raise ValueError(f"{number} is not one of {self.describe()}")
-        return number
-
-    def describe(self) -> str:
-        """Describes the accepted values in words."""
-        step = f" in steps of {self.step}" if self.step != 1 else ""
-        return f"whole numbers from {self.low} to {self.high}{step}"
-
-
-class FloatRange(_Hyperparameter):
-    """Numbers from ``low`` to ``high``, continuous or in steps."""
-
-    type: Literal["float"]
-    low: float
-    high: float
-    step: float | None = Field(default=None, gt=0)
-    log: bool = False
-
-    @model_validator(mode="after")
-    def _check(self) -> "FloatRange":
-        _check_range(self.low, self.high, self.step, self.log, stepped=self.step is not None)
-        return self
-
-    def grid(self) -> list[ParamValue] | None:
-        """Returns all values in ascending order, rounded; None for a continuous range."""
-        if self.step is None:
-            return None
-        count = round((self.high - self.low) / self.step)
-        return [round(self.low + i * self.step, GRID_DECIMALS) for i in range(count + 1)]
-
-    def canonical(self, value: object) -> ParamValue:
-        """Returns ``value`` with the declared type; raises ValueError if it is not accepted."""
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(f"{value!r} is not a number")
-        number = float(value)
-        grid = self.grid()
-        if grid is not None:
-            matches = [g for g in grid if math.isclose(float(g), number, abs_tol=1e-9)]
-            if matches:
-                return matches[0]
-        elif self.low <= number <= self.high:
-            return number
-        raise ValueError(f"{number} is not one of {self.describe()}")
-
-    def describe(self) -> str:
-        """Describes the accepted values in words."""
-        step = f" in steps of {self.step:g}" if self.step else ""
-        return f"numbers from {self.low:g} to {self.high:g}{step}"
-
-
-class Choice(_Hyperparameter):
-    """One value of a list; ``ordered`` if the order of the values has a meaning."""
-
-    type: Literal["choice"]
-    values: list[ParamValue] = Field(min_length=1)
-    ordered: bool = False
-
-    @model_validator(mode="after")
-    def _check(self) -> "Choice":
-        if len({(type(v), v) for v in self.values}) != len(self.values):
-            raise ValueError(f"values repeat in {self.values}; write each value once")
-        if len({type(v) for v in self.values}) != 1:
-            raise ValueError(f"all values must have one type, got {self.values}")
-        return self
-
-    def grid(self) -> list[ParamValue] | None:
-        """Returns all values in the declared order."""
-        return list(self.values)
-
-    def canonical(self, value: object) -> ParamValue:
-        """Returns the declared value; raises ValueError if ``value`` is none of the values."""
-        for declared in self.values:
-            if value == declared and isinstance(value, bool) == isinstance(declared, bool):
-                return declared
-        raise ValueError(f"{value!r} is not one of {self.describe()}")
-
-    def describe(self) -> str:
-        """Describes the accepted values in words."""
-        return ", ".join(map(repr, self.values))
-
-
-Hyperparameter = Annotated[IntRange | FloatRange | Choice, Field(discriminator="type")]
+# Names of parameters that the record of a trial has besides its hyperparameters.
+RESERVED = ("epochs", "seed")
 
 
 class SearchSpace(RootModel[dict[str, Hyperparameter]]):
@@ -143,6 +28,7 @@ class SearchSpace(RootModel[dict[str, Hyperparameter]]):
         for name, hyperparameter in self.root.items():
             if not name.isidentifier():
                 raise ValueError(f"{name!r} is not a name: letters, digits and _, no digit first")
+            check_not_reserved(name)
             for parent, values in (hyperparameter.when or {}).items():
                 if parent not in earlier:
                     raise ValueError(
@@ -202,6 +88,15 @@ class SearchSpace(RootModel[dict[str, Hyperparameter]]):
             raise ValueError(f"{unknown[0]} is not in the search space ({', '.join(self.root)})")
         return result
 
+    def labels(self, params: Params) -> dict[str, bool | int | float | str]:
+        """Returns a configuration with the labels of its choices; see ``Choice.labels``."""
+        return {
+            name: declared.label_of(value)
+            if isinstance(declared := self.root[name], Choice)
+            else value
+            for name, value in params.items()
+        }
+
     def size(self) -> float:
         """Returns the number of configurations; infinity if a hyperparameter is continuous."""
         return _count(list(self.root), self, {})
@@ -225,17 +120,18 @@ class SearchSpace(RootModel[dict[str, Hyperparameter]]):
         return ends
 
 
-def _check_range(low: float, high: float, step: float | None, log: bool, *, stepped: bool) -> None:
-    if not (math.isfinite(low) and math.isfinite(high)) or low > high:
-        raise ValueError(f"low must be a finite number not above high, got {low} and {high}")
-    if log and stepped:
-        raise ValueError("log and step exclude each other; remove one of them")
-    if log and low <= 0:
-        raise ValueError(f"a logarithmic range must start above 0, got {low}")
-    if step is not None and stepped:
-        steps = (high - low) / step
-        if not math.isclose(steps, round(steps), abs_tol=1e-9):
-            raise ValueError(f"steps of {step} from {low} do not end at {high}")
+def check_not_reserved(name: str) -> None:
+    """Refuses a name of a hyperparameter that the record of a trial uses itself.
+
+    Raises:
+        ValueError: The name is reserved.
+    """
+    if name in RESERVED:
+        cure = {
+            "epochs": "budget.epochs is the number of epochs; training.patience ends them early",
+            "seed": "seed of the study and confirm.seeds give every trial its seed",
+        }[name]
+        raise ValueError(f"{name} is not a hyperparameter: {cure}")
 
 
 def _count(names: list[str], space: SearchSpace, params: dict[str, ParamValue]) -> float:
