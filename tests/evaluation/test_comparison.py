@@ -9,7 +9,7 @@ from tests.report.test_report import make_record
 from tuning.core.trial import Phase
 from tuning.evaluation import statistics
 from tuning.evaluation.comparison import compare
-from tuning.metrics.binary import correct_examples
+from tuning.metrics.classification import is_right
 from tuning.study.record import StudyRecord
 
 
@@ -39,9 +39,10 @@ def with_seeds(record: StudyRecord, phase: Phase, seeds: dict[int, int]) -> Stud
 def test_two_checkpoints_are_compared_of_the_first_seed_that_both_have() -> None:
     record = make_record({"baseline": 0.80, "optuna-002": 0.90})
     assert record.predictions is not None
-    right = correct_examples(
-        record.predictions, ["baseline-seed1", "confirm-optuna-002-seed1", "baseline-seed2"]
-    )
+    right = [
+        is_right(record.predictions.truth, record.predictions.outputs[name])
+        for name in ("baseline-seed1", "confirm-optuna-002-seed1", "baseline-seed2")
+    ]
     assert compare(record).mcnemar == statistics.mcnemar(right[0], right[1])
     # The candidate's first seed is now the baseline's second.
     moved = with_seeds(record, Phase.CONFIRM, {0: 2, 1: 7, 2: 8})

@@ -1,5 +1,6 @@
 """Model files that carry code: nothing of it runs."""
 
+import contextlib
 import json
 import zipfile
 from collections.abc import Mapping
@@ -9,14 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tuning.study.sections import Compare
+
 pytestmark = pytest.mark.slow
-
-
-class Rows:
-    """A test split of three rows."""
-
-    def load(self, split: str) -> Mapping[str, tuple[Any, Any]]:
-        return {split: (np.ones((3, 2), "f4"), np.array([0, 1, 1]))}
 
 
 def lambda_model(file: Path, pwned: Path) -> None:
@@ -63,19 +59,61 @@ def named_function(file: Path, pwned: Path) -> None:
             new.writestr(name, content)
 
 
+class Rows:
+    """A test split of three rows, and a model for it."""
+
+    def load(self, split: str) -> Mapping[str, tuple[Any, Any]]:
+        return {split: (np.ones((3, 2), "f4"), np.array([0, 1, 1]))}
+
+    def build(self, params: Mapping[str, object]) -> Any:
+        import keras
+
+        layers = [keras.layers.Input((2,)), keras.layers.Dense(1, activation="sigmoid")]
+        model = keras.Sequential(layers)
+        model.compile(loss="binary_crossentropy")
+        return model
+
+
+@pytest.fixture
+def hostile(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path]:
+    """A model file, and the file that would exist if the code of the model had run."""
+    file, pwned = tmp_path / "model.keras", tmp_path / "pwned"
+    request.param(file, pwned)
+    pwned.unlink(missing_ok=True)  # building the model may run it
+    return file, pwned
+
+
+@pytest.mark.parametrize("hostile", [lambda_model, named_function], indirect=True)
+def test_the_code_of_a_keras_file_does_not_run_when_the_test_split_is_predicted(
+    hostile: tuple[Path, Path],
+) -> None:
+    from tuning.data.loading import Loader
+    from tuning.evaluation.test_split import TrainedModel, predict_test
+
+    file, pwned = hostile
+    task = Rows()
+    models = {"hostile": TrainedModel({}, file)}
+    # Only weights are read, into the model that the task builds. A file that has none fits no
+    # model; that of the named function has those of a plain one.
+    with contextlib.suppress(ValueError):
+        predict_test(task, Loader(task), Compare(), models, None, [])
+    assert not pwned.exists()
+
+
 @pytest.mark.parametrize(
-    ("make", "reason"),
+    ("hostile", "reason"),
     [
         (lambda_model, r"deserialization of a .?Lambda.? layer"),
         (named_function, "Could not locate function 'system'"),
     ],
+    indirect=["hostile"],
 )
-def test_a_keras_file_with_code_is_refused(tmp_path: Path, make: Any, reason: str) -> None:
-    from tuning.evaluation.test_split import predict_test
+def test_a_keras_file_with_code_is_not_loaded_as_a_model(
+    hostile: tuple[Path, Path], reason: str
+) -> None:
+    from tuning.training.saved_model import load_model
 
-    file, pwned = tmp_path / "model.keras", tmp_path / "pwned"
-    make(file, pwned)
-    pwned.unlink(missing_ok=True)  # building the model may run it
+    file, pwned = hostile
     with pytest.raises((ValueError, TypeError), match=reason):
-        predict_test(Rows(), {"hostile": file}, None, [])  # type: ignore[arg-type]
+        load_model(file)
     assert not pwned.exists()

@@ -1,23 +1,29 @@
 """The statistics: known answers, all verdicts reachable, and an A/A check of the rule."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
+from tuning.core.record import Predictions
+from tuning.evaluation import gains
 from tuning.evaluation.statistics import (
     Gain,
     Verdict,
     calibration,
     detectable_gain,
     expected_best,
-    gain,
+    gain_of,
     holm,
     mcnemar,
     probability_of_improvement,
     verdict_of,
 )
+from tuning.metrics.catalogue import make_metric
+from tuning.metrics.classification import is_right
+from tuning.metrics.metric import Metric
 
 
 def draw(rates: np.ndarray, examples: int, random: np.random.Generator) -> np.ndarray:
@@ -26,6 +32,25 @@ def draw(rates: np.ndarray, examples: int, random: np.random.Generator) -> np.nd
     logits = np.log(rates / (1 - rates))[:, None] * 1.4 + difficulty[None, :]
     right: np.ndarray = random.random((len(rates), examples)) < 1 / (1 + np.exp(-logits))
     return right
+
+
+ACCURACY = make_metric("accuracy")
+# The same, because scikit-learn takes too long for thousands of comparisons.
+QUICK_ACCURACY = replace(
+    ACCURACY, compute=lambda truth, output, weights: float(is_right(truth, output).mean())
+)
+
+
+def gain(
+    first: np.ndarray, second: np.ndarray, confidence: float = 0.95, metric: Metric = ACCURACY
+) -> Gain:
+    """The gain in accuracy of two configurations, given by what each seed has right."""
+
+    def tested(right: np.ndarray) -> gains.Tested:
+        outputs = {f"seed-{seed}": row.astype(float) for seed, row in enumerate(right)}
+        return Predictions(np.ones(right.shape[1], dtype=int), outputs), list(outputs)
+
+    return gains.gain(metric, tested(first), tested(second), confidence)
 
 
 def test_the_gain_is_the_difference_of_mean_accuracies() -> None:
@@ -65,9 +90,16 @@ def test_example_variance_alone_gives_the_paired_t_interval(confidence: float) -
 
 def test_both_variances_add_up_with_the_degrees_of_welch_and_satterthwaite() -> None:
     random = np.random.default_rng(5)
-    first, second = random.random((3, 300)) < 0.7, random.random((4, 300)) < 0.8
+    hardness = random.random(300)  # the same for all models
+    first = random.random((3, 300)) + hardness < 1.2
+    second = random.random((4, 300)) + np.roll(hardness, 100) / 2 + hardness / 2 < 1.2
     found = gain(first, second)
-    examples = (second.mean(axis=0) - first.mean(axis=0)).var(ddof=1) / 300
+    # What two different models share: a model's own part is in the variance of the seeds.
+    shared = np.cov(np.concatenate([first, second]).astype(float)) / 300
+    one = np.mean([shared[i, j] for i in range(3) for j in range(3) if i != j])
+    two = np.mean([shared[i, j] for i in range(3, 7) for j in range(3, 7) if i != j])
+    examples = one + two - 2 * shared[:3, 3:].mean()
+    assert examples > 0
     seeds = [each.mean(axis=1).var(ddof=1) / len(each) for each in (first, second)]
     variance = examples + sum(seeds)
     freedom = variance**2 / (examples**2 / 299 + seeds[0] ** 2 / 2 + seeds[1] ** 2 / 3)
@@ -75,6 +107,21 @@ def test_both_variances_add_up_with_the_degrees_of_welch_and_satterthwaite() -> 
     assert found.degrees_of_freedom == pytest.approx(freedom)
     assert found.high - found.estimate == pytest.approx(margin)
     assert found.estimate - found.low == pytest.approx(margin)
+
+
+def test_the_gain_of_two_configurations_needs_their_values_only() -> None:
+    baseline, best = np.array([3.0, 3.4, 3.2]), np.array([4.0, 4.2])
+    # Without a variance of the examples it is Welch's.
+    found = gain_of(baseline, best, 0.0, 50)
+    expected = scipy_stats.ttest_ind(best, baseline, equal_var=False)
+    assert found.estimate == pytest.approx(0.9)
+    assert (found.low, found.high) == pytest.approx(expected.confidence_interval())
+    assert found.p_value == pytest.approx(expected.pvalue)
+    # Without a variance of the seeds it is that of the examples.
+    same = gain_of(np.full(3, 3.0), np.full(2, 3.5), 0.04, 50)
+    margin = scipy_stats.t.ppf(0.975, 49) * 0.2
+    assert (same.low, same.high) == pytest.approx((0.5 - margin, 0.5 + margin))
+    assert (same.seed_error, same.example_error) == pytest.approx((0.0, 0.2))
 
 
 def test_one_seed_knows_no_interval() -> None:
@@ -119,7 +166,8 @@ def test_the_same_configuration_is_rarely_called_better(candidates: int) -> None
         validation = draw(rates[3:], 500, random).mean(axis=1).reshape(candidates, 3).mean(axis=1)
         chosen = 3 * (1 + int(np.argmax(validation)))
         right = draw(np.concatenate([rates[:3], rates[chosen : chosen + 3]]), 1_000, random)
-        called.append(verdict_of(gain(right[:3], right[3:]), 0.0))
+        found = gain(right[:3], right[3:], metric=QUICK_ACCURACY)
+        called.append(verdict_of(found, 0.0))
     # The nominal rate is 2.5% on either side: 50 of 2,000, with a standard deviation of 7. The
     # seeds that won on validation are those that are tested, so chosen ones are slightly better.
     assert 5 <= called.count(Verdict.BETTER) <= 70
@@ -132,7 +180,8 @@ def test_a_large_gain_is_found() -> None:
     for _ in range(100):
         rates = np.concatenate([random.normal(0.84, 0.003, 3), random.normal(0.88, 0.003, 3)])
         right = draw(rates, 5_000, random)
-        found += verdict_of(gain(right[:3], right[3:]), 0.002) is Verdict.BETTER
+        difference = gain(right[:3], right[3:], metric=QUICK_ACCURACY)
+        found += verdict_of(difference, 0.002) is Verdict.BETTER
     assert found >= 95
 
 

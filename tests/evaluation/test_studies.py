@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from tests.factories import make_study
 from tests.report.test_report import make_record
 from tuning.evaluation.studies import differences, read_all, studies_table
 
@@ -17,8 +18,9 @@ def test_the_study_with_the_better_model_is_named() -> None:
     assert "bbbbbbbb has the better model" in sentence
     assert "same test rows" in sentence
     head, first, second = studies_table(studies)
-    assert head[3] == "verdict"
-    assert (first[3], second[3]) == ("inconclusive", "better")
+    assert head[3:5] == ["metric", "verdict"]
+    assert first[3] == second[3] == "accuracy"
+    assert (first[4], second[4]) == ("inconclusive", "better")
 
 
 def test_equal_studies_are_not_told_apart() -> None:
@@ -31,6 +33,12 @@ def test_studies_of_other_data_are_not_compared() -> None:
     other = replace(record, run_id="b" * 32, data=replace(record.data, digest="other"))
     (sentence,) = differences(read_all([record, other]))
     assert "different data" in sentence
+
+
+def test_studies_with_other_metrics_are_not_compared() -> None:
+    other = make_record(GOOD, run_id="b" * 32, study=make_study(compare={"metric": "log_loss"}))
+    (sentence,) = differences(read_all([make_record(GOOD), other]))
+    assert "different metrics (accuracy, log_loss)" in sentence
 
 
 def test_every_pair_is_compared() -> None:

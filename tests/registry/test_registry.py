@@ -13,8 +13,9 @@ from tests.factories import make_study
 from tuning.core.errors import BadInputError, PromotionRefusedError, TuningError
 from tuning.core.record import Predictions
 from tuning.core.task import DataInfo
-from tuning.evaluation.statistics import Gain, gain, points
-from tuning.metrics.binary import correct_examples
+from tuning.evaluation.gains import gain
+from tuning.evaluation.statistics import Gain
+from tuning.metrics.catalogue import make_metric
 from tuning.registry.gate import GateInputs, Rival, apply_gate
 from tuning.registry.promotion import history, promote, rollback
 from tuning.registry.registration import CARD_FILE, MAX_DESCRIPTION, register
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 BETTER = {keys.VERDICT: "better", keys.DATASET_DIGEST: "d", GAIN_LOW: "0.004"}
 RULE = GateRule()
+ACCURACY = make_metric("accuracy")
 
 
 def make_inputs(**changes: Any) -> GateInputs:
@@ -46,7 +48,7 @@ def make_inputs(**changes: Any) -> GateInputs:
         "verdict": "better",
         "gain_low": 0.004,
         "digest": "d",
-        "metric": "accuracy",
+        "metric": ACCURACY,
     }
     return GateInputs(**{**known, **changes})
 
@@ -115,7 +117,7 @@ def test_a_study_may_be_content_with_not_worse() -> None:
     ("changes", "reason"),
     [
         ({"digest": "other"}, "other data"),
-        ({"metric": "f1"}, "that of the champion is f1"),
+        ({"metric": "f1"}, "its test metric is accuracy, that of the champion is f1"),
         ({"difference": None}, "predictions are missing"),
     ],
 )
@@ -319,15 +321,17 @@ def test_the_champion_is_met_with_all_seeds_and_at_the_confidence_of_the_study(
         read_predictions(client, client.get_model_version("toy", version).tags[PARENT_RUN])
         for version in (champion, challenger)
     ]
-    before, after = (
-        correct_examples(each, list(each.probabilities)) for each in stored if each is not None
-    )
+    before, after = ((each, list(each.outputs)) for each in stored if each is not None)
     for confidence in (0.6, 0.95, 0.9999):
         options: dict[str, Any] = {"confidence": confidence, "dry_run": True}
         gate = promote(client, "toy", challenger, RULE, by="a test", **options)
-        difference = gain(before, after, confidence)
+        difference = gain(ACCURACY, before, after, confidence)
         assert gate.passed is (difference.low > 0)
-        expected = points(difference.estimate) if gate.passed else difference.interval
+        expected = (
+            f"{ACCURACY.write_gain(difference.estimate)} points"
+            if gate.passed
+            else ACCURACY.write_interval(difference.low, difference.high)
+        )
         assert expected in gate.reasons[0]
 
 
@@ -407,8 +411,10 @@ def test_a_champion_can_be_rolled_back(client: "MlflowClient") -> None:
         rollback(client, "toy", by="a test")
     rows = history(client, "toy")
     assert [row[0] for row in rows[1:]] == [first, second]
-    assert [row[5] for row in rows[1:]] == [CHAMPION, ""]
-    assert "rolled back" in rows[2][6]
+    assert rows[0][3:] == ["gain", "metric", "test value", "aliases", "gate"]
+    assert [row[4] for row in rows[1:]] == ["accuracy", "accuracy"]
+    assert [row[6] for row in rows[1:]] == [CHAMPION, ""]
+    assert "rolled back" in rows[2][7]
 
 
 def test_without_a_champion_there_is_nothing_to_roll_back(client: "MlflowClient") -> None:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.report.test_report import make_record
+from tests.report.test_report import STUDY, make_record
 from tuning.core.task import ServedModel
 from tuning.evaluation.comparison import compare
 from tuning.report.model_card import model_card
-from tuning.report.report import headline
+from tuning.report.tables import headline
 
 SERVED = ServedModel(
     code=Path("model.py"),
@@ -34,7 +34,7 @@ def card(accuracy: dict[str, float], served: ServedModel = SERVED, **data: Any) 
 def test_it_has_the_verdict_and_every_model_of_its_study(best: float) -> None:
     accuracy = {"baseline": 0.8, "optuna-002": best}
     text, comparison = card(accuracy), compare(make_record(accuracy))
-    assert f"## Verdict\n\n{headline(comparison, 0.95)}" in text
+    assert f"## Verdict\n\n{headline(comparison, STUDY.compare)}" in text
     assert comparison.best is not None
     for model in (comparison.baseline, *comparison.references, comparison.best):
         assert f"{100 * model.mean_test:.2f}% ± {100 * model.sd_test:.2f}" in text

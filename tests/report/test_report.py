@@ -9,24 +9,34 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from tests.factories import make_result, make_study, make_trial
 from tuning.core.record import BehaviourCount, Predictions
 from tuning.core.task import DataInfo
 from tuning.core.trial import Phase, TrialRecord, TrialState
 from tuning.evaluation.comparison import Comparison, compare
-from tuning.evaluation.effects import ablations, change_when_set_back, changes, effects
+from tuning.evaluation.effects import (
+    PART_OF_THE_BEST,
+    ablations,
+    change_when_set_back,
+    changes,
+    effects,
+)
 from tuning.evaluation.error_analysis import error_analysis
 from tuning.evaluation.statistics import Verdict, holm
-from tuning.report.report import change_table, headline, model_table, write_report
+from tuning.report.report import write_report
+from tuning.report.tables import change_table, headline, model_table
 from tuning.report.timeline import bars, stages
 from tuning.study.file import Study
 from tuning.study.record import StudyRecord
+from tuning.study.sections import Compare
 from tuning.tracking import keys
 from tuning.workflow.sources import choose_best, choose_candidates, set_back
 
 STUDY = make_study(confirm={"seeds": 3, "top_k": 2}, compare={"min_gain": 0.002})
 EXAMPLES = 4_000
+RATES = [0.0, 0.1, 0.2, 0.3]
 ROOT = Path(__file__).parents[2]
 
 
@@ -109,7 +119,7 @@ def make_record(accuracy: dict[str, float], **changes: Any) -> StudyRecord:
 def test_every_verdict_can_be_reached(accuracy: dict[str, float], verdict: Verdict) -> None:
     comparison = compare(make_record(accuracy))
     assert comparison.verdict is verdict
-    assert verdict.value in headline(comparison, 0.95)
+    assert verdict.value in headline(comparison, STUDY.compare)
 
 
 def test_every_interval_has_the_confidence_that_the_study_asks_for() -> None:
@@ -133,7 +143,7 @@ def test_every_interval_has_the_confidence_that_the_study_asks_for() -> None:
     assert narrow.detectable < wide.detectable
     for one, other in zip(narrow.against_baseline, wide.against_baseline, strict=True):
         assert other.gain.low < one.gain.low
-    assert "80% interval" in headline(narrow, 0.8)
+    assert "80% interval" in headline(narrow, Compare(confidence=0.8))
 
 
 def test_a_gain_below_what_the_study_asks_for_is_not_better() -> None:
@@ -163,9 +173,9 @@ def test_pairs_have_the_same_seed() -> None:
     without = tuple(t for t in record.trials if t.trial.name != "baseline-seed1")
     comparison = compare(make_record({}, trials=without, predictions=record.predictions))
     assert record.predictions is not None
-    truth = record.predictions.labels == 1
+    truth = record.predictions.truth == 1
     expected = [
-        np.mean((record.predictions.probabilities[name] >= 0.5) == truth)
+        np.mean((record.predictions.outputs[name] >= 0.5) == truth)
         for name in ("baseline-seed2", "confirm-optuna-002-seed2")
     ]
     assert comparison.mcnemar is not None
@@ -183,7 +193,7 @@ def test_the_chance_to_beat_the_baseline_compares_trainings_of_the_same_seed() -
     }
     record = make_record({})
     assert record.predictions is not None
-    labels = record.predictions.labels
+    labels = record.predictions.truth
     probabilities = {
         name: np.where(np.arange(EXAMPLES) < share * EXAMPLES, labels, 1 - labels).astype(float)
         for name, share in right.items()
@@ -203,11 +213,9 @@ def test_the_chance_to_beat_the_baseline_compares_trainings_of_the_same_seed() -
 def test_a_model_that_was_not_asked_about_the_test_split_costs_its_source_the_seed() -> None:
     record = make_record({})
     assert record.predictions is not None
-    asked = dict(record.predictions.probabilities)
+    asked = dict(record.predictions.outputs)
     del asked["baseline-seed1"], asked["confirm-optuna-002-seed2"]
-    comparison = compare(
-        make_record({}, predictions=Predictions(record.predictions.labels, asked))
-    )
+    comparison = compare(make_record({}, predictions=Predictions(record.predictions.truth, asked)))
     assert comparison.baseline.trials == ["baseline-seed2", "baseline-seed3"]
     assert comparison.best is not None
     assert comparison.best.label == "optuna-006"
@@ -257,7 +265,44 @@ def test_changes_are_explained_by_what_was_measured() -> None:
     assert rows["units"][1:3] == ["2", "6"]
     assert "higher values gave better results" in rows["units"][3]
     assert "9 trials" in rows["units"][3]
-    assert "no clear effect by itself" in rows["rate"][3]
+    assert rows["rate"][3] == PART_OF_THE_BEST
+
+
+def noise(study: Study, count: int) -> list[TrialRecord]:
+    """Trials whose objective does not depend on their hyperparameters."""
+    random = np.random.default_rng(6)
+    return [
+        TrialRecord(
+            trial=make_trial(
+                f"random-{number:03d}",
+                number=number,
+                params={"units": int(random.choice([2, 4, 6, 8])), "rate": random.choice(RATES)},
+            ),
+            result=make_result((float(random.random()),)),
+        )
+        for number in range(count)
+    ]
+
+
+def test_the_importance_is_not_told_from_too_few_trials() -> None:
+    few, enough = (effects(STUDY, noise(STUDY, count)) for count in (49, 50))
+    assert all(effect.importance is None for effect in few.values())
+    shares = [effect.importance for effect in enough.values()]
+    assert sum(share for share in shares if share is not None) == pytest.approx(1)
+    assert None not in shares
+
+
+def test_the_p_values_of_the_hyperparameters_are_adjusted_for_their_number() -> None:
+    trials = noise(STUDY, 30)
+    found = effects(STUDY, trials)
+    values = [trial.result.value for trial in trials]
+    plain = {
+        name: stats.spearmanr([trial.trial.params[name] for trial in trials], values).pvalue
+        for name in found
+    }
+    adjusted = holm(np.array(list(plain.values())))
+    assert [effect.p_value for effect in found.values()] == pytest.approx(adjusted.tolist())
+    assert adjusted.max() > max(plain.values())
 
 
 @pytest.mark.parametrize(
@@ -274,9 +319,11 @@ def test_a_value_at_an_end_of_the_space_is_pointed_out(units: int, end: str) -> 
 
 
 def test_the_first_table_names_every_model() -> None:
-    rows = model_table(compare(make_record({"baseline": 0.8, "optuna-002": 0.9})))
+    rows = model_table(compare(make_record({"baseline": 0.8, "optuna-002": 0.9})), STUDY.compare)
     assert [row[0] for row in rows] == ["model", "baseline", "hand-tuned", "best (optuna-002)"]
-    assert rows[3][2].startswith("better; +")
+    assert rows[0] == ["model", "test accuracy", "status"]
+    assert rows[3][2].startswith("better; gain +")
+    assert rows[3][2].endswith(" points")
 
 
 def test_the_time_is_accounted_for_by_stage_and_worker(tmp_path: Path) -> None:
@@ -340,7 +387,7 @@ def test_the_report_s_files_agree(tmp_path: Path) -> None:
     assert document["verdict"] == "better"
     assert comparison.gain is not None
     assert document["gain"]["estimate"] == pytest.approx(comparison.gain.estimate)
-    verdict = headline(comparison, 0.95)
+    verdict = headline(comparison, STUDY.compare)
     for name, said in (("report.html", escape(verdict)), ("report.md", verdict)):
         text = (tmp_path / name).read_text()
         assert said in text
@@ -363,7 +410,7 @@ def test_the_report_s_files_agree(tmp_path: Path) -> None:
         "run_id": record.trials[0].run_id,
     }
     pictures = sorted(file.name for file in (tmp_path / "figures").iterdir())
-    assert "test_accuracy.svg" in pictures
+    assert "test_metric.svg" in pictures
     assert (tmp_path / "report.html").read_text().count("<figure>") == len(pictures)
 
 
@@ -454,24 +501,29 @@ def test_the_report_shows_where_the_models_differ(tmp_path: Path) -> None:
     assert weighted / EXAMPLES == pytest.approx(100 * baseline, abs=0.01)
     assert len(shown.mended) == len(shown.broken) == 6
     for flip in shown.mended:
-        assert (flip.after >= 0.5) == (flip.truth == 1) != (flip.before >= 0.5)
+        assert flip.after == f"{flip.truth} (probability 0.90)"
+        assert flip.before == f"{1 - int(flip.truth)} (probability 0.90)"
     for flip in shown.broken:
-        assert (flip.before >= 0.5) == (flip.truth == 1) != (flip.after >= 0.5)
+        assert flip.before == f"{flip.truth} (probability 0.90)"
+        assert flip.after == f"{1 - int(flip.truth)} (probability 0.90)"
+    assert {flip.truth for flip in (*shown.mended, *shown.broken)} == {"0", "1"}
 
 
 def test_a_detailed_record_has_every_picture(tmp_path: Path) -> None:
     record = detailed_record()
     random = tuple(
         replace(trial, trial=replace(trial.trial, searcher="random"))
-        if trial.trial.phase is Phase.SEARCH
+        if trial.trial.phase is Phase.SEARCH and trial.completed  # nothing prunes a random search
         else trial
         for trial in record.trials
     )
-    record = replace(record, trials=random)
+    # Importances are drawn from 50 trials on.
+    more = noise(STUDY, 60)[len(search()) :]
+    record = replace(record, trials=(*random, *more))
     write_report(record, compare(record), tmp_path)
     drawn = {file.stem for file in (tmp_path / "figures").iterdir()}
     assert drawn == {
-        "test_accuracy",
+        "test_metric",
         "validation_curves",
         "loss_curves",
         "generalisation_gap",
@@ -526,7 +578,7 @@ def test_warnings_come_first_and_the_end_and_the_command_are_told(
     record = replace(record, data=replace(record.data, warning="NOT REAL"))
     write_report(record, compare(record), tmp_path, "An interim report.")
     text = (tmp_path / name).read_text()
-    verdict = text.index(headline(compare(record), 0.95))
+    verdict = text.index(headline(compare(record), STUDY.compare))
     assert 0 < text.index("NOT REAL") < verdict
     assert 0 < text.index("An interim report.") < verdict
     assert "Why the search ended: no gain in the last 9 trials." in text
@@ -558,9 +610,9 @@ def test_a_model_is_shown_with_mean_and_spread_over_its_seeds(tmp_path: Path) ->
     comparison = compare(record)
     best = comparison.best
     assert best is not None
-    shown = f"{100 * np.mean(best.test_accuracy):.2f}%"
-    spread = f"{100 * np.std(best.test_accuracy, ddof=1):.2f}"
-    assert model_table(comparison)[-1][1] == f"{shown} ± {spread}"
+    shown = f"{100 * np.mean(best.test):.2f}%"
+    spread = f"{100 * np.std(best.test, ddof=1):.2f}"
+    assert model_table(comparison, STUDY.compare)[-1][1] == f"{shown} ± {spread}"
     write_report(record, comparison, tmp_path)
     row = next(
         line
@@ -569,7 +621,7 @@ def test_a_model_is_shown_with_mean_and_spread_over_its_seeds(tmp_path: Path) ->
     )
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     # Its value in the search, and the mean on validation with the fresh seeds.
-    assert cells[1:5] == ["0.6500", "0.8600", shown.rstrip("%"), spread]
+    assert cells[1:5] == ["0.6500", "0.8600", shown, spread]
 
 
 @pytest.mark.usefixtures("no_pictures")
@@ -599,7 +651,7 @@ def test_the_yardsticks_are_the_larger_class_and_the_models_of_the_task(tmp_path
     assert record.predictions is not None
     labels = np.where(np.arange(EXAMPLES) % 4 == 0, 1, 0)
     probability = np.where(np.arange(EXAMPLES) % 5 == 0, 1 - labels, labels).astype(float)
-    predictions = replace(record.predictions, labels=labels, yardsticks={"linear": probability})
+    predictions = replace(record.predictions, truth=labels, yardsticks={"linear": probability})
     record = replace(record, predictions=predictions)
     write_report(record, compare(record), tmp_path)
     text = (tmp_path / "report.md").read_text()
@@ -609,7 +661,7 @@ def test_the_yardsticks_are_the_larger_class_and_the_models_of_the_task(tmp_path
 
 def test_the_json_says_which_schema_it_is_of(tmp_path: Path) -> None:
     _, document = written(make_record({}), tmp_path)
-    assert document["schema"] == "tuning.comparison/2"
+    assert document["schema"] == "tuning.comparison/3"
     text = (ROOT / "docs/comparison-json.md").read_text()
     missing = [key for key in document if f"`{key}`" not in text]
     assert not missing, "docs/comparison-json.md describes every field"
@@ -624,8 +676,8 @@ def test_longer_trainings_and_the_ablation_are_reported(tmp_path: Path) -> None:
         for t in record.in_phase(Phase.BASELINE)
     ]
     probabilities = {
-        **record.predictions.probabilities,
-        **{t.trial.name: record.predictions.probabilities["baseline-seed1"] for t in long},
+        **record.predictions.outputs,
+        **{t.trial.name: record.predictions.outputs["baseline-seed1"] for t in long},
     }
     without = [
         replace(
@@ -645,7 +697,7 @@ def test_longer_trainings_and_the_ablation_are_reported(tmp_path: Path) -> None:
         record,
         study=study,
         trials=(*record.trials, *long, *without),
-        predictions=replace(record.predictions, probabilities=probabilities),
+        predictions=replace(record.predictions, outputs=probabilities),
     )
     comparison = compare(record)
     (configuration,) = comparison.long_runs

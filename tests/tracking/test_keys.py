@@ -2,13 +2,14 @@
 
 from enum import Enum
 
+from tuning.metrics.catalogue import make_metric
 from tuning.tracking import keys
 
 TAGS = """
 phase searcher trial number state seed config attempt resume_from keep_checkpoint model stop_reason
 failure worker reused_from candidate study kind dataset dataset_digest backend version verdict
-command dataset_option workspace driver search_end gain gain_low test_accuracy gain_interval metric
-behaviour_regression size_mb latency_ms run trials gate gate_reasons replaces
+command dataset_option workspace driver search_end gain gain_low gain_interval metric
+metric_direction behaviour_regression size_mb latency_ms run trials gate gate_reasons replaces
 """
 OTHERS = {
     "mlflow.parentRunId",
@@ -33,3 +34,10 @@ def test_every_name_stays_as_it_was() -> None:
         if name.isupper() and isinstance(value, str) and not isinstance(value, Enum)
     }
     assert names == {f"tuning.{tag}" for tag in TAGS.split()} | OTHERS
+
+
+def test_the_names_of_a_test_metric_come_from_the_metric() -> None:
+    for name, key in (("accuracy", "accuracy"), ("top_k(k=5)", "top_k_5"), ("rmse", "rmse")):
+        metric = make_metric(name)
+        assert keys.test_metric(metric.key) == f"test_{key}"
+        assert keys.test_metric_tag(metric.key) == f"tuning.test_{key}"

@@ -156,8 +156,8 @@ def test_predictions_are_read_back_with_all_that_belongs_to_them(
     import numpy as np
 
     written = Predictions(
-        labels=np.array([0, 1, 1]),
-        probabilities={"baseline-seed1": np.array([0.1, 0.9, 0.4])},
+        truth=np.array([0, 1, 1]),
+        outputs={"baseline-seed1": np.array([0.1, 0.9, 0.4])},
         lengths=np.array([5, 6, 7]),
         texts={1: "a <b>film</b>"},
         behaviours={"baseline-seed1": (BehaviourCount("negation", "lower", "good", 8, 3),)},
@@ -168,7 +168,7 @@ def test_predictions_are_read_back_with_all_that_belongs_to_them(
     assert read is not None
     assert read.texts == written.texts
     assert read.behaviours == written.behaviours
-    for name in ("probabilities", "yardsticks"):
+    for name in ("outputs", "yardsticks"):
         ours, theirs = getattr(read, name), getattr(written, name)
         assert ours.keys() == theirs.keys()
         for key in ours:

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
+
+# What the models of a study predict.
+Kind = Literal["binary", "multiclass", "multilabel", "regression"]
 
 
 @dataclass(frozen=True)
@@ -23,22 +26,45 @@ class BehaviourCount:
 class Predictions:
     """Predictions of the confirmed models on the test split.
 
+    ``tuning.metrics.metric.Metric`` says in which form the truth and the predictions of each kind
+    are. An example has one row, or a row per step if the models classify each step of a sequence.
+
     Attributes:
-        labels: True classes, 0 or 1, of shape (examples,).
-        probabilities: Probabilities of class 1 by trial name, each of shape (examples,).
+        truth: Truth of each row.
+        outputs: Predictions of each row, by trial name.
+        kind: Kind of prediction: ``binary``, ``multiclass``, ``multilabel`` or ``regression``.
+        steps: Number of rows per example; the rows of an example follow each other.
+        weights: Weights of the examples, of shape (examples,); None for equal weights.
+        classes: Names of the classes, labels or targets; empty if they have no names.
+        scales: Numbers by which metrics are divided, by name of the metric.
         lengths: Lengths of the inputs, of shape (examples,); None if inputs have no length.
+        times: Time of each example, of shape (examples,), as numbers or NumPy's dates; None if the
+            examples have no times.
         seen: Length of the part of an input that models see, in the unit of ``lengths``; 0 if
             they see the whole input.
         texts: Inputs on which two models differ, as text, by position in the test split.
+        images: Such inputs as pictures (data URIs), by position; empty if they are no pictures.
         behaviours: Results of the behaviour tests, by trial name.
-        yardsticks: Probabilities of class 1 from simple models, by the name of the model, each of
-            shape (examples,).
+        yardsticks: Predictions from simple models, by the name of the model, in the same form as
+            ``outputs``.
     """
 
-    labels: "np.ndarray[Any, Any]"
-    probabilities: Mapping[str, "np.ndarray[Any, Any]"]
+    truth: "np.ndarray[Any, Any]"
+    outputs: Mapping[str, "np.ndarray[Any, Any]"]
+    kind: Kind = "binary"
+    steps: int = 1
+    weights: "np.ndarray[Any, Any] | None" = None
+    classes: tuple[str, ...] = ()
+    scales: Mapping[str, float] = field(default_factory=dict)
     lengths: "np.ndarray[Any, Any] | None" = None
+    times: "np.ndarray[Any, Any] | None" = None
     seen: int = 0
     texts: Mapping[int, str] = field(default_factory=dict)
+    images: Mapping[int, str] = field(default_factory=dict)
     behaviours: Mapping[str, tuple[BehaviourCount, ...]] = field(default_factory=dict)
     yardsticks: Mapping[str, "np.ndarray[Any, Any]"] = field(default_factory=dict)
+
+    @property
+    def examples(self) -> int:
+        """Number of examples."""
+        return len(self.truth) // self.steps

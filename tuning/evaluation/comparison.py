@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from tuning.core.record import Predictions
 from tuning.core.trial import Phase, TrialRecord, TrialState
 from tuning.evaluation import statistics
 from tuning.evaluation.configurations import Configuration, choose_winner, grouped
 from tuning.evaluation.effects import Ablation, Change, Effect, ablations, changes, effects
+from tuning.evaluation.gains import gain as gain_between
 from tuning.evaluation.spending import spending
 from tuning.evaluation.statistics import Gain, McNemar, Verdict
-from tuning.metrics.binary import correct_examples
+from tuning.metrics.classification import is_right
 from tuning.study.file import Study
 from tuning.study.record import StudyRecord
 from tuning.tracking import keys
@@ -86,7 +88,8 @@ class Comparison:
         references: Reference configurations of the study.
         candidates: Confirmed candidates, including the winner.
         gain: Gain of the winner over the baseline on the test split.
-        mcnemar: McNemar's test of baseline and winner, for the first seed that both have.
+        mcnemar: McNemar's test of baseline and winner, for the first seed that both have; None
+            also if they are no classifiers of single, equally weighted examples.
         improvement: Probability that the winner beats the baseline, and its lower and upper limit.
         against_baseline: Comparisons of references and candidates with the baseline. Their
             p-values are adjusted. The p-value in ``gain`` needs no adjustment, because the winner
@@ -184,37 +187,53 @@ def lengthened(
 
 def _test(
     record: StudyRecord, baseline: Configuration, best: Configuration
-) -> tuple[Gain, McNemar, tuple[float, float, float]] | None:
-    predictions = record.predictions
-    if predictions is None or not (baseline.test_accuracy and best.test_accuracy):
+) -> tuple[Gain, McNemar | None, tuple[float, float, float]] | None:
+    predictions, rule = record.predictions, record.study.compare
+    if predictions is None or not (baseline.test and best.test):
         return None
     common = [seed for seed in baseline.seeds if seed in best.seeds]
     if not common:
         return None
-    first, second = (correct_examples(predictions, each.trials) for each in (baseline, best))
     first_rows = [baseline.seeds.index(seed) for seed in common]
     second_rows = [best.seeds.index(seed) for seed in common]
+    tested = [(predictions, each.trials) for each in (baseline, best)]
+    # Always the first common seed: a choice by the results would bias the test.
+    models = baseline.trials[first_rows[0]], best.trials[second_rows[0]]
+    sign = rule.deciding.sign
     return (
-        statistics.gain(first, second, record.study.compare.confidence),
-        # Always the first common seed: a choice by the results would bias the test.
-        statistics.mcnemar(first[first_rows[0]], second[second_rows[0]]),
+        gain_between(rule.deciding, tested[0], tested[1], rule.confidence),
+        _mcnemar(predictions, models, rule.confidence),
         statistics.probability_of_improvement(
-            np.array(baseline.test_accuracy)[first_rows], np.array(best.test_accuracy)[second_rows]
+            sign * np.array(baseline.test)[first_rows],
+            sign * np.array(best.test)[second_rows],
+            rule.confidence,
         ),
     )
+
+
+def _mcnemar(
+    predictions: Predictions, models: tuple[str, str], confidence: float
+) -> McNemar | None:
+    if predictions.kind == "regression" or predictions.weights is not None:
+        return None
+    first, second = (is_right(predictions.truth, predictions.outputs[name]) for name in models)
+    if predictions.steps > 1:
+        return None  # the steps of a sequence are not independent
+    return statistics.mcnemar(first, second, confidence)
 
 
 def _against(
     record: StudyRecord, baseline: Configuration, configs: Sequence[Configuration]
 ) -> list[AgainstBaseline]:
-    predictions = record.predictions
-    others = [config for config in configs if config is not baseline and config.test_accuracy]
-    if predictions is None or not baseline.test_accuracy or not others:
+    predictions, rule = record.predictions, record.study.compare
+    others = [config for config in configs if config is not baseline and config.test]
+    if predictions is None or not baseline.test or not others:
         return []
-    first = correct_examples(predictions, baseline.trials)
-    confidence = record.study.compare.confidence
-    seconds = [correct_examples(predictions, config.trials) for config in others]
-    gains = [statistics.gain(first, second, confidence) for second in seconds]
+    first = predictions, baseline.trials
+    gains = [
+        gain_between(rule.deciding, first, (predictions, config.trials), rule.confidence)
+        for config in others
+    ]
     adjusted = statistics.holm(np.array([gain.p_value for gain in gains]))
     return [
         AgainstBaseline(config.label, gain, float(p_value))
@@ -229,10 +248,13 @@ def _conclude(study: Study, best: Configuration | None, gain: Gain | None) -> tu
         return Verdict.INCONCLUSIVE, (
             "the test split was not read, or the baseline and the winner have no seed in common"
         )
+    metric = study.compare.deciding
     verdict = statistics.verdict_of(gain, study.compare.min_gain)
+    if math.isnan(gain.estimate):
+        return verdict, "a model's predictions on the test split are not finite numbers"
     if not math.isfinite(gain.low):
         return verdict, "one seed does not show the spread between seeds; use two or more seeds"
-    interval = f"{gain.interval} points"
+    interval = f"{metric.write_interval(gain.low, gain.high)}{metric.unit}"
     if verdict is Verdict.BETTER:
         return verdict, f"the whole interval, {interval}, lies above zero"
     if verdict is Verdict.WORSE:
@@ -240,7 +262,7 @@ def _conclude(study: Study, best: Configuration | None, gain: Gain | None) -> tu
     if gain.low > 0:
         return verdict, (
             f"the whole interval, {interval}, lies above zero, but the gain is smaller than "
-            f"{statistics.points(study.compare.min_gain)} points (compare.min_gain)"
+            f"{metric.write_gain(study.compare.min_gain)}{metric.unit} (compare.min_gain)"
         )
     return verdict, f"the interval, {interval}, contains zero"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tuning.core.trial import ParamValue, Phase, TrialRecord, TrialState
-from tuning.metrics.binary import scores
+from tuning.metrics.scoring import scores
 from tuning.study.file import Study
 from tuning.study.record import StudyRecord
 from tuning.tracking import keys
@@ -28,8 +28,8 @@ class Configuration:
         search_value: Objective of a candidate in the search; None for other roles.
         validation: Best objectives on the validation split.
         best_steps: Epochs of the best objectives. The models have the weights of these epochs.
-        test_accuracy: Accuracies on the test split; empty before the test split is read.
-        test_loss: Losses on the test split; empty before the test split is read.
+        test: Values of the deciding metric on the test split; empty before the split is read.
+        additional: Values of the additional metrics on the test split, by name of the metric.
         train_seconds: Mean training time per trial, in seconds.
         parameter_count: Number of parameters of one model; 0 if it is unknown.
     """
@@ -42,8 +42,8 @@ class Configuration:
     search_value: float | None
     validation: list[float]
     best_steps: list[int]
-    test_accuracy: list[float]
-    test_loss: list[float]
+    test: list[float]
+    additional: dict[str, list[float]]
     train_seconds: float
     parameter_count: int
 
@@ -54,13 +54,13 @@ class Configuration:
 
     @property
     def mean_test(self) -> float:
-        """Mean of the test accuracy over the seeds."""
-        return float(np.mean(self.test_accuracy))
+        """Mean of the deciding test metric over the seeds."""
+        return float(np.mean(self.test))
 
     @property
     def sd_test(self) -> float:
-        """Standard deviation of the test accuracy over the seeds; NaN for one seed."""
-        return float(np.std(self.test_accuracy, ddof=1)) if len(self.trials) > 1 else math.nan
+        """Standard deviation of the test metric over the seeds; NaN for one seed."""
+        return float(np.std(self.test, ddof=1)) if len(self.trials) > 1 else math.nan
 
 
 def choose_winner(study: Study, candidates: Sequence[Configuration]) -> Configuration | None:
@@ -78,7 +78,7 @@ def grouped(record: StudyRecord, phases: Sequence[Phase]) -> list[Configuration]
 
     Once the test split is read, trials without predictions for it are left out.
     """
-    tested = record.predictions.probabilities if record.predictions else None
+    tested = record.predictions.outputs if record.predictions else None
     groups: dict[tuple[str, str], list[TrialRecord]] = {}
     for trial in record.in_phase(*phases):
         is_completed = trial.result.state is TrialState.COMPLETED
@@ -96,23 +96,24 @@ def _configuration(
     record: StudyRecord, role: str, label: str, trials: list[TrialRecord]
 ) -> Configuration:
     trials = sorted(trials, key=lambda trial: trial.trial.number)
-    test_scores = [
-        scores(record.predictions.labels, record.predictions.probabilities[trial.trial.name])
-        for trial in trials
-        if record.predictions
-    ]
+    names = [trial.trial.name for trial in trials]
+    predictions, rule = record.predictions, record.study.compare
     origin = next((trial for trial in record.trials if trial.trial.name == label), None)
     return Configuration(
         label=label,
         role=role,
         params=record.study.searched(trials[0].trial.params),
-        trials=[trial.trial.name for trial in trials],
+        trials=names,
         seeds=[trial.trial.seed for trial in trials],
         search_value=origin.result.value if origin else None,
         validation=[t.result.value for t in trials if t.result.value is not None],
         best_steps=[trial.result.best_step or 0 for trial in trials],
-        test_accuracy=[score["test_accuracy"] for score in test_scores],
-        test_loss=[score["test_loss"] for score in test_scores],
+        test=scores(rule.deciding, predictions, names) if predictions else [],
+        additional={
+            metric.name: scores(metric, predictions, names)
+            for metric in rule.additional
+            if predictions
+        },
         train_seconds=float(np.mean([trial.result.duration_s for trial in trials])),
         parameter_count=int(trials[0].result.facts.get("parameter_count", 0)),
     )

@@ -7,11 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from tuning.core.trial import ParamValue, TrialRecord
-from tuning.evaluation.statistics import welch
+from tuning.evaluation.statistics import holm, welch
 from tuning.study.file import Study
 from tuning.tracking import keys
 
-MIN_TRIALS_FOR_EFFECTS = 8
+MIN_TRIALS_FOR_CORRELATION = 8
+# PED-ANOVA looks at the best tenth of the trials, and needs five of them. From fewer trials, pure
+# noise gives one hyperparameter more than half of the importance.
+MIN_TRIALS_FOR_IMPORTANCE = 50
+LEVEL = 0.05
+PART_OF_THE_BEST = "part of the best configuration"
 
 
 @dataclass(frozen=True)
@@ -20,11 +25,14 @@ class Effect:
 
     Attributes:
         name: Name of the hyperparameter.
-        importance: Share of the explained variance, from 0 to 1; None if there are too few trials.
+        importance: Importance by PED-ANOVA, from 0 to 1; None if there are fewer than
+            ``MIN_TRIALS_FOR_IMPORTANCE`` trials.
         correlation: Spearman's rank correlation with the quality of the objective. It is positive
             if higher values gave better results, and None if the values have no order, are all
             equal or are too few.
-        p_value: P-value of the hypothesis that there is no correlation, or None.
+        p_value: P-value of the hypothesis that there is no correlation, adjusted for the number of
+            hyperparameters (Holm), or None. It takes the trials as independent, although a
+            searcher chose later ones by earlier ones.
         trials: Number of completed trials.
     """
 
@@ -79,9 +87,19 @@ def completed_trials(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
 def effects(study: Study, search: Sequence[TrialRecord]) -> dict[str, Effect]:
     """Measures importance and direction of each hyperparameter in the completed search trials."""
     trials = completed_trials(search)
-    importance = _importance(study, trials) if len(trials) >= MIN_TRIALS_FOR_EFFECTS else {}
+    importance = _importance(study, trials) if len(trials) >= MIN_TRIALS_FOR_IMPORTANCE else {}
+    measured = {name: _correlation(study, name, trials) for name in study.space.names}
+    correlations = {name: pair for name, pair in measured.items() if pair is not None}
+    adjusted = holm(np.array([p_value for _, p_value in correlations.values()]))
+    p_values = dict(zip(correlations, map(float, adjusted), strict=True))
     return {
-        name: Effect(name, importance.get(name), *_correlation(study, name, trials), len(trials))
+        name: Effect(
+            name,
+            importance.get(name),
+            correlations[name][0] if name in correlations else None,
+            p_values.get(name),
+            len(trials),
+        )
         for name in study.space.names
     }
 
@@ -104,7 +122,7 @@ def ablations(
         An ablation per hyperparameter that was set back. The change with the largest loss comes
         first.
     """
-    sign = 1 if study.objective.direction == "maximize" else -1
+    sign = study.objective.sign
     results = []
     for name in study.space.names:
         values = [
@@ -147,7 +165,7 @@ def changes(
 
 def change_when_set_back(study: Study, ablation: Ablation) -> tuple[float, float, float]:
     """Returns how the objective changes if the value is set back, with lower and upper end."""
-    if study.objective.direction == "maximize":
+    if study.objective.sign > 0:
         return -ablation.loss, -ablation.high, -ablation.low
     return ablation.loss, ablation.low, ablation.high
 
@@ -169,25 +187,17 @@ def _search_text(effect: Effect, end: str | None) -> str:
     parts: list[str] = []
     if effect.importance is not None:
         parts.append(f"importance {effect.importance:.0%}")
-    if effect.correlation is not None and effect.p_value is not None:
-        if effect.p_value < 0.05:
-            direction = "higher" if effect.correlation > 0 else "lower"
-            parts.append(f"{direction} values gave better results (ρ = {effect.correlation:+.2f})")
-        else:
-            parts.append(f"no clear effect by itself (ρ = {effect.correlation:+.2f})")
-    if not parts:
-        parts.append("part of the best configuration; too few trials to measure its effect")
-    text = f"{', '.join(parts)}; {effect.trials} trials"
+    if effect.correlation is not None and effect.p_value is not None and effect.p_value < LEVEL:
+        direction = "higher" if effect.correlation > 0 else "lower"
+        parts.append(f"{direction} values gave better results (ρ = {effect.correlation:+.2f})")
+    text = f"{', '.join(parts)}; {effect.trials} trials" if parts else PART_OF_THE_BEST
     if end is not None:
         text += f". It is the {end} value of the space; a better value may be outside the space"
     return text
 
 
 def _importance(study: Study, trials: Sequence[TrialRecord]) -> dict[str, float]:
-    """Returns Optuna's PED-ANOVA importances, which are rough if there are only few trials.
-
-    The method is described in Watanabe et al., IJCAI 2023.
-    """
+    """Returns the importances by PED-ANOVA: Watanabe, Bansal and Hutter, IJCAI 2023."""
     import optuna
 
     from tuning.search.optuna_searcher import frozen_trial
@@ -198,14 +208,16 @@ def _importance(study: Study, trials: Sequence[TrialRecord]) -> dict[str, float]
         params = study.searched(record.trial.params)
         rebuilt.add_trial(frozen_trial(study.space, study.objective, params, record.result))
     try:
-        return dict(optuna.importance.get_param_importances(rebuilt))
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+        return dict(optuna.importance.get_param_importances(rebuilt, evaluator=evaluator))
     except (ValueError, RuntimeError):
         return {}
 
 
 def _correlation(
     study: Study, name: str, trials: Sequence[TrialRecord]
-) -> tuple[float | None, float | None]:
+) -> tuple[float, float] | None:
+    """Returns Spearman's correlation with the quality of the objective, and its p-value."""
     from scipy import stats
 
     pairs = [
@@ -214,8 +226,7 @@ def _correlation(
         if isinstance(value := record.trial.params.get(name), int | float)
     ]
     is_constant = any(len(set(side)) < 2 for side in zip(*pairs, strict=True))
-    if len(pairs) < MIN_TRIALS_FOR_EFFECTS or is_constant:
-        return None, None
+    if len(pairs) < MIN_TRIALS_FOR_CORRELATION or is_constant:
+        return None
     result = stats.spearmanr([x for x, _ in pairs], [y for _, y in pairs])
-    sign = 1 if study.objective.direction == "maximize" else -1
-    return sign * float(result.statistic), float(result.pvalue)
+    return study.objective.sign * float(result.statistic), float(result.pvalue)

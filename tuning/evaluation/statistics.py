@@ -1,6 +1,6 @@
 """Statistics of a comparison: the gain, its uncertainty and the verdict.
 
-All functions are pure. Test metrics and gains are shares between 0 and 1, not percent.
+All functions are pure. Gains are in the unit of the test metric, and a positive gain is better.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Gain:
     """The gain of one configuration over another on the test split.
 
     Attributes:
-        estimate: Difference of the mean accuracies.
+        estimate: Difference of the mean test metrics over the seeds; positive if it is better.
         low: Lower end of the confidence interval.
         high: Upper end of the confidence interval.
         p_value: Two-sided p-value of the hypothesis that there is no difference.
@@ -45,16 +45,6 @@ class Gain:
     example_error: float
     degrees_of_freedom: float
 
-    @property
-    def interval(self) -> str:
-        """Both ends of the interval in percentage points, for example ``-0.31 to +1.40``."""
-        return f"{points(self.low)} to {points(self.high)}"
-
-
-def points(share: float) -> str:
-    """Formats a difference of shares in percentage points with its sign, for example ``+0.42``."""
-    return f"{100 * share:+.2f}"
-
 
 @dataclass(frozen=True)
 class McNemar:
@@ -66,7 +56,7 @@ class McNemar:
         only_second: Number of examples that only the second model classifies correctly.
         both_wrong: Number of examples that both models classify wrongly.
         p_value: Exact two-sided p-value.
-        low: Lower end of the 95% interval of the difference in accuracy, second minus first.
+        low: Lower end of the interval of the difference in accuracy, second minus first.
         high: Upper end of the same interval.
     """
 
@@ -85,36 +75,41 @@ class McNemar:
         return (self.only_second - self.only_first) / total
 
 
-def gain(baseline: BoolArray, best: BoolArray, confidence: float = 0.95) -> Gain:
+def gain_of(
+    baseline: FloatArray,
+    best: FloatArray,
+    example_variance: float,
+    examples: int,
+    confidence: float = 0.95,
+) -> Gain:
     """Estimates a gain with an interval that covers both other seeds and other examples.
 
     The variance is the sum of two parts. The first part is the variance of the mean over seeds.
     It follows Welch, because the two configurations may have different variances. The second part
-    is the variance of the mean over examples. It uses the differences per example, because both
-    configurations see the same examples. The first part contains a share of the second part, so
-    the interval is slightly too wide. The degrees of freedom follow Welch and Satterthwaite, from:
-    Welch, "The generalization of Student's problem when several different population variances
-    are involved", Biometrika 34, 1947.
+    is the variance that is due to the choice of the test examples, as far as all models share it.
+    The degrees of freedom follow Welch and Satterthwaite, from: Welch, "The generalization of
+    Student's problem when several different population variances are involved", Biometrika 34,
+    1947.
 
     Args:
-        baseline: Whether each test example is classified correctly, of shape (seeds, examples).
+        baseline: Test metrics of shape (seeds,), of which larger values are better.
         best: Array like ``baseline`` for the other configuration; the number of seeds may differ.
+        example_variance: Variance of the gain due to the choice of examples.
+        examples: Number of test examples.
         confidence: Confidence level of the interval, for example 0.95.
 
     Returns:
         The gain. If a configuration has one seed only, the variance between seeds is unknown and
         the interval is infinite.
     """
-    examples = baseline.shape[1]
-    difference = best.mean(axis=0) - baseline.mean(axis=0)
-    estimate = float(difference.mean())
+    estimate = float(best.mean() - baseline.mean())
     # Each part is a variance of the mean and its degrees of freedom.
-    parts = [(float(difference.var(ddof=1)) / examples, examples - 1)]
+    parts = [(example_variance, examples - 1)]
     for config in (baseline, best):
-        seeds = config.shape[0]
+        seeds = len(config)
         if seeds < 2:
-            return Gain(estimate, -np.inf, np.inf, 1.0, np.inf, parts[0][0] ** 0.5, 0.0)
-        parts.append((float(config.mean(axis=1).var(ddof=1)) / seeds, seeds - 1))
+            return Gain(estimate, -np.inf, np.inf, 1.0, np.inf, example_variance**0.5, 0.0)
+        parts.append((float(config.var(ddof=1)) / seeds, seeds - 1))
     variance = sum(part for part, _ in parts)
     example_error, seed_error = parts[0][0] ** 0.5, (parts[1][0] + parts[2][0]) ** 0.5
     if variance == 0:
@@ -143,30 +138,33 @@ def verdict_of(gain: Gain, min_gain: float) -> Verdict:
 
 
 def probability_of_improvement(
-    baseline: FloatArray, best: FloatArray
+    baseline: FloatArray, best: FloatArray, confidence: float = 0.95
 ) -> tuple[float, float, float]:
     """Estimates P(best > baseline) for one training of each with the same seed.
 
     The estimate is the share of pairs in which the best wins; a tie counts half. It follows
     Bouthillier et al., "Accounting for Variance in Machine Learning Benchmarks", MLSys 2021. The
-    interval is exact, after Clopper and Pearson, Biometrika 26, 1934. A bootstrap would be wrong:
-    with three wins in three pairs, its interval has no width.
+    interval is exact, after Clopper and Pearson, Biometrika 26, 1934; it holds for whole wins, so
+    ties widen it to both sides. A bootstrap would be wrong: with three wins in three pairs, its
+    interval has no width.
 
     Args:
-        baseline: Test accuracies of shape (pairs,), one per seed.
-        best: Test accuracies of shape (pairs,), in the same order of seeds.
+        baseline: Test metrics of shape (pairs,), one per seed, of which larger values are better.
+        best: Test metrics of shape (pairs,), in the same order of seeds.
+        confidence: Confidence level of the interval, for example 0.95.
 
     Returns:
-        The estimate, and the lower and upper end of its 95% interval.
+        The estimate, and the lower and upper end of its interval.
     """
     pairs = len(best)
-    wins = float(np.sum(best > baseline) + 0.5 * np.sum(best == baseline))
-    low = float(stats.beta.ppf(0.025, wins, pairs - wins + 1)) if wins > 0 else 0.0
-    high = float(stats.beta.ppf(0.975, wins + 1, pairs - wins)) if wins < pairs else 1.0
-    return wins / pairs, low, high
+    wins, ties = int(np.sum(best > baseline)), int(np.sum(best == baseline))
+    tail, most = (1 - confidence) / 2, wins + ties
+    low = float(stats.beta.ppf(tail, wins, pairs - wins + 1)) if wins else 0.0
+    high = float(stats.beta.ppf(1 - tail, most + 1, pairs - most)) if most < pairs else 1.0
+    return (wins + ties / 2) / pairs, low, high
 
 
-def mcnemar(first: BoolArray, second: BoolArray) -> McNemar:
+def mcnemar(first: BoolArray, second: BoolArray, confidence: float = 0.95) -> McNemar:
     """Performs McNemar's exact test of two models on the same examples.
 
     The test follows Dietterich, "Approximate Statistical Tests for Comparing Supervised
@@ -176,6 +174,7 @@ def mcnemar(first: BoolArray, second: BoolArray) -> McNemar:
     Args:
         first: Whether the first model classifies each example correctly, of shape (examples,).
         second: Whether the second model classifies each example correctly, of shape (examples,).
+        confidence: Confidence level of the interval, for example 0.95.
     """
     only_first = int(np.sum(first & ~second))
     only_second = int(np.sum(~first & second))
@@ -183,7 +182,7 @@ def mcnemar(first: BoolArray, second: BoolArray) -> McNemar:
     p_value = float(stats.binomtest(only_first, discordant).pvalue) if discordant else 1.0
     difference = second.astype(float) - first.astype(float)
     error = float(difference.std(ddof=1)) / len(difference) ** 0.5
-    margin = float(stats.norm.ppf(0.975)) * error
+    margin = float(stats.norm.ppf((1 + confidence) / 2)) * error
     return McNemar(
         both_right=int(np.sum(first & second)),
         only_first=only_first,
@@ -208,7 +207,7 @@ def detectable_gain(gain: Gain, confidence: float = 0.95, power: float = 0.8) ->
         power: Probability that the gain is detected, for example 0.8.
 
     Returns:
-        The gain as a share; infinity if the spread between seeds is unknown.
+        The gain in the unit of the metric; infinity if the spread between seeds is unknown.
     """
     if not np.isfinite(gain.seed_error) or gain.degrees_of_freedom == np.inf:
         return float("inf") if not np.isfinite(gain.seed_error) else 0.0

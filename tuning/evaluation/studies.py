@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from tuning.evaluation.comparison import Comparison, compare
+from tuning.evaluation.gains import gain
 from tuning.evaluation.spending import busy_seconds
-from tuning.evaluation.statistics import Gain, gain, points
-from tuning.metrics.binary import correct_examples
+from tuning.evaluation.statistics import Gain
+from tuning.metrics.metric import Metric
 from tuning.study.record import StudyRecord
 
 
@@ -32,20 +33,25 @@ def read_all(records: Sequence[StudyRecord]) -> list[Compared]:
 def studies_table(studies: Sequence[Compared]) -> list[list[str]]:
     """Returns a table with a row per study. The first row is the header."""
     rows = [
-        ["run", "study", "data", "verdict", "baseline", "best", "gain", "trials", "epochs", "time"]
+        [
+            *("run", "study", "data", "metric", "verdict", "baseline", "best", "gain"),
+            *("trials", "epochs", "time"),
+        ]
     ]
     for study in studies:
         record, comparison = study.record, study.comparison
         best, test_gain = comparison.best, comparison.gain
+        metric = record.study.compare.deciding
         rows.append(
             [
                 record.run_id[:8],
                 record.study.name,
                 f"{record.data.label} {record.data.digest[:8]}",
+                metric.name,
                 comparison.verdict.value,
-                _percent(comparison.baseline.test_accuracy),
-                _percent(best.test_accuracy if best else []),
-                "–" if test_gain is None else _with_interval(test_gain),
+                _mean(metric, comparison.baseline.test),
+                _mean(metric, best.test if best else []),
+                "–" if test_gain is None else _with_interval(metric, test_gain),
                 str(sum(account.trials for account in comparison.searches)),
                 str(sum(account.epochs for account in comparison.searches)),
                 f"{busy_seconds(record.trials) / 60:.0f} min",
@@ -65,14 +71,21 @@ def _difference(first: Compared, second: Compared) -> str:
     if one.data.digest != two.data.digest:
         return (
             f"{names} were tested on different data ({one.data.label} {one.data.digest[:8]}, "
-            f"{two.data.label} {two.data.digest[:8]}): their accuracies cannot be compared."
+            f"{two.data.label} {two.data.digest[:8]}): their models cannot be compared."
+        )
+    metric = one.study.compare.deciding
+    if metric.name != two.study.compare.deciding.name:
+        return (
+            f"{names} have different metrics ({metric.name}, {two.study.compare.metric}): their "
+            "models cannot be compared."
         )
     best, other = first.comparison.best, second.comparison.best
     if one.predictions is None or two.predictions is None or best is None or other is None:
         return f"{names} cannot be compared: one of them has no winner with test predictions."
     difference = gain(
-        correct_examples(one.predictions, best.trials),
-        correct_examples(two.predictions, other.trials),
+        metric,
+        (one.predictions, best.trials),
+        (two.predictions, other.trials),
         one.study.compare.confidence,
     )
     if not math.isfinite(difference.low):
@@ -83,14 +96,16 @@ def _difference(first: Compared, second: Compared) -> str:
         result = f"{one.run_id[:8]} has the better model"
     else:
         result = "neither has a clearly better model"
-    return f"{names}, same test rows: {result}; second minus first {_with_interval(difference)}."
+    text = _with_interval(metric, difference)
+    return f"{names}, same test rows: {result}; gain of the second {text}."
 
 
-def _with_interval(difference: Gain) -> str:
+def _with_interval(metric: Metric, difference: Gain) -> str:
+    text = f"{metric.write_gain(difference.estimate)}{metric.unit}"
     if not math.isfinite(difference.low):
-        return f"{points(difference.estimate)} points"
-    return f"{points(difference.estimate)} points ({difference.interval})"
+        return text
+    return f"{text} ({metric.write_interval(difference.low, difference.high)})"
 
 
-def _percent(values: Sequence[float]) -> str:
-    return f"{100 * sum(values) / len(values):.2f}%" if values else "–"
+def _mean(metric: Metric, values: Sequence[float]) -> str:
+    return metric.write(sum(values) / len(values)) if values else "–"

@@ -2,85 +2,214 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import numpy as np
 
+from tuning.core.errors import BadInputError
 from tuning.core.record import BehaviourCount, Predictions
 from tuning.core.task import (
     Behaviour,
     HasBehaviours,
     HasTestLengths,
     HasTestTexts,
+    HasTestTimes,
     HasYardsticks,
     Task,
 )
-from tuning.metrics.binary import flips
-from tuning.training.equal_batches import evaluation_batch
-from tuning.training.fast_lstm.layer import accelerate
+from tuning.core.trial import Params
+from tuning.data.loading import Loader
+from tuning.data.parts import Part, leaves
+from tuning.data.weights import weights_by_class
+from tuning.evaluation.pictures import picture_of, text_of
+from tuning.metrics.examples import changed_examples
+from tuning.metrics.outputs import OutputForm, output_form
+from tuning.metrics.predictions import probabilities_or_values, truth_of
+from tuning.metrics.scoring import scales_of
+from tuning.study.sections import Compare
+from tuning.training.batches import evaluation_batch
+from tuning.training.fit import build_model
 from tuning.training.keras_process import keep_freed_memory
-from tuning.training.saved_model import load_model
+from tuning.training.saved_model import load_weights
 
 MAX_TEXT = 2_000
 
 
+@dataclass(frozen=True)
+class TrainedModel:
+    """A trained model: the hyperparameters that build it, and the file with its weights."""
+
+    params: Params
+    file: Path
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What one model predicts, with the truth and the weights of the same rows."""
+
+    output: np.ndarray
+    truth: np.ndarray
+    weights: np.ndarray | None
+    form: OutputForm
+    behaviours: tuple[BehaviourCount, ...]
+
+
 def predict_test(
-    task: Task, models: Mapping[str, Path], baseline: str | None, others: Sequence[str]
+    task: Task,
+    loader: Loader,
+    rule: Compare,
+    models: Mapping[str, TrainedModel],
+    baseline: str | None,
+    others: Sequence[str],
 ) -> Predictions:
     """Predicts the test split with every model.
 
     Args:
-        task: Task with the test split. It may also offer lengths, texts, behaviours and
+        task: Task that builds the models. It may also offer lengths, texts, behaviours and
             yardsticks.
-        models: Paths of the ``.keras`` files, by trial name. Each model has one sigmoid output.
+        loader: Loader of the task's data.
+        rule: Rule that says which output is judged, and by which metric.
+        models: Models by trial name.
         baseline: Name of the trial whose model the others are compared with; None if there is no
             such trial.
         others: Names of the trials that are compared with ``baseline``.
 
     Returns:
-        Labels and probabilities for all models. Behaviours are counted only for ``baseline`` and
-        ``others``, and texts are kept only for examples on which these differ.
+        Truth and predictions of all models. Behaviours are counted only for ``baseline`` and
+        ``others``, and inputs are kept only for examples on which these differ.
+
+    Raises:
+        BadInputError: Two models have not the same test rows, because their data depend on
+            hyperparameters; or the outputs cannot be judged.
     """
     keep_freed_memory()
-    rows, labels = task.load("test")["test"]
-    labels = np.asarray(labels)
     behaviours = task.behaviours() if isinstance(task, HasBehaviours) else []
     compared = [*([baseline] if baseline else []), *others]
-    # Keras cannot load two models at the same time.
-    loading = Lock()
+    # Keras cannot build or load two models at the same time, and the loader keeps one split.
+    building = Lock()
 
-    def read(name: str) -> tuple[np.ndarray, tuple[BehaviourCount, ...]]:
-        with loading:
-            model = load_model(models[name])
-            accelerate(model)
+    def build(name: str) -> tuple[Any, OutputForm, Part]:
+        with building:
+            params = models[name].params
+            part = loader.load("test", params)["test"]
+            model = build_model(task, params, part)
+            load_weights(model, models[name].file)
+            x, y, _ = part.head(1)
+            form = output_form(
+                model, y, rule.deciding, output=rule.output, outputs=rule.outputs, example=x
+            )
+        return model, form, part
+
+    def counts_of(name: str, model: Any, form: OutputForm) -> tuple[BehaviourCount, ...]:
         tests = behaviours if name in compared else []
-        return _probability(model, rows), tuple(_count(model, behaviour) for behaviour in tests)
+        return tuple(_count(model, form, behaviour) for behaviour in tests)
+
+    def answer(name: str) -> _Answer:
+        model, form, part = build(name)
+        return replace(_predict(model, form, part), behaviours=counts_of(name, model, form))
 
     # Two at a time: one recurrent model alone uses a second core only half of the time.
-    with ThreadPoolExecutor(2) as pool:
-        results = dict(zip(models, pool.map(read, models), strict=True))
-    probabilities = {name: result[0] for name, result in results.items()}
-    return Predictions(
-        labels,
-        probabilities,
+    first_part = loader.load("test", next(iter(models.values())).params)["test"]
+    if first_part.dataset is not None and not loader.takes_params:
+        built = {name: build(name)[:2] for name in models}
+        answers = {
+            name: replace(each, behaviours=counts_of(name, *built[name]))
+            for name, each in _predict_together(built, first_part).items()
+        }
+    else:
+        with ThreadPoolExecutor(2) as pool:
+            answers = dict(zip(models, pool.map(answer, models), strict=True))
+    first = next(iter(answers.values()))
+    for name, each in answers.items():
+        if not np.array_equal(each.truth, first.truth):
+            raise BadInputError(
+                f"task: the test rows of trial {name} differ from those of {next(iter(answers))}; "
+                "load must return the same rows and labels for all hyperparameters"
+            )
+    params = next(iter(models.values())).params
+    metrics = [metric for metric in (rule.deciding, *rule.additional) if metric.scale is not None]
+    scales: dict[str, float] = {}
+    if metrics:
+        scales = scales_of(metrics, first.form.select(loader.load("search", params)["train"].y))
+    part = loader.load("test", params)["test"]
+    predictions = Predictions(
+        first.truth,
+        {name: each.output for name, each in answers.items()},
+        first.form.kind,
+        _steps(first, part),
+        weights=weights_by_class(first.truth, first.weights, rule.class_weight),
+        scales=scales,
+        times=np.asarray(task.test_times()) if isinstance(task, HasTestTimes) else None,
         lengths=task.test_lengths() if isinstance(task, HasTestLengths) else None,
-        seen=int(np.shape(rows)[1]) if np.ndim(rows) == 2 else 0,
-        texts=_flipped_texts(task, labels, probabilities, baseline, others),
-        behaviours={name: counts for name, (_, counts) in results.items() if counts},
+        seen=_seen(part),
+        behaviours={name: each.behaviours for name, each in answers.items() if each.behaviours},
         yardsticks=task.yardsticks() if isinstance(task, HasYardsticks) else {},
+    )
+    return _with_inputs(task, part, predictions, baseline, others)
+
+
+def _predict(model: Any, form: OutputForm, part: Part) -> _Answer:
+    if part.dataset is not None:
+        return _predict_together({"": (model, form)}, part)[""]
+    size = evaluation_batch(part.examples or 0)
+    raw = model.predict(part.x, batch_size=size, verbose=0)
+    return _Answer(
+        probabilities_or_values(form, form.select(raw)),
+        truth_of(form, form.select(part.y), "test"),
+        part.weights,
+        form,
+        (),
     )
 
 
-def _probability(model: Any, rows: Any) -> np.ndarray:
-    predicted = model.predict(rows, batch_size=evaluation_batch(len(rows)), verbose=0)
-    return np.asarray(predicted, dtype=np.float32).reshape(len(rows))
+def _predict_together(
+    models: Mapping[str, tuple[Any, OutputForm]], part: Part
+) -> dict[str, _Answer]:
+    """Predicts a data set with all models batch by batch, so that it is read only once.
+
+    Then a set that shuffles keeps its labels, and has the same order for every model.
+    """
+    outputs: dict[str, list[np.ndarray]] = {name: [] for name in models}
+    truths: dict[str, list[np.ndarray]] = {name: [] for name in models}
+    weights: list[np.ndarray] = []
+    for x, y, own in part.batches(evaluation_batch(0)):
+        for name, (model, form) in models.items():
+            raw = model.predict_on_batch(x)
+            outputs[name].append(probabilities_or_values(form, form.select(raw)))
+            truths[name].append(truth_of(form, form.select(y), "test"))
+        weights += [] if own is None else [np.asarray(own)]
+    joined = np.concatenate(weights) if weights else None
+    return {
+        name: _Answer(
+            np.concatenate(outputs[name]), np.concatenate(truths[name]), joined, form, ()
+        )
+        for name, (_, form) in models.items()
+    }
 
 
-def _count(model: Any, behaviour: Behaviour) -> BehaviourCount:
-    first = _probability(model, behaviour.inputs)
-    second = first if behaviour.changed is None else _probability(model, behaviour.changed)
+def _steps(answer: _Answer, part: Part) -> int:
+    """Returns the number of rows per example: above 1 if every step of a sequence is judged."""
+    if part.dataset is not None:
+        head = part.head(1)
+        return len(truth_of(answer.form, answer.form.select(head[1]), "test"))
+    return len(answer.truth) // (part.examples or 1)
+
+
+def _seen(part: Part) -> int:
+    arrays = leaves(part.x)
+    return int(arrays[0].shape[1]) if len(arrays) == 1 and arrays[0].ndim == 2 else 0
+
+
+def _count(model: Any, form: OutputForm, behaviour: Behaviour) -> BehaviourCount:
+    def ask(inputs: Any) -> np.ndarray:
+        raw = model.predict(inputs, batch_size=evaluation_batch(len(inputs)), verbose=0)
+        return probabilities_or_values(form, form.select(raw))
+
+    first = ask(behaviour.inputs)
+    second = first if behaviour.changed is None else ask(behaviour.changed)
     wrong = {
         "positive": first < 0.5,
         "negative": first >= 0.5,
@@ -93,20 +222,28 @@ def _count(model: Any, behaviour: Behaviour) -> BehaviourCount:
     )
 
 
-def _flipped_texts(
-    task: Task,
-    labels: np.ndarray,
-    probabilities: Mapping[str, np.ndarray],
-    baseline: str | None,
-    others: Sequence[str],
-) -> dict[int, str]:
-    if baseline is None or not isinstance(task, HasTestTexts):
-        return {}
-    indexes = {
-        index
-        for other in others
-        for right in (True, False)
-        for index in flips(labels, probabilities[baseline], probabilities[other], right)
-    }
-    texts = task.test_texts(sorted(indexes))
-    return {index: text[:MAX_TEXT] for index, text in texts.items()}
+def _with_inputs(
+    task: Task, part: Part, predictions: Predictions, baseline: str | None, others: Sequence[str]
+) -> Predictions:
+    """Adds the inputs on which two models differ, as texts and pictures."""
+    if baseline is None or predictions.steps > 1:
+        return predictions
+    indexes = sorted(
+        {
+            index
+            for other in others
+            for better in (True, False)
+            for index in changed_examples(predictions, baseline, other, better=better)
+        }
+    )
+    images: dict[int, str] = {}
+    if isinstance(task, HasTestTexts):
+        texts = task.test_texts(indexes)
+    elif part.dataset is None:
+        pictures = {index: picture_of(part.x, index) for index in indexes}
+        images = {index: picture for index, picture in pictures.items() if picture}
+        texts = {index: text_of(part.x, index) for index in indexes if index not in images}
+    else:
+        texts = {}
+    kept = {index: text[:MAX_TEXT] for index, text in texts.items() if text}
+    return replace(predictions, texts=kept, images=images)

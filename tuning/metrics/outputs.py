@@ -1,67 +1,238 @@
-"""Checks of the outputs of a Keras model."""
+"""What the outputs of a Keras model mean: their kind, and how they become predictions."""
 
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tuning.core.errors import BadInputError
+from tuning.core.record import Kind
+from tuning.metrics.losses import UNKNOWN, LossFamily, last_activation, meaning_of_loss
+from tuning.metrics.metric import REGRESSION, Metric
 
 if TYPE_CHECKING:
     import keras
 
-# Layers that do not change the values, if they have no activation or a linear one.
-_NEUTRAL = ("Activation", "Flatten", "Identity", "Reshape", "Squeeze")
+Meaning = Literal["probabilities", "logits", "values"]
 
 
-def check_one_sigmoid_unit(model: "keras.Model") -> None:
-    """Checks that a model ends in one sigmoid unit, so that its output is a probability.
+@dataclass(frozen=True)
+class OutputForm:
+    """The form of a model's judged output.
+
+    Attributes:
+        kind: Kind of prediction.
+        meaning: Whether the values are probabilities, logits, or the predicted numbers themselves.
+        index: Position of the judged output among the model's outputs.
+        name: Name of the judged output.
+        units: Size of the last axis; 1 if the output has no axis of units.
+        is_certain: Whether the layers of the model tell the meaning of its values. Those of a
+            subclassed model do not.
+        steps: Shape of the output between the examples and the units, which is empty unless every
+            step of a sequence is judged; None for a size that differs between batches.
+    """
+
+    kind: Kind
+    meaning: Meaning
+    index: int
+    name: str
+    units: int
+    is_certain: bool
+    steps: tuple[int | None, ...] = ()
+
+    @property
+    def rows_per_example(self) -> int | None:
+        """Number of rows per example; None if it differs between batches."""
+        known = [size for size in self.steps if size is not None]
+        return math.prod(known) if len(known) == len(self.steps) else None
+
+    def select(self, structure: Any) -> Any:
+        """Returns the judged part of outputs or targets, which may be a list or a mapping."""
+        if isinstance(structure, Mapping):
+            if self.name in structure:
+                return structure[self.name]
+            return list(structure.values())[self.index]
+        if isinstance(structure, list | tuple):
+            return structure[self.index]
+        return structure
+
+
+@dataclass(frozen=True)
+class _Output:
+    """An output of a model: its name, its shape without the examples, and its activation."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    activation: str
+
+
+def output_form(
+    model: "keras.Model",
+    labels: Any,
+    metric: Metric,
+    *,
+    output: str | None = None,
+    outputs: Literal["auto", "probabilities", "logits"] = "auto",
+    example: Any = None,
+) -> OutputForm:
+    """Finds out what the judged output of a compiled model means.
 
     Args:
-        model: Model to check.
+        model: Compiled model.
+        labels: Labels of some examples, in the structure of the model's outputs.
+        metric: Metric that judges the output.
+        output: Name of the judged output; None if the model has only one.
+        outputs: Whether the output is said to be probabilities or logits; ``auto`` if not.
+        example: Inputs of at least one example, for a model that has not been called yet.
 
     Raises:
-        BadInputError: The model ends in something else; the message says in what.
+        BadInputError: The output cannot be judged by this metric; the message says why, and what
+            can be changed.
     """
-    problem = _problem(model)
-    if problem:
+    every = _outputs_of(model, example)
+    index = _judged(every, output)
+    chosen = every[index]
+    units = chosen.shape[-1] if chosen.shape else 1
+    if units is None:
+        raise BadInputError(f"task: the size of the model's output {chosen.name!r} is unknown")
+    is_certain, steps = chosen.activation != UNKNOWN, chosen.shape[:-1]
+    form = OutputForm("regression", "values", index, chosen.name, units, is_certain, steps)
+    own_labels = np.asarray(form.select(labels))
+    family, loss_is_logits = meaning_of_loss(model, index, chosen.name)
+    if metric.kinds == REGRESSION or _is_regression(metric, family, chosen, own_labels, outputs):
+        return form
+    _refuse_softmax_of_one(chosen, units)
+    meaning = _meaning(metric, chosen, family, loss_is_logits, outputs)
+    kind = _kind(chosen, units, own_labels, family)
+    if kind not in metric.kinds:
         raise BadInputError(
-            f"task: the model {problem}. Only binary classifiers can be judged: functional or "
-            "sequential models that end in one sigmoid unit, such as "
-            "keras.layers.Dense(1, activation='sigmoid')"
+            f"compare.metric: {metric.name} judges {' or '.join(sorted(metric.kinds))} "
+            f"predictions, but the model's are {kind}; choose another metric"
         )
+    return OutputForm(kind, meaning, index, chosen.name, units, is_certain, steps)
 
 
-def _problem(model: "keras.Model") -> str:
-    """Returns why a model cannot be judged; empty if it can."""
+def _outputs_of(model: "keras.Model", example: Any) -> list[_Output]:
     import keras
 
     if not isinstance(model, keras.Model):
-        return f"is a {type(model).__name__} and not a keras.Model"
+        raise BadInputError(f"task: build returns a {type(model).__name__}, not a keras.Model")
     try:
-        outputs = model.outputs
-    except (AttributeError, ValueError):
-        outputs = None
-    if not outputs:
-        return "is subclassed, or not built, so its outputs are unknown"
-    if len(outputs) > 1:
-        return f"has {len(outputs)} outputs"
-    shape = tuple(outputs[0].shape)
-    if len(shape) != 2 or shape[1] != 1:
-        return f"has an output of shape {shape} instead of (None, 1)"
-    activation = _last_activation(outputs[0])
-    return "" if activation == "sigmoid" else f"ends in {activation} instead of a sigmoid"
+        tensors = model.outputs
+    except (AttributeError, ValueError):  # it is subclassed, or not built
+        tensors = None
+    if tensors:
+        return [
+            _Output(name, tuple(tensor.shape[1:]), last_activation(tensor))
+            for name, tensor in zip(_names_of(model, len(tensors)), tensors, strict=True)
+        ]
+    symbols = keras.tree.map_structure(
+        lambda array: keras.KerasTensor((None, *np.shape(array)[1:]), str(array.dtype)), example
+    )
+    result = model(symbols)
+    pairs = (
+        list(result.items())
+        if isinstance(result, Mapping)
+        else [(f"output_{i}", each) for i, each in enumerate(result)]
+        if isinstance(result, list | tuple)
+        else [("output", result)]
+    )
+    return [_Output(str(name), tuple(tensor.shape[1:]), UNKNOWN) for name, tensor in pairs]
 
 
-def _last_activation(output: Any) -> str:
-    """Returns the name of the function that computed an output tensor."""
-    import keras
+def _names_of(model: "keras.Model", count: int) -> list[str]:
+    """Returns the names of the outputs in the order of ``model.outputs``."""
+    structure = getattr(model, "_outputs_struct", None)
+    if isinstance(structure, Mapping):
+        return sorted(structure)  # Keras flattens mappings in the order of their keys
+    names = list(getattr(model, "output_names", []))
+    if len(names) == count:
+        return names
+    return ["output"] if count == 1 else [f"output_{index}" for index in range(count)]
 
-    operation, node_index, _ = output._keras_history
-    if isinstance(operation, keras.Model):
-        return _last_activation(operation.outputs[0])
-    kind = type(operation).__name__
-    if kind == "Sigmoid":  # keras.ops.sigmoid
-        return "sigmoid"
-    activation = getattr(operation, "activation", None)
-    name = getattr(activation, "__name__", type(activation).__name__)
-    if kind in _NEUTRAL and (activation is None or name == "linear"):
-        return _last_activation(operation._inbound_nodes[node_index].input_tensors[0])
-    return name if activation is not None else f"a {kind} layer"
+
+def _judged(every: Sequence[_Output], name: str | None) -> int:
+    names = [each.name for each in every]
+    if name is None and len(every) == 1:
+        return 0
+    if name in names:
+        return names.index(name)
+    listed = ", ".join(names)
+    if name is None:
+        raise BadInputError(
+            f"compare.output: the model has {len(every)} outputs ({listed}); name the one that "
+            f"is judged, as in compare: {{output: {names[0]}}}"
+        )
+    raise BadInputError(f"compare.output: the model has no output {name!r}; it has {listed}")
+
+
+def _is_regression(
+    metric: Metric,
+    family: LossFamily,
+    output: _Output,
+    labels: NDArray[Any],
+    outputs: Literal["auto", "probabilities", "logits"],
+) -> bool:
+    """Whether a metric of the user, which may judge both, judges numbers."""
+    if "regression" not in metric.kinds or outputs != "auto":
+        return False
+    if output.activation in ("sigmoid", "softmax"):
+        return False
+    return family in ("regression", "unknown")
+
+
+def _meaning(
+    metric: Metric,
+    output: _Output,
+    family: LossFamily,
+    loss_is_logits: bool,
+    outputs: Literal["auto", "probabilities", "logits"],
+) -> Meaning:
+    if outputs != "auto":
+        return outputs
+    if output.activation in ("sigmoid", "softmax"):
+        return "probabilities"
+    if family in ("binary", "categorical"):
+        if output.activation == "linear" and not loss_is_logits:
+            raise BadInputError(
+                f"task: the model's output {output.name!r} is linear, but its loss takes "
+                "probabilities; give the last layer an activation (sigmoid, softmax), or the loss "
+                "from_logits=True"
+            )
+        return "logits" if loss_is_logits else "probabilities"
+    loss = "a loss of regression" if family == "regression" else "a loss that is not known here"
+    raise BadInputError(
+        f"compare.metric: {metric.name} judges classifiers, but whether the model's output "
+        f"{output.name!r} is probabilities or logits is unknown: its activation is "
+        f"{output.activation}, and it has {loss}. For a classifier, write compare: {{outputs: "
+        "logits}, or probabilities; for regression, choose a metric such as rmse"
+    )
+
+
+def _refuse_softmax_of_one(output: _Output, units: int) -> None:
+    if units == 1 and output.activation == "softmax":
+        raise BadInputError(
+            f"task: the model's output {output.name!r} is a softmax of one unit, which is always "
+            "1; use a sigmoid, or a unit per class"
+        )
+
+
+def _kind(output: _Output, units: int, labels: NDArray[Any], family: LossFamily) -> Kind:
+    if units == 1 or output.shape == labels.shape[1:] == ():
+        return "binary"
+    per_unit = labels.ndim == len(output.shape) + 1 and labels.shape[-1] == units
+    is_softmax = output.activation == "softmax" or family == "categorical"
+    if not is_softmax and (output.activation == "sigmoid" or family == "binary"):
+        if per_unit:
+            return "multilabel"
+        raise BadInputError(
+            f"task: the model's output {output.name!r} has {units} units with a sigmoid each, but "
+            f"the labels have the shape {labels.shape}; use softmax for classes that exclude each "
+            "other, or give a label per unit"
+        )
+    if not is_softmax and per_unit and (labels.sum(axis=-1) != 1).any():
+        return "multilabel"
+    return "binary" if units == 2 else "multiclass"

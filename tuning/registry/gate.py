@@ -5,7 +5,8 @@ All functions are pure.
 
 from dataclasses import dataclass
 
-from tuning.evaluation.statistics import Gain, points
+from tuning.evaluation.statistics import Gain
+from tuning.metrics.metric import Metric
 from tuning.study.sections import GateRule
 
 
@@ -33,10 +34,10 @@ class GateInputs:
 
     Attributes:
         verdict: Verdict of the study.
-        gain_low: Lower end of the confidence interval of the gain over the study's baseline, as a
-            share.
+        gain_low: Lower end of the confidence interval of the gain over the study's baseline, in
+            the unit of the metric.
         digest: Digest of the data.
-        metric: Name of the test metric.
+        metric: Test metric.
         behaviour_regression: Largest increase of a behaviour's failure rate over the baseline's,
             from -1 to 1.
         size_mb: Size of the model's files in megabytes.
@@ -47,7 +48,7 @@ class GateInputs:
     verdict: str
     gain_low: float | None
     digest: str
-    metric: str
+    metric: Metric
     behaviour_regression: float | None = None
     size_mb: float | None = None
     latency_ms: float | None = None
@@ -74,10 +75,10 @@ def apply_gate(rule: GateRule, inputs: GateInputs) -> Gate:
         objections += _against_champion(rule, inputs, inputs.champion)
     if objections:
         return Gate(False, tuple(objections))
-    summary = f"verdict better, gain at least {points(inputs.gain_low or 0)} points"
+    summary = f"verdict better, gain at least {_gain(inputs.metric, inputs.gain_low or 0)}"
     if inputs.champion is not None and inputs.champion.difference is not None:
-        difference = points(inputs.champion.difference.estimate)
-        summary += f", {difference} points against champion {inputs.champion.version}"
+        difference = _gain(inputs.metric, inputs.champion.difference.estimate)
+        summary += f", {difference} against champion {inputs.champion.version}"
     return Gate(True, (summary,))
 
 
@@ -89,8 +90,8 @@ def _against_baseline(rule: GateRule, inputs: GateInputs) -> list[str]:
         objections.append("the confidence interval of the gain is unknown")
     elif inputs.gain_low <= rule.min_gain_low:
         objections.append(
-            f"the lower end of the gain's interval is {points(inputs.gain_low)} points, not above "
-            f"the limit of {points(rule.min_gain_low)} points (gate.min_gain_low)"
+            f"the lower end of the gain's interval is {_gain(inputs.metric, inputs.gain_low)}, "
+            f"not above the limit of {_gain(inputs.metric, rule.min_gain_low)} (gate.min_gain_low)"
         )
     return objections
 
@@ -109,15 +110,21 @@ def _within_limits(rule: GateRule, inputs: GateInputs) -> list[str]:
     ]
 
 
+def _gain(metric: Metric, gain: float) -> str:
+    return f"{metric.write_gain(gain)}{metric.unit}"
+
+
 def _against_champion(rule: GateRule, inputs: GateInputs, champion: Rival) -> list[str]:
     if inputs.digest != champion.digest:
         return ["it was tested on other data than the champion"]
-    if inputs.metric != champion.metric:
-        return [f"its test metric is {inputs.metric}, that of the champion is {champion.metric}"]
+    if inputs.metric.name != champion.metric:
+        name = inputs.metric.name
+        return [f"its test metric is {name}, that of the champion is {champion.metric}"]
     difference = champion.difference
     if difference is None:
         return ["it cannot be compared with the champion: predictions are missing or do not match"]
-    text = f"{points(difference.estimate)} points ({difference.interval}) on the same test rows"
+    interval = inputs.metric.write_interval(difference.low, difference.high)
+    text = f"{_gain(inputs.metric, difference.estimate)} ({interval}) on the same test rows"
     if rule.over_champion == "better" and difference.low <= 0:
         return [f"it is not clearly better than champion {champion.version}: {text}"]
     if rule.over_champion == "not_worse" and difference.estimate < 0:

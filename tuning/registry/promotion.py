@@ -3,13 +3,17 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
 
 from tuning.core.errors import PromotionRefusedError, TuningError
-from tuning.evaluation.statistics import Gain, gain
-from tuning.metrics.binary import correct_examples
+from tuning.evaluation.gains import gain
+from tuning.evaluation.statistics import Gain
+from tuning.metrics.catalogue import make_metric
+from tuning.metrics.metric import Direction, Metric
 from tuning.registry.gate import Gate, GateInputs, Rival, apply_gate
 from tuning.registry.versions import get_champion, get_version, registry_lock
 from tuning.study.sections import GateRule
@@ -64,7 +68,7 @@ def promote(
         reasons = "; ".join(gate.reasons)
         tags = {keys.GATE: f"{decision} {_now()} by {by}", keys.GATE_REASONS: reasons}
         _write(client, name, candidate, tags)
-        facts = {**asdict(gate), "inputs": asdict(inputs), "by": by, "at": _now()}
+        facts = {**asdict(gate), "inputs": _facts(inputs), "by": by, "at": _now()}
         _log_decision(client, candidate, {"rule": rule.model_dump(), **facts})
         if not gate.passed:
             raise PromotionRefusedError(f"Not promoted: {name} version {version}: {reasons}")
@@ -112,35 +116,54 @@ def history(client: "MlflowClient", name: str) -> list[list[str]]:
     """
     aliases = client.get_registered_model(name).aliases
     versions = client.search_model_versions(f"name='{name}'")
-    rows = [["version", "registered", "verdict", "gain", "test accuracy", "aliases", "gate"]]
+    rows = [
+        [
+            *("version", "registered", "verdict", "gain", "metric", "test value"),
+            *("aliases", "gate"),
+        ]
+    ]
     for version in sorted(versions, key=lambda version: int(version.version)):
         number, tags = str(version.version), version.tags
         created = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)
-        facts = [tags.get(key, "") for key in (keys.VERDICT, keys.GAIN, keys.TEST_ACCURACY)]
+        metric = metric_of_version(tags)
+        value = tags.get(keys.test_metric_tag(metric.key), "")
+        facts = [tags.get(keys.VERDICT, ""), tags.get(keys.GAIN, ""), metric.name, value]
         own = ", ".join(sorted(alias for alias, held in aliases.items() if str(held) == number))
         gate = "; ".join(tags[key] for key in (keys.GATE, keys.GATE_REASONS) if tags.get(key))
         rows.append([number, f"{created:%Y-%m-%d %H:%M}", *facts, own, gate])
     return rows
 
 
+def metric_of_version(tags: Mapping[str, str]) -> Metric:
+    """Returns the test metric of a version; versions of 0.1 have accuracy, and may not say so."""
+    name = tags.get(keys.METRIC, "accuracy")
+    # A function of the user needs a direction; tags of other metrics may have none.
+    direction = tags.get(keys.DIRECTION) if ":" in name else None
+    return make_metric(name, cast("Direction | None", direction))
+
+
+def _facts(inputs: GateInputs) -> dict[str, Any]:
+    return {**asdict(replace(inputs, metric=None)), "metric": inputs.metric.name}  # type: ignore[arg-type]
+
+
 def gate_inputs(
     client: "MlflowClient", candidate: Any, champion: Any | None, confidence: float
 ) -> GateInputs:
     """Reads the inputs of the gate from the versions' tags and the runs of their studies."""
-    tags = candidate.tags
+    tags, metric = candidate.tags, metric_of_version(candidate.tags)
     rival = None
     if champion is not None:
         rival = Rival(
             version=str(champion.version),
             digest=champion.tags.get(keys.DATASET_DIGEST, ""),
             metric=champion.tags.get(keys.METRIC, "accuracy"),
-            difference=_difference(client, champion.tags, tags, confidence),
+            difference=_difference(client, metric, champion.tags, tags, confidence),
         )
     return GateInputs(
         verdict=tags.get(keys.VERDICT, ""),
         gain_low=_number(tags, keys.GAIN_LOW),
         digest=tags.get(keys.DATASET_DIGEST, ""),
-        metric=tags.get(keys.METRIC, "accuracy"),
+        metric=metric,
         behaviour_regression=_number(tags, keys.BEHAVIOURS),
         size_mb=_number(tags, keys.SIZE),
         latency_ms=_number(tags, keys.LATENCY),
@@ -149,24 +172,30 @@ def gate_inputs(
 
 
 def _difference(
-    client: "MlflowClient", first: Mapping[str, str], second: Mapping[str, str], confidence: float
+    client: "MlflowClient",
+    metric: Metric,
+    first: Mapping[str, str],
+    second: Mapping[str, str],
+    confidence: float,
 ) -> Gain | None:
     """Compares the models of two versions, given by their tags, over all their seeds.
 
-    The result is the second minus the first; None if the predictions do not match.
+    The result is the gain of the second; None if the predictions do not match.
     """
     if first.get(keys.DATASET_DIGEST) != second.get(keys.DATASET_DIGEST):
         return None
-    correct = []
+    tested = []
     for tags in (first, second):
         predictions = read_predictions(client, tags.get(keys.PARENT_RUN, ""))
         trials = tags.get(keys.TRIALS, "").split(",")
-        if predictions is None or not all(t in predictions.probabilities for t in trials):
+        if predictions is None or not all(t in predictions.outputs for t in trials):
             return None
-        correct.append(correct_examples(predictions, trials))
-    if correct[0].shape[1] != correct[1].shape[1]:
+        tested.append((predictions, trials))
+    (one, _), (two, _) = tested
+    # Records of 0.1 have the same labels in another type.
+    if one.kind != two.kind or not np.array_equal(one.truth, two.truth):
         return None
-    return gain(correct[0], correct[1], confidence)
+    return gain(metric, tested[0], tested[1], confidence)
 
 
 def _number(tags: Mapping[str, str], key: str) -> float | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuning.core.errors import PromotionRefusedError
-from tuning.core.task import ServedModel, Task
+from tuning.core.task import ServedModel, Serves
 from tuning.registry.serving import log_served_model, measure_served_model
 from tuning.registry.versions import registry_lock
 from tuning.tracking import keys
@@ -25,7 +25,7 @@ def register(
     *,
     name: str,
     run_id: str,
-    task: Task,
+    task: Serves,
     model_file: Path,
     tags: Mapping[str, str],
     card: Callable[[ServedModel], str],

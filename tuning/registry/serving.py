@@ -24,25 +24,46 @@ LATENCY_ROUNDS = 15
 def log_served_model(model_id: str, run_id: str, served: ServedModel) -> None:
     """Logs a model of raw input. The logged model with this id must exist already."""
     import mlflow.pyfunc
+    from mlflow.models import Model
+
+    Model.log(
+        artifact_path=None,
+        flavor=mlflow.pyfunc,
+        model_id=model_id,
+        run_id=run_id,
+        **_flavour(served),
+    )
+
+
+def try_served_model(served: ServedModel, folder: Path) -> None:
+    """Saves a model of raw input in a new folder, loads it, and predicts its example.
+
+    Raises:
+        Exception: Something of it fails.
+    """
+    import mlflow.pyfunc
+
+    options = _flavour(served)
+    mlflow.pyfunc.save_model(path=str(folder), **options)
+    mlflow.pyfunc.load_model(str(folder)).predict(options["input_example"])
+
+
+def _flavour(served: ServedModel) -> dict[str, Any]:
     import pandas as pd
-    from mlflow.models import Model, ModelSignature
+    from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
     signature = ModelSignature(
         Schema([ColSpec("string", served.input_column)]),
         Schema([ColSpec(kind, column) for column, kind in served.outputs.items()]),
     )
-    Model.log(
-        artifact_path=None,
-        flavor=mlflow.pyfunc,
-        model_id=model_id,
-        run_id=run_id,
-        python_model=str(served.code),
-        artifacts={key: str(path) for key, path in served.artifacts.items()},
-        signature=signature,
-        input_example=pd.DataFrame({served.input_column: list(served.input_example)}),
-        pip_requirements=list(served.pip_requirements),
-    )
+    return {
+        "python_model": str(served.code),
+        "artifacts": {key: str(path) for key, path in served.artifacts.items()},
+        "signature": signature,
+        "input_example": pd.DataFrame({served.input_column: list(served.input_example)}),
+        "pip_requirements": list(served.pip_requirements),
+    }
 
 
 def measure_served_model(model_id: str) -> dict[str, str]:

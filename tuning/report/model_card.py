@@ -5,7 +5,7 @@ It follows Mitchell et al., "Model Cards for Model Reporting" (2019).
 
 from tuning.core.task import ServedModel
 from tuning.evaluation.comparison import Comparison
-from tuning.report.report import change_table, headline, markdown_table, model_table
+from tuning.report.tables import change_table, headline, markdown_table, model_table
 from tuning.study.record import StudyRecord
 
 _USAGE = """\
@@ -44,8 +44,8 @@ def model_card(record: StudyRecord, comparison: Comparison, name: str, served: S
         f"**{data.warning}**" if data.warning else "",
         f"Trial {label} of study {record.study.name}, run `{record.run_id}`. "
         f"Input: `{served.input_column}` (text). Output: {outputs}.",
-        f"## Verdict\n\n{headline(comparison, record.study.compare.confidence)}",
-        markdown_table(model_table(comparison)),
+        f"## Verdict\n\n{headline(comparison, record.study.compare)}",
+        markdown_table(model_table(comparison, record.study.compare)),
         markdown_table(change_table(comparison)) if comparison.changes else "",
         f"## Data\n\n{data.name}: {sizes}. Digest `{data.digest[:16]}`. "
         "The test split was predicted only once. The best configuration was chosen on validation.",

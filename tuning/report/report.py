@@ -4,27 +4,21 @@ import base64
 import csv
 import json
 import math
-import statistics
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from tuning.evaluation.comparison import AgainstBaseline, Comparison, SearchAccount, lengthened
-from tuning.evaluation.configurations import Configuration
-from tuning.evaluation.effects import Ablation, change_when_set_back
+from tuning.evaluation.comparison import Comparison
 from tuning.evaluation.error_analysis import error_analysis
-from tuning.evaluation.statistics import points
-from tuning.metrics.binary import scores
+from tuning.metrics.metric import Metric
+from tuning.report import tables
 from tuning.report.figures import draw_figures
 from tuning.report.timeline import stages
-from tuning.study.file import Study
 from tuning.study.record import StudyRecord
 from tuning.tracking import keys
 
 # Schema of comparison.json, see docs/comparison-json.md. Raise it if a field changes its meaning.
-SCHEMA = "tuning.comparison/2"
+SCHEMA = "tuning.comparison/3"
 
 _TEMPLATES = Path(__file__).with_name("templates")
 
@@ -53,58 +47,16 @@ def write_report(
         "run_id": record.run_id,
         "dataset": record.data.label,
         "dataset_digest": record.data.digest,
+        "metric": _metric_facts(record.study.compare.deciding),
         **comparison.to_json(),
     }
     (folder / "comparison.json").write_text(json.dumps(document, indent=2), "utf-8")
     _write_trials(record, folder / "trials.csv")
 
 
-def model_table(comparison: Comparison) -> list[list[str]]:
-    """Returns the table of models: model, test accuracy, status."""
-    rows = [["model", "test accuracy", "status"]]
-    rows.append(["baseline", _accuracy(comparison.baseline), "to beat"])
-    for config in comparison.references:
-        status = "reference"
-        if config.test_accuracy and comparison.baseline.test_accuracy:
-            status += f"; {points(config.mean_test - comparison.baseline.mean_test)} points"
-        rows.append([config.label, _accuracy(config), status])
-    if comparison.best is not None:
-        best = comparison.best
-        status = comparison.verdict.value
-        if comparison.gain is not None:
-            status += f"; {points(comparison.gain.estimate)} points"
-        rows.append([f"best ({best.label})", _accuracy(best), status])
-    return rows
-
-
-def change_table(comparison: Comparison) -> list[list[str]]:
-    """Returns the table of hyperparameters: name, baseline, best, reason for change."""
-    rows = [["hyperparameter", "baseline", "best", "reason for change"]]
-    for change in comparison.changes:
-        before, after = _value(change.baseline), _value(change.best)
-        rows.append([change.name, before, after, change.reason])
-    return rows
-
-
-def headline(comparison: Comparison, confidence: float) -> str:
-    """Returns the verdict in one line; ``confidence`` is the confidence level of the interval."""
-    gain = comparison.gain
-    if gain is None:
-        return f"Verdict: {comparison.verdict.value}; {comparison.why}."
-    interval = "no interval"
-    if math.isfinite(gain.low):
-        interval = f"{confidence:.0%} interval {gain.interval}, p = {gain.p_value:.2g}"
-    return (
-        f"Verdict: {comparison.verdict.value}. Gain on the test split "
-        f"{points(gain.estimate)} points ({interval}): {comparison.why}."
-    )
-
-
-def markdown_table(rows: Sequence[Sequence[str]]) -> str:
-    """Returns a Markdown table; the first row is the header."""
-    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    lines = ["| " + " | ".join(row) + " |" for row in escaped]
-    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
+def _metric_facts(metric: Metric) -> dict[str, str]:
+    unit = "share" if metric.is_share else "that of the metric"
+    return {"name": metric.name, "direction": metric.direction, "unit": unit}
 
 
 def _render(template: str, context: dict[str, Any]) -> str:
@@ -117,12 +69,13 @@ def _render(template: str, context: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(points=points, table=markdown_table)
+    environment.filters.update(table=tables.markdown_table, points=_points)
     return environment.get_template(f"{template}.j2").render(context)
 
 
 def _context(record: StudyRecord, comparison: Comparison) -> dict[str, Any]:
     study, gain = record.study, comparison.gain
+    metric = study.compare.deciding
     key = study.objective.key
     candidates = sorted(comparison.candidates, key=lambda config: key(config.mean_validation))
     configs = [comparison.baseline, *comparison.references, *candidates]
@@ -132,20 +85,29 @@ def _context(record: StudyRecord, comparison: Comparison) -> dict[str, Any]:
         "study": study,
         "data": record.data,
         "comparison": comparison,
-        "headline": headline(comparison, study.compare.confidence),
-        "models": model_table(comparison),
-        "changes": change_table(comparison),
-        "configurations": [_configuration_row(config, comparison) for config in configs],
-        "seeds": _seed_rows(configs),
+        "headline": tables.headline(comparison, study.compare),
+        "metric": metric,
+        "test_name": tables.test_name(metric),
+        "models": tables.model_table(comparison, study.compare),
+        "changes": tables.change_table(comparison),
+        "configurations": [
+            tables.configuration_row(config, comparison, study.compare) for config in configs
+        ],
+        "configuration_heads": tables.configuration_heads(study.compare),
+        "seeds": tables.seed_rows(configs, study.compare),
         "gain": gain if gain is not None and math.isfinite(gain.low) else None,
-        "detectable": _finite(comparison.detectable),
-        "yardsticks": _yardsticks(record),
-        "simplest": _simplest(study, configs),
-        "against": [_against_row(against) for against in comparison.against_baseline],
+        "detectable": tables.detectable_text(metric, comparison.detectable),
+        "yardsticks": tables.yardstick_rows(record),
+        "simplest": tables.simplest(study, configs),
+        "against": [
+            tables.against_row(metric, against) for against in comparison.against_baseline
+        ],
         "errors": error_analysis(record, comparison),
-        "long_runs": _long_rows(record, comparison),
-        "ablation": [_ablation_row(record.study, ablation) for ablation in comparison.ablation],
-        "searches": _search_rows(comparison.searches),
+        "long_runs": tables.long_rows(record, comparison),
+        "ablation": [
+            tables.ablation_row(record.study, ablation) for ablation in comparison.ablation
+        ],
+        "searches": tables.search_rows(comparison.searches),
         "search_end": record.tags.get(keys.SEARCH_END, ""),
         "stages": [
             [stage.title, f"{stage.seconds:.0f}", f"{stage.training:.0%}"]
@@ -158,124 +120,9 @@ def _context(record: StudyRecord, comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _yardsticks(record: StudyRecord) -> list[list[str]]:
-    """Returns the test accuracy of the majority class and of the task's simple models."""
-    if record.predictions is None:
-        return []
-    positive = float((record.predictions.labels == 1).mean())
-    rows = [["always the majority class", f"{100 * max(positive, 1 - positive):.2f}%"]]
-    for name, probability in record.predictions.yardsticks.items():
-        accuracy = scores(record.predictions.labels, probability)["test_accuracy"]
-        rows.append([name, f"{100 * accuracy:.2f}%"])
-    return rows
-
-
-def _simplest(study: Study, configs: Sequence[Configuration]) -> Configuration | None:
-    """Returns the smallest model within one standard error of the best mean on validation.
-
-    This is the rule of Breiman et al., "Classification and Regression Trees", 1984.
-    """
-    whole = [config for config in configs if len(config.validation) > 1]
-    if not whole:
-        return None
-    key = study.objective.key
-    best = min(whole, key=lambda config: key(config.mean_validation))
-    error = statistics.stdev(best.validation) / len(best.validation) ** 0.5
-    limit = key(best.mean_validation) + error
-    near = [config for config in whole if key(config.mean_validation) <= limit]
-    return min(near, key=lambda config: config.parameter_count)
-
-
-def _against_row(against: AgainstBaseline) -> list[str]:
-    gain = against.gain
-    has_interval = math.isfinite(gain.low)
-    return [
-        against.label,
-        points(gain.estimate),
-        gain.interval if has_interval else "unknown",
-        f"{against.p_value:.2g}" if has_interval else "–",
-    ]
-
-
-def _ablation_row(study: Study, ablation: Ablation) -> list[str]:
-    change, low, high = change_when_set_back(study, ablation)
-    return [
-        ablation.name,
-        f"{ablation.after} → {ablation.before}",
-        f"{change:+.4f}",
-        f"{low:+.4f} to {high:+.4f}" if math.isfinite(low) else "unknown",
-    ]
-
-
-def _long_rows(record: StudyRecord, comparison: Comparison) -> list[list[str]]:
-    """Returns, per configuration, a row of its usual training and a row of its longer training."""
-    return [
-        [
-            config.label,
-            str(max_epochs),
-            f"{sum(config.best_steps) / len(config.best_steps):.1f}",
-            f"{config.mean_validation:.4f}",
-            _accuracy(config),
-        ]
-        for configs in lengthened(record.study, comparison)
-        for config, max_epochs in configs
-    ]
-
-
-def _search_rows(accounts: Sequence[SearchAccount]) -> list[list[str]]:
-    # Fields of SearchAccount, whose names are the heads of the columns too.
-    counts = ["trials", "completed", "pruned", "failed", "reused", "epochs"]
-    counts += ["saved_by_pruning", "saved_by_continuing", "saved_by_reuse"]
-    heads = [name.replace("_", " ") for name in counts]
-    rows = [["searcher", "best", "best trial", *heads, "training (s)"]]
-    for account in accounts:
-        best = "–" if account.best_value is None else f"{account.best_value:.4f}"
-        numbers = [getattr(account, name) for name in counts] + [round(account.train_seconds)]
-        rows.append([account.searcher, best, account.best_trial, *map(str, numbers)])
-    return rows
-
-
-def _configuration_row(config: Configuration, comparison: Comparison) -> list[str]:
-    chosen = comparison.best is not None and config.label == comparison.best.label
-    search = f"{config.search_value:.4f}" if config.search_value is not None else "–"
-    return [
-        f"{config.label} (chosen)" if chosen else config.label,
-        search,
-        f"{config.mean_validation:.4f}",
-        f"{100 * config.mean_test:.2f}" if config.test_accuracy else "–",
-        f"{100 * config.sd_test:.2f}" if len(config.test_accuracy) > 1 else "–",
-        f"{sum(config.test_loss) / len(config.test_loss):.4f}" if config.test_loss else "–",
-        f"{config.parameter_count:,}",
-        f"{config.train_seconds:.0f}",
-    ]
-
-
-def _seed_rows(configs: Sequence[Configuration]) -> list[list[str]]:
-    return [
-        [name, f"{value:.4f}", "–" if test is None else f"{100 * test:.2f}"]
-        for config in configs
-        for name, value, test in zip_longest(
-            config.trials, config.validation, config.test_accuracy
-        )
-    ]
-
-
-def _accuracy(config: Configuration) -> str:
-    if not config.test_accuracy:
-        return "not read"
-    if len(config.test_accuracy) == 1:
-        return f"{100 * config.mean_test:.2f}%"
-    return f"{100 * config.mean_test:.2f}% ± {100 * config.sd_test:.2f}"
-
-
-def _value(value: object) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.4g}" if isinstance(value, float) and value != round(value, 4) else str(value)
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+def _points(share: float) -> str:
+    """Writes a difference of shares in percentage points, for McNemar's test."""
+    return f"{100 * share:+.2f}"
 
 
 def _data_uri(file: Path) -> str:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,19 +36,32 @@ def log_keras_model(
     import mlflow.keras
     from mlflow.models import Model
 
-    spec = json.loads(spec_file.read_text("utf-8"))
-    backend = spec["keras_backend"]
     Model.log(
         artifact_path=None,
         flavor=mlflow.keras,
         model_id=model_id,
         run_id=run_id,
         step=step,
-        model=_SavedFile(model_file),
-        signature=_signature(spec),
-        # To infer them, MLflow would load the model in a new process: 20 to 40 s per model.
-        pip_requirements=[f"{package}=={version(package)}" for package in ("keras", backend)],
+        **_flavour(model_file, spec_file),
     )
+
+
+def save_keras_model(model_file: Path, spec_file: Path, folder: Path) -> None:
+    """Writes what ``log_keras_model`` logs into a new folder, without any store."""
+    import mlflow.keras
+
+    mlflow.keras.save_model(path=str(folder), **_flavour(model_file, spec_file))
+
+
+def _flavour(model_file: Path | None, spec_file: Path) -> dict[str, Any]:
+    spec = json.loads(spec_file.read_text("utf-8"))
+    backend = spec["keras_backend"]
+    return {
+        "model": _SavedFile(model_file),
+        "signature": _signature(spec),
+        # To infer them, MLflow would load the model in a new process: 20 to 40 s per model.
+        "pip_requirements": [f"{name}=={version(name)}" for name in ("keras", backend)],
+    }
 
 
 @dataclass(frozen=True)
@@ -98,13 +112,10 @@ def _signature(spec: dict[str, Any]) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    def schema(tensors: list[dict[str, Any]]) -> Schema:
-        several = len(tensors) > 1
-        return Schema(
-            [
-                TensorSpec(np.dtype(t["dtype"]), t["shape"], f"{index}" if several else None)
-                for index, t in enumerate(tensors)
-            ]
-        )
+    def schema(tensors: list[dict[str, Any]], names: list[str] | None = None) -> Schema:
+        if names is None:
+            names = [str(index) for index in range(len(tensors))] if len(tensors) > 1 else []
+        pairs = zip_longest(tensors, names[: len(tensors)])
+        return Schema([TensorSpec(np.dtype(t["dtype"]), t["shape"], name) for t, name in pairs])
 
-    return ModelSignature(schema(spec["inputs"]), schema(spec["outputs"]))
+    return ModelSignature(schema(spec["inputs"], spec.get("input_names")), schema(spec["outputs"]))

@@ -60,9 +60,9 @@ CHALLENGER = "challenger"
 CHAMPION = "champion"
 GAIN = "tuning.gain"
 GAIN_LOW = "tuning.gain_low"
-TEST_ACCURACY = "tuning.test_accuracy"
 INTERVAL = "tuning.gain_interval"
 METRIC = "tuning.metric"
+DIRECTION = "tuning.metric_direction"
 BEHAVIOURS = "tuning.behaviour_regression"
 SIZE = "tuning.size_mb"
 LATENCY = "tuning.latency_ms"
@@ -71,3 +71,13 @@ TRIALS = "tuning.trials"
 GATE = "tuning.gate"
 GATE_REASONS = "tuning.gate_reasons"
 REPLACES = "tuning.replaces"
+
+
+def test_metric(metric: str) -> str:
+    """Returns the name of a test metric in MLflow; ``metric`` is its ``Metric.key``."""
+    return f"test_{metric}"
+
+
+def test_metric_tag(metric: str) -> str:
+    """Returns the tag of a registered version with its mean test metric."""
+    return f"tuning.test_{metric}"

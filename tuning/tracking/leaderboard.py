@@ -8,6 +8,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 from tuning.study.file import Study
+from tuning.tracking import keys
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -38,7 +39,7 @@ def share_leaderboard(client: "MlflowClient", experiment_id: str, study: Study) 
     metric = f"best_{study.objective.metric}"
     columns = [
         f"metrics.`{metric}`",
-        "metrics.`test_accuracy`",
+        f"metrics.`{keys.test_metric(study.compare.deciding.key)}`",
         *(f"params.`{name}`" for name in study.space.names),
         "tags.`tuning.phase`",
         "tags.`tuning.state`",
@@ -46,7 +47,7 @@ def share_leaderboard(client: "MlflowClient", experiment_id: str, study: Study) 
     ]
     state = {
         "orderByKey": f"metrics.`{metric}`",
-        "orderByAsc": study.objective.direction == "minimize",
+        "orderByAsc": study.objective.sign < 0,
         "searchFilter": "",
         "selectedColumns": columns,
     }

@@ -8,8 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from tuning.core.errors import BadInputError
 from tuning.core.record import BehaviourCount, Predictions
 from tuning.core.task import DataInfo
@@ -25,8 +23,9 @@ from tuning.core.trial import (
     TrialState,
 )
 from tuning.study.file import Study, parse_study
+from tuning.study.ranges import Choice
 from tuning.study.record import StudyRecord
-from tuning.study.space import Choice
+from tuning.study.yaml_text import read_yaml
 from tuning.tracking import keys
 from tuning.tracking.retry import or_none
 from tuning.tracking.store import help_planner
@@ -71,13 +70,17 @@ def write_predictions(client: "MlflowClient", run_id: str, predictions: Predicti
     import numpy as np
 
     path = Path(keys.PREDICTIONS_FILE)
-    labels = predictions.labels.astype("u1")
-    arrays = {f"p_{name}": value.astype("f4") for name, value in predictions.probabilities.items()}
-    arrays |= {f"y_{name}": value.astype("f4") for name, value in predictions.yardsticks.items()}
-    if predictions.lengths is not None:
-        arrays["lengths"] = predictions.lengths
+    arrays = {f"p_{name}": value for name, value in predictions.outputs.items()}
+    arrays |= {f"y_{name}": np.asarray(value) for name, value in predictions.yardsticks.items()}
+    optional = {name: getattr(predictions, name) for name in ("lengths", "times", "weights")}
+    arrays |= {name: array for name, array in optional.items() if array is not None}
     details = {
+        "kind": predictions.kind,
+        "steps": predictions.steps,
+        "classes": list(predictions.classes),
+        "scales": dict(predictions.scales),
         "seen": predictions.seen,
+        "images": {str(index): image for index, image in predictions.images.items()},
         "texts": {str(index): text for index, text in predictions.texts.items()},
         "behaviours": {
             name: [asdict(count) for count in counts]
@@ -87,7 +90,7 @@ def write_predictions(client: "MlflowClient", run_id: str, predictions: Predicti
     arrays["details"] = np.frombuffer(json.dumps(details).encode(), "u1")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, path.name)
-        np.savez_compressed(file, allow_pickle=False, labels=labels, **arrays)
+        np.savez_compressed(file, allow_pickle=False, labels=predictions.truth, **arrays)
         client.log_artifact(run_id, str(file), str(path.parent))
 
 
@@ -116,7 +119,8 @@ def read_record(client: "MlflowClient", run_id: str, curves: Curves | None = Non
         study = _load_study(study_file)
         written_file = _fetch(client, run_id, keys.WRITTEN_FILE, folder)
         written = _load_study(written_file) if written_file else study
-        data = DataInfo(**json.loads(data_file.read_text("utf-8")))
+        facts = json.loads(data_file.read_text("utf-8"))
+        data = DataInfo(**{**facts, "classes": tuple(facts.get("classes", ()))})
         predictions_file = _fetch(client, run_id, keys.PREDICTIONS_FILE, folder)
         predictions = _read_predictions(predictions_file) if predictions_file else None
     cache: Curves = {} if curves is None else curves
@@ -142,7 +146,7 @@ def _load_study(file: Path) -> Study:
     Version 0.1 has no section ``training``. It recognised the hyperparameters ``batch_size`` and
     ``patience`` by their names.
     """
-    data = yaml.safe_load(file.read_text("utf-8"))
+    data = read_yaml(file.read_text("utf-8"))
     if isinstance(data, dict) and "training" not in data:
         names = {**data.get("space", {}), **data.get("fixed", {})}
         data["training"] = {key: key for key in ("batch_size", "patience") if key in names}
@@ -194,10 +198,18 @@ def _read_predictions(file: Path) -> Predictions:
 
         details = json.loads(arrays["details"].tobytes()) if "details" in arrays else {}
         return Predictions(
-            labels=arrays["labels"],
-            probabilities=starting_with("p_"),
+            truth=arrays["labels"],
+            outputs=starting_with("p_"),
+            # Records of version 0.1 have binary classifiers only, and do not say so.
+            kind=details.get("kind", "binary"),
+            steps=details.get("steps", 1),
+            weights=arrays.get("weights"),
+            classes=tuple(details.get("classes", ())),
+            scales=details.get("scales", {}),
             lengths=arrays.get("lengths"),
+            times=arrays.get("times"),
             seen=details.get("seen", 0),
+            images={int(index): image for index, image in details.get("images", {}).items()},
             texts={int(index): text for index, text in details.get("texts", {}).items()},
             behaviours={
                 name: tuple(BehaviourCount(**count) for count in counts)
@@ -303,7 +315,7 @@ def _result(run: "Run", study: Study, measurements: tuple[Measurement, ...]) -> 
         measurements=measurements,
         duration_s=metrics.get("train_seconds", 0.0),
         failure=failure,
-        facts={k: v for k, v in metrics.items() if k in ("parameter_count", "test_accuracy")},
+        facts={k: v for k, v in metrics.items() if k == "parameter_count"},
         worker=tags.get(keys.WORKER, ""),
         stop_reason=tags.get(keys.STOP_REASON, ""),
         reused_from=tags.get(keys.REUSED_FROM, ""),

@@ -3,11 +3,13 @@
 import logging
 import os
 import sqlite3
+import tempfile
+import uuid
 from collections.abc import Mapping, MutableMapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tuning.core.errors import BadInputError
@@ -123,6 +125,37 @@ def open_parent(
     if launcher:
         client.set_tag(launcher, "tuning.run", run.info.run_id)
     return Parent(run.info.run_id, experiment_id, created=True, launcher=launcher)
+
+
+def check_artifacts(place: str) -> None:
+    """Writes, reads and deletes one small file where MLflow keeps artifacts.
+
+    Args:
+        place: Address of a folder of artifacts, for example that of a run.
+
+    Raises:
+        BadInputError: This machine cannot write or read there.
+    """
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    name = f"tuning-check-{uuid.uuid4().hex[:12]}.txt"
+    try:
+        with tempfile.TemporaryDirectory() as folder, mlflow_retries("1"):
+            file = Path(folder, name)
+            file.write_text(name)
+            target = Path(folder, "read")
+            target.mkdir()
+            repository: Any = get_artifact_repository(place)
+            repository.log_artifact(str(file))
+            read = Path(repository.download_artifacts(name, str(target))).read_text()
+            repository.delete_artifacts(name)
+        if read != name:
+            raise OSError(f"{name} was written, and something else was read")
+    except Exception as error:
+        raise BadInputError(
+            f"the artifacts of MLflow's store cannot be used at {place}: {error}. Check that this "
+            "machine can write there, or start the server with --serve-artifacts"
+        ) from error
 
 
 def get_experiment(client: "MlflowClient", name: str) -> str:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from tuning.core.trial import Phase
 from tuning.evaluation.comparison import Comparison
-from tuning.report.figures import models, search
+from tuning.report.figures import models, predictions, search
 from tuning.report.figures.style import COLOURS, one_panel
 from tuning.report.timeline import bars
 from tuning.study.record import StudyRecord
@@ -41,7 +41,7 @@ def timeline(record: StudyRecord, comparison: Comparison) -> Figure | None:
 
 # Drawing functions by title, in the order of the report; the name of a function names its file.
 _FIGURES: dict[str, Callable[[StudyRecord, Comparison], Figure | None]] = {
-    "Test accuracy by seed": models.test_accuracy,
+    "Test metric by seed": models.test_metric,
     "Validation by epoch": models.validation_curves,
     "Longer trainings, on validation and test": models.long_run_curves,
     "Loss by epoch": models.loss_curves,
@@ -51,10 +51,13 @@ _FIGURES: dict[str, Callable[[StudyRecord, Comparison], Figure | None]] = {
     "Importance of hyperparameters": search.importance,
     "Objective by hyperparameter": search.slices,
     "Configurations of all completed trials": search.parallel,
-    "Confusion matrices on the test split, first seed": models.confusion,
-    "Calibration of the probabilities, first seed": models.reliability,
-    "Test accuracy by length of the input": models.by_length,
-    "Test accuracy by cost": models.cost,
+    "Confusion matrices on the test split, first seed": predictions.confusion,
+    "Calibration of the probabilities, first seed": predictions.reliability,
+    "Predicted and true numbers on the test split, first seed": predictions.predicted_and_true,
+    "Errors on the test split, first seed": predictions.residuals,
+    "Errors over time, first seed": predictions.errors_over_time,
+    "Test metric by length of the input": models.by_length,
+    "Test metric by cost": models.cost,
     "Workers over time": timeline,
 }
 

@@ -1,4 +1,4 @@
-"""Figures of the confirmed models: learning curves, errors and costs."""
+"""Figures of the confirmed models: test metric, learning curves and costs."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -11,28 +11,40 @@ from matplotlib.ticker import MaxNLocator
 from tuning.core.trial import TrialRecord
 from tuning.evaluation.comparison import Comparison, lengthened
 from tuning.evaluation.configurations import Configuration
-from tuning.evaluation.statistics import calibration
+from tuning.metrics.metric import Metric
+from tuning.metrics.scoring import example_scores
 from tuning.report.figures.style import dots, lines, one_panel, panels, shown, title, words
 from tuning.study.record import StudyRecord
 
 LENGTH_BINS = 5
 
 
-def test_accuracy(record: StudyRecord, comparison: Comparison) -> Figure | None:
-    """Draws the test accuracy of every seed of every configuration."""
-    configs = [config for config in shown(comparison) if config.test_accuracy]
+def test_metric(record: StudyRecord, comparison: Comparison) -> Figure | None:
+    """Draws the test metric of every seed of every configuration."""
+    configs = [config for config in shown(comparison) if config.test]
     if not configs:
         return None
+    metric = record.study.compare.deciding
     figure, axes = one_panel(height=1.2 + 0.6 * len(configs))
     for row, config in enumerate(configs):
-        values = 100 * np.array(config.test_accuracy)
+        values = scaled(metric, config.test)
         colour = lines(row)["color"]
         axes.plot(values, [row] * len(values), "o", color=colour, alpha=0.7)
         axes.plot([values.mean()], [row], "|", color=colour, markersize=22, markeredgewidth=3)
     axes.set_yticks(range(len(configs)), [title(config) for config in configs])
-    label = "test accuracy (%); dots: seeds, bars: mean over seeds"
+    label = f"{test_label(metric)}; dots: seeds, bars: mean over seeds"
     axes.set(ylim=(len(configs) - 0.5, -0.5), xlabel=label)
     return figure
+
+
+def scaled(metric: Metric, values: Sequence[float]) -> "np.ndarray":
+    """Returns values of a metric as they are drawn: shares in percent."""
+    return np.array(values) * (100 if metric.is_share else 1)
+
+
+def test_label(metric: Metric) -> str:
+    """Returns the label of an axis with the test metric."""
+    return f"test {words(metric.name)}{' (%)' if metric.is_share else ''}"
 
 
 def validation_curves(record: StudyRecord, comparison: Comparison) -> Figure | None:
@@ -55,16 +67,16 @@ def long_run_curves(record: StudyRecord, comparison: Comparison) -> Figure | Non
     """
     if not comparison.long_runs:
         return None
-    metric = record.study.objective.metric
+    metric, deciding = record.study.objective.metric, record.study.compare.deciding
     figure, (curves, tests) = panels(2, columns=2, height=4.0)
     for index, configs in enumerate(lengthened(record.study, comparison)):
         long = configs[-1][0]
         _band(curves, index, long, _curves(record, long, metric))
         for config, max_epochs in configs:
-            if config.test_accuracy:
+            if config.test:
                 tests.plot(
                     config.best_steps,
-                    100 * np.array(config.test_accuracy),
+                    scaled(deciding, config.test),
                     **dots(index),
                     fillstyle="full" if config is long else "none",
                     label=f"{title(config)}, at most {max_epochs} epochs",
@@ -75,7 +87,7 @@ def long_run_curves(record: StudyRecord, comparison: Comparison) -> Figure | Non
         _epochs(axes)
         axes.legend()
     curves.set(ylabel=words(metric), title="validation, mean and range over seeds")
-    tests.set(xlim=curves.get_xlim(), ylabel="test accuracy (%)", title="test split, every seed")
+    tests.set(xlim=curves.get_xlim(), ylabel=test_label(deciding), title="test split, every seed")
     tests.set_xlabel("best epoch on validation")
     return figure
 
@@ -94,17 +106,19 @@ def loss_curves(record: StudyRecord, comparison: Comparison) -> Figure | None:
 
 
 def generalisation_gap(record: StudyRecord, comparison: Comparison) -> Figure | None:
-    """Draws training minus validation accuracy by epoch; a large gap means overfitting."""
+    """Draws how much better the objective is on the training rows; a large gap is overfitting."""
+    objective = record.study.objective
+    on_training = objective.metric.removeprefix("val_")
     figure, axes = one_panel()
     drawn = False
     for index, config in enumerate(shown(comparison)):
         pairs = zip(
-            _curves(record, config, "accuracy"),
-            _curves(record, config, "val_accuracy"),
+            _curves(record, config, on_training),
+            _curves(record, config, objective.metric),
             strict=True,
         )
         gaps = [
-            [100 * (train - held_out) for train, held_out in zip(*pair, strict=False)]
+            [objective.sign * (train - held_out) for train, held_out in zip(*pair, strict=False)]
             for pair in pairs
         ]
         drawn |= any(gaps)
@@ -113,120 +127,74 @@ def generalisation_gap(record: StudyRecord, comparison: Comparison) -> Figure | 
         return None
     axes.axhline(0, color="0.4", linewidth=1)
     _epochs(axes)
-    axes.set_ylabel("training − validation accuracy (points)")
+    axes.set_ylabel(f"{words(on_training)}: training better by")
     axes.legend(title="mean and range over seeds")
     return figure
 
 
-def confusion(record: StudyRecord, comparison: Comparison) -> Figure | None:
-    """Draws the confusion matrix of each configuration's model of the first seed."""
-    configs = [config for config in shown(comparison) if config.test_accuracy]
-    if record.predictions is None or not configs:
-        return None
-    truth = record.predictions.labels == 1
-    figure, every = panels(len(configs), height=3.4)
-    for axes, config in zip(every, configs, strict=True):
-        guess = record.predictions.probabilities[config.trials[0]] >= 0.5
-        counts = np.array([[np.sum((truth == t) & (guess == g)) for g in (0, 1)] for t in (0, 1)])
-        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        axes.grid(visible=False)
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-        for (row, column), count in np.ndenumerate(counts):
-            axes.text(
-                column,
-                row,
-                f"{count:,}\n{shares[row, column]:.1%}",
-                ha="center",
-                va="center",
-                color="white" if shares[row, column] > 0.5 else "black",
-            )
-        axes.set_xticks([0, 1], ["negative", "positive"])
-        axes.set_yticks([0, 1], ["negative", "positive"], rotation=90, va="center")
-        axes.set_xlabel("predicted")
-        axes.set_title(title(config), fontsize="medium")
-    every[0].set_ylabel("true")
-    return figure
-
-
-def reliability(record: StudyRecord, comparison: Comparison) -> Figure | None:
-    """Draws predicted probabilities against observed shares, for the models of the first seed."""
-    configs = [config for config in shown(comparison) if config.test_accuracy]
-    if record.predictions is None or not configs:
-        return None
-    figure, axes = one_panel(width=5.4, height=4.6)
-    axes.plot([0, 1], [0, 1], color="0.6", linewidth=1)
-    for index, config in enumerate(configs):
-        probability = record.predictions.probabilities[config.trials[0]].astype(float)
-        predicted, observed, _, error = calibration(record.predictions.labels == 1, probability)
-        axes.plot(
-            predicted,
-            observed,
-            **dots(index) | lines(index),
-            label=f"{title(config)}: calibration error {100 * error:.1f} points",
-        )
-    axes.set_xlabel("predicted probability of positive")
-    axes.set_ylabel("observed share of positive examples")
-    axes.legend(fontsize="small")
-    return figure
-
-
 def by_length(record: StudyRecord, comparison: Comparison) -> Figure | None:
-    """Draws the test accuracy by length of the input in groups of equal size, mean over seeds."""
-    predictions = record.predictions
-    if predictions is None or predictions.lengths is None:
+    """Draws the test metric by length of the input in groups of equal size, mean over seeds."""
+    predictions, metric = record.predictions, record.study.compare.deciding
+    if predictions is None or predictions.lengths is None or metric.per_row is None:
         return None
-    configs = [config for config in shown(comparison) if config.test_accuracy]
+    configs = [config for config in shown(comparison) if config.test]
     edges = np.unique(np.quantile(predictions.lengths, np.linspace(0, 1, LENGTH_BINS + 1)))
     if len(edges) < 3 or not configs:
         return None
     group = np.clip(
         np.searchsorted(edges, predictions.lengths, side="right") - 1, 0, len(edges) - 2
     )
-    truth = predictions.labels == 1
     figure, axes = one_panel()
+    places = range(len(edges) - 1)
     for index, config in enumerate(configs):
-        correct = np.mean(
-            [(predictions.probabilities[t] >= 0.5) == truth for t in config.trials], axis=0
-        )
-        places = range(len(edges) - 1)
-        shares = [100 * correct[group == place].mean() for place in places]
-        axes.plot(places, shares, **dots(index) | lines(index), label=title(config))
+        scores = example_scores(metric, predictions, config.trials)
+        assert scores is not None
+        by_example = scores.mean(axis=0)
+        values = scaled(metric, [by_example[group == place].mean() for place in places])
+        axes.plot(places, values, **dots(index) | lines(index), label=title(config))
     names = [f"{low:.0f}–{high:.0f}" for low, high in pairwise(edges)]
     axes.set_xticks(range(len(names)), names)
-    label = "length of the input (tokens); groups of equal size"
-    axes.set(xlabel=label, ylabel="test accuracy (%)")
+    axes.set(xlabel="length of the input; groups of equal size", ylabel=test_label(metric))
     axes.legend()
     return figure
 
 
 def cost(record: StudyRecord, comparison: Comparison) -> Figure | None:
-    """Draws test accuracy against parameters and training time, with the Pareto front."""
+    """Draws the test metric against parameters and training time, with the Pareto front."""
     first = shown(comparison)
     others = [config for config in comparison.candidates if config not in first]
-    configs = [config for config in (*first, *others) if config.test_accuracy]
+    configs = [config for config in (*first, *others) if config.test]
     if len(configs) < 2:
         return None
+    metric = record.study.compare.deciding
     figure, every = panels(2, columns=2, height=3.8, sharey=True)
     prices_by_label = {
         "parameters (thousands)": [config.parameter_count / 1000 for config in configs],
         "training time (s)": [config.train_seconds for config in configs],
     }
     for axes, (label, prices) in zip(every, prices_by_label.items(), strict=True):
-        points = list(zip(prices, [100 * config.mean_test for config in configs], strict=True))
+        values = scaled(metric, [config.mean_test for config in configs])
+        points = list(zip(prices, map(float, values), strict=True))
         for index, (config, point) in enumerate(zip(configs, points, strict=True)):
             axes.plot(*point, **dots(index), markersize=8, label=title(config))
-        axes.plot(*zip(*pareto(points), strict=True), color="0.5", linewidth=1, zorder=0)
+        front = pareto(points, metric.sign)
+        axes.plot(*zip(*front, strict=True), color="0.5", linewidth=1, zorder=0)
         axes.set_xlabel(label)
-    every[0].set_ylabel("test accuracy (%), mean over seeds")
+    every[0].set_ylabel(f"{test_label(metric)}, mean over seeds")
     every[1].legend(fontsize="small")
     return figure
 
 
-def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Returns the points (price, quality) that no other point beats in both, sorted by price."""
+def pareto(points: Sequence[tuple[float, float]], sign: int = 1) -> list[tuple[float, float]]:
+    """Returns the points (price, quality) that no other point beats in both, sorted by price.
+
+    Args:
+        points: Pairs of price and quality.
+        sign: 1 if a larger quality is better, otherwise -1.
+    """
     front: list[tuple[float, float]] = []
-    for price, quality in sorted(points, key=lambda point: (point[0], -point[1])):
-        if not front or quality > front[-1][1]:
+    for price, quality in sorted(points, key=lambda point: (point[0], -sign * point[1])):
+        if not front or sign * quality > sign * front[-1][1]:
             front.append((price, quality))
     return front
 

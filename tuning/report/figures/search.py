@@ -13,6 +13,7 @@ from tuning.evaluation.effects import completed_trials
 from tuning.evaluation.statistics import expected_best
 from tuning.report.figures.style import COLOURS, dots, lines, one_panel, panels, words
 from tuning.study.file import Study
+from tuning.study.ranges import Choice
 from tuning.study.record import StudyRecord
 
 MIN_TRIALS_TO_DRAW = 3
@@ -36,7 +37,7 @@ def best_so_far(record: StudyRecord, comparison: Comparison) -> Figure | None:
                 axes.step(*zip(*curve, strict=True), where="post", **lines(index), label=searcher)
         ends = [(numbers[t.trial.name], t.result.value) for t in own if t.result.value is not None]
         by_trial.plot(*zip(*ends, strict=True), **dots(index), alpha=0.45, markersize=5)
-    baseline = [t.result.value for t in record.in_phase(Phase.BASELINE) if t.result.value]
+    baseline = [t.result.value or 0.0 for t in completed_trials(record.in_phase(Phase.BASELINE))]
     for axes in (by_trial, by_minute):
         if baseline:
             mean = float(np.mean(baseline))
@@ -69,12 +70,14 @@ def _best_by(
 def expected_validation(record: StudyRecord, comparison: Comparison) -> Figure | None:
     """Draws the expected best value by number of trials, for each random searcher."""
     study = record.study
-    sign = 1 if study.objective.direction == "maximize" else -1
-    search = completed_trials(record.in_phase(Phase.SEARCH))
+    sign = study.objective.sign
     drawn = {
-        searcher: np.array([sign * (trial.result.value or 0.0) for trial in own])
-        for searcher, own in _by_searcher(search).items()
-        if "random" in searcher and len(own) >= MIN_TRIALS_TO_DRAW
+        searcher: np.array([sign * (trial.result.value or 0.0) for trial in completed_trials(own)])
+        for searcher, own in _by_searcher(record.in_phase(Phase.SEARCH)).items()
+        # The trials that a pruner leaves are no random sample of the configurations.
+        if "random" in searcher
+        and all(trial.result.state is not TrialState.PRUNED for trial in own)
+        and len(completed_trials(own)) >= MIN_TRIALS_TO_DRAW
     }
     if not drawn:
         return None
@@ -90,7 +93,7 @@ def expected_validation(record: StudyRecord, comparison: Comparison) -> Figure |
 
 
 def importance(record: StudyRecord, comparison: Comparison) -> Figure | None:
-    """Draws each hyperparameter's share of the explained variance."""
+    """Draws the importance of each hyperparameter."""
     shares = [
         (effect.name, effect.importance)
         for effect in comparison.effects.values()
@@ -102,7 +105,7 @@ def importance(record: StudyRecord, comparison: Comparison) -> Figure | None:
     figure, axes = one_panel(height=1.0 + 0.45 * len(shares))
     labels, values = zip(*shares, strict=True)
     axes.barh([words(label) for label in labels], [100 * v for v in values], color=COLOURS[0])
-    axes.set_xlabel("share of the explained variance (%), PED-ANOVA; indicative")
+    axes.set_xlabel("importance by PED-ANOVA (%)")
     return figure
 
 
@@ -177,15 +180,15 @@ def _by_searcher(trials: Sequence[TrialRecord]) -> dict[str, list[TrialRecord]]:
 
 def _places(study: Study, name: str, values: Sequence[object]) -> list[float]:
     grid = study.space[name].grid()
-    if grid is not None and len(grid) <= FEW:
-        return [float(grid.index(value)) for value in values]  # type: ignore[arg-type]
+    if grid is not None and (len(grid) <= FEW or isinstance(study.space[name], Choice)):
+        return [float(grid.index(value)) for value in values]
     return [float(value) for value in values]  # type: ignore[arg-type]
 
 
 def _label(axes: Axes, study: Study, name: str) -> None:
     declared = study.space[name]
     grid = declared.grid()
-    if grid is not None and len(grid) <= FEW:
+    if grid is not None and (len(grid) <= FEW or isinstance(declared, Choice)):
         axes.set_xticks(range(len(grid)), [str(value) for value in grid], fontsize="small")
     elif getattr(declared, "log", False):
         axes.set_xscale("log")
@@ -195,8 +198,8 @@ def _height(study: Study, name: str, value: object) -> float:
     """Returns the position of a value between the ends of its range, from 0 to 1."""
     declared = study.space[name]
     grid = declared.grid()
-    if grid is not None:
-        return grid.index(value) / max(len(grid) - 1, 1)  # type: ignore[arg-type]
+    if grid is not None and not getattr(declared, "log", False):
+        return grid.index(value) / max(len(grid) - 1, 1)
     low, high = float(declared.low), float(declared.high)  # type: ignore[union-attr]
     number = float(value)  # type: ignore[arg-type]
     if declared.log:  # type: ignore[union-attr]

@@ -1,0 +1,176 @@
+"""Metrics of numbers: regression and forecasts.
+
+With several targets, a metric is the mean over the targets, as in scikit-learn.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuning.metrics import resampling
+from tuning.metrics.metric import REGRESSION, Metric
+
+Floats = NDArray[np.floating[Any]]
+
+
+def mae() -> Metric:
+    """Mean absolute error."""
+
+    def compute(truth: Any, prediction: Any, weights: Any) -> float:
+        from sklearn.metrics import mean_absolute_error
+
+        return float(mean_absolute_error(truth, prediction, sample_weight=weights))
+
+    return Metric("mae", "minimize", False, REGRESSION, compute, per_row=_absolute_errors)
+
+
+def mse() -> Metric:
+    """Mean squared error."""
+
+    def compute(truth: Any, prediction: Any, weights: Any) -> float:
+        from sklearn.metrics import mean_squared_error
+
+        return float(mean_squared_error(truth, prediction, sample_weight=weights))
+
+    return Metric("mse", "minimize", False, REGRESSION, compute, per_row=_squared_errors)
+
+
+def rmse() -> Metric:
+    """Square root of the mean squared error."""
+
+    def compute(truth: Any, prediction: Any, weights: Any) -> float:
+        from sklearn.metrics import root_mean_squared_error
+
+        return float(root_mean_squared_error(truth, prediction, sample_weight=weights))
+
+    def moments(truth: Any, prediction: Any) -> Any:
+        return (_columns(truth) - _columns(prediction)) ** 2
+
+    def combine(means: Floats) -> Floats:
+        return np.asarray(np.sqrt(means).mean(axis=0))
+
+    fast = resampling.of_means(moments, combine)
+    return Metric("rmse", "minimize", False, REGRESSION, compute, resampled=fast)
+
+
+def r2() -> Metric:
+    """Coefficient of determination: 1 minus the squared error over the variance of the truth."""
+
+    def compute(truth: Any, prediction: Any, weights: Any) -> float:
+        from sklearn.metrics import r2_score
+
+        return float(r2_score(truth, prediction, sample_weight=weights))
+
+    def moments(truth: Any, prediction: Any) -> Any:
+        y = _columns(truth)
+        centred = y - y.mean(axis=0)  # else the variance loses its digits
+        return np.hstack([(y - _columns(prediction)) ** 2, centred, centred**2])
+
+    def combine(means: Floats) -> Floats:
+        errors, first, second = np.split(means, 3)
+        return np.asarray((1 - errors / (second - first**2)).mean(axis=0))
+
+    fast = resampling.of_means(moments, combine)
+    return Metric("r2", "maximize", False, REGRESSION, compute, resampled=fast)
+
+
+def mape() -> Metric:
+    """Mean absolute error relative to the truth; a truth of 0 makes it huge."""
+
+    def compute(truth: Any, prediction: Any, weights: Any) -> float:
+        from sklearn.metrics import mean_absolute_percentage_error
+
+        return float(mean_absolute_percentage_error(truth, prediction, sample_weight=weights))
+
+    def per_row(truth: Any, prediction: Any) -> Any:
+        y = _columns(truth)
+        errors = np.abs(y - _columns(prediction))
+        return (errors / np.maximum(np.abs(y), np.finfo(np.float64).eps)).mean(axis=1)
+
+    return Metric("mape", "minimize", True, REGRESSION, compute, per_row=per_row)
+
+
+def smape() -> Metric:
+    """Mean of ``2 |y - p| / (|y| + |p|)``, and 0 where both are 0.
+
+    The formula is that of Makridakis, Spiliotis and Assimakopoulos, "The M4 Competition",
+    International Journal of Forecasting 36, 2020. It is a share from 0 to 2.
+    """
+
+    def per_row(truth: Any, prediction: Any) -> Any:
+        y, p = _columns(truth), _columns(prediction)
+        size = np.abs(y) + np.abs(p)
+        errors = np.divide(2 * np.abs(y - p), size, out=np.zeros_like(size), where=size > 0)
+        return errors.mean(axis=1)
+
+    def compute(truth: Any, prediction: Any, weights: Any) -> float:
+        return float(np.average(per_row(truth, prediction), weights=weights))
+
+    return Metric("smape", "minimize", True, REGRESSION, compute, per_row=per_row)
+
+
+def pinball(quantile: float = 0.5) -> Metric:
+    """Mean pinball loss, which a forecast of the quantile minimises.
+
+    Args:
+        quantile: Quantile between 0 and 1.
+    """
+    if not 0 < quantile < 1:
+        raise ValueError(f"quantile must lie between 0 and 1; got {quantile}")
+
+    def compute(truth: Any, prediction: Any, weights: Any) -> float:
+        from sklearn.metrics import mean_pinball_loss
+
+        loss = mean_pinball_loss(truth, prediction, sample_weight=weights, alpha=quantile)
+        return float(loss)
+
+    def per_row(truth: Any, prediction: Any) -> Any:
+        error = _columns(truth) - _columns(prediction)
+        return np.maximum(quantile * error, (quantile - 1) * error).mean(axis=1)
+
+    name = f"pinball(quantile={quantile:g})"
+    return Metric(name, "minimize", False, REGRESSION, compute, per_row=per_row)
+
+
+def mase(period: int = 1) -> Metric:
+    """Mean absolute error, divided by that of the naive forecast on the training targets.
+
+    The naive forecast of a row is the target ``period`` rows before: Hyndman and Koehler, "Another
+    look at measures of forecast accuracy", International Journal of Forecasting 22, 2006. So the
+    training rows must be in the order of time.
+
+    Args:
+        period: Number of rows in a season; 1 without seasons.
+    """
+    if period < 1:
+        raise ValueError(f"period must be a whole number from 1; got {period}")
+
+    def scale(targets: Any) -> float:
+        y = _columns(targets)
+        if len(y) <= period:
+            raise ValueError(f"mase needs more than {period} training rows; there are {len(y)}")
+        naive = float(np.abs(y[period:] - y[:-period]).mean())
+        if naive == 0:
+            raise ValueError("mase needs training targets that change; all are equal")
+        return naive
+
+    name = f"mase(period={period})"
+    compute = mae().compute
+    return Metric(
+        name, "minimize", False, REGRESSION, compute, per_row=_absolute_errors, scale=scale
+    )
+
+
+def _absolute_errors(truth: Any, prediction: Any) -> Any:
+    return np.abs(_columns(truth) - _columns(prediction)).mean(axis=1)
+
+
+def _squared_errors(truth: Any, prediction: Any) -> Any:
+    return ((_columns(truth) - _columns(prediction)) ** 2).mean(axis=1)
+
+
+def _columns(values: Any) -> Floats:
+    """Returns numbers of shape ``(rows, targets)`` in double precision."""
+    array = np.asarray(values, dtype=np.float64)
+    return array.reshape(len(array), -1)
