@@ -14,8 +14,9 @@ import pytest
 
 from tests.factories import make_trial
 from tests.toy_task import ToyTask
-from tuning.core.errors import FatalTrialError, InfeasibleError
+from tuning.core.errors import BadInputError, FatalTrialError, InfeasibleError
 from tuning.core.trial import CONTINUE, Decision, FailureKind, Measurement, Trial, TrialState
+from tuning.data.loading import Loader
 from tuning.study.sections import Objective, Training
 
 pytestmark = pytest.mark.slow
@@ -43,7 +44,8 @@ def fit(tmp_path: Path) -> Callable[..., Any]:
         folder = tmp_path / trial.name
         folder.mkdir(exist_ok=True)
         training = Training(batch_size="batch_size", patience="patience")
-        return train(task, task.load("search"), trial, objective, training, report, folder)
+        data = Loader(task).load("search", trial.params)
+        return train(task, data, trial, objective, training, report, folder)
 
     return run
 
@@ -362,7 +364,7 @@ def test_an_unknown_objective_is_named(tmp_path: Path) -> None:
     with pytest.raises(FatalTrialError, match=r"'val_f1' is not among.*val_accuracy"):
         train(
             task,
-            task.load("search"),
+            Loader(task).load("search", {}),
             make_trial(params=PARAMS, epochs=1),
             Objective(metric="val_f1"),
             Training(),
@@ -378,12 +380,13 @@ from pathlib import Path
 from tests.factories import make_trial
 from tests.toy_task import ToyTask
 from tuning.core.trial import CONTINUE
+from tuning.data.loading import Loader
 from tuning.study.sections import Objective, Training
 from tuning.training.fit import train
 task = ToyTask()
 trial = make_trial(params={PARAMS!r}, epochs=1)
 folder = Path({str(tmp_path)!r})
-data = task.load("search")
+data = Loader(task).load("search", {{}})
 train(task, data, trial, Objective(), Training(), lambda m: CONTINUE, folder)
 assert "tensorflow" not in sys.modules
 """
@@ -405,3 +408,59 @@ def test_patience_ends_a_training_that_gets_no_better(fit: Any, tmp_path: Path) 
     again = fit(name="patient", params=params, epochs=60)
     assert curve(again) == curve(result)
     assert again.state is TrialState.COMPLETED
+
+
+class TrainsItself(ToyTask):
+    """Has its own fit, which may forget the callbacks."""
+
+    forgets = False
+
+    def fit(
+        self, model: Any, params: Any, data: Any, callbacks: Any, epochs: int, initial_epoch: int
+    ) -> None:
+        model.fit(
+            *data["train"],
+            batch_size=params["batch_size"],
+            validation_data=data["validation"],
+            epochs=epochs,
+            initial_epoch=initial_epoch,
+            callbacks=[] if self.forgets else callbacks,
+            verbose=0,
+        )
+
+
+def test_a_task_may_train_its_models_itself_and_its_training_is_resumed(
+    fit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuning.training.checkpoint.CHECKPOINT_TIME_SHARE", 1.0)
+    task = TrainsItself()
+    whole = fit(task=task)
+    assert whole.state is TrialState.COMPLETED
+    assert curve(whole) == pytest.approx(curve(fit()))
+    with pytest.raises(Killed):
+        fit(killed_at(2), name="killed", task=task)
+    assert curve(fit(name="killed", task=task)) == curve(whole)
+    task.forgets = True
+    with pytest.raises(BadInputError, match=r"trained no epoch; pass the callbacks to model\.fit"):
+        fit(task=task)
+
+
+class Callbacks(ToyTask):
+    """Lowers the learning rate by a callback of Keras, which counts epochs."""
+
+    def callbacks(self, params: Any) -> list[Any]:
+        import keras
+
+        plateau = keras.callbacks.ReduceLROnPlateau("val_loss", 0.1, patience=2, min_delta=10)
+        return [plateau]
+
+
+def test_the_callbacks_of_a_task_run_and_count_on_after_a_kill(
+    fit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuning.training.checkpoint.CHECKPOINT_TIME_SHARE", 1.0)
+    whole = fit(task=Callbacks(), epochs=6)
+    assert curve(whole) != curve(fit(epochs=6))
+    with pytest.raises(Killed):
+        fit(killed_at(2), name="killed", task=Callbacks(), epochs=6)
+    assert curve(fit(name="killed", task=Callbacks(), epochs=6)) == curve(whole)

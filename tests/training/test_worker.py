@@ -129,7 +129,7 @@ def test_a_result_comes_back_with_the_workers_memory(
 ) -> None:
     def train(task: Any, data: Any, trial: Any, *rest: Any) -> Any:
         assert set(data) == {"train", "validation"}
-        assert rest[-1] == tmp_path / "a" and rest[-1].is_dir()
+        assert rest[-2] == tmp_path / "a" and rest[-2].is_dir()
         return make_result((0.5, 0.6))
 
     train_with(monkeypatch, train)

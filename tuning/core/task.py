@@ -1,6 +1,7 @@
 """The protocol of a user's task: data, model, and optional extras."""
 
 import importlib
+import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,8 @@ class DataInfo:
         source: Path or address of the data.
         digest: Hexadecimal digest of the raw data and the preprocessing.
         sizes: Number of examples by split.
+        classes: Names of the classes, labels or targets, in the order of their numbers; empty for
+            no names. Labels may be these texts instead of numbers.
         warning: Sentence that is shown prominently; empty for no warning. Models of data with a
             warning are registered under a separate name.
         cannot_serve: Reason why no model of raw input can be registered; empty if it can.
@@ -36,6 +39,7 @@ class DataInfo:
     source: str
     digest: str
     sizes: Mapping[str, int]
+    classes: Sequence[str] = ()
     warning: str = ""
     cannot_serve: str = ""
 
@@ -43,7 +47,8 @@ class DataInfo:
 Split = Literal["search", "test"]
 
 
-Examples = tuple["np.ndarray", "np.ndarray"]
+# Inputs and labels, perhaps with weights: arrays, or mappings and tuples of arrays.
+Examples = tuple[Any, Any] | tuple[Any, Any, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +113,15 @@ class HasTestLengths(Protocol):
 
 
 @runtime_checkable
+class HasTestTimes(Protocol):
+    """A task that knows the time of each example of its test split (optional)."""
+
+    def test_times(self) -> "np.ndarray":
+        """Returns the time of each example, of shape (examples,): numbers, or NumPy's dates."""
+        ...
+
+
+@runtime_checkable
 class HasTestTexts(Protocol):
     """A task that can show inputs of its test split as text (optional)."""
 
@@ -130,7 +144,84 @@ class HasYardsticks(Protocol):
     """A task that has simple models for comparison (optional)."""
 
     def yardsticks(self) -> "Mapping[str, np.ndarray]":
-        """Returns the probabilities of class 1 on the test split, by name of the simple model."""
+        """Returns predictions of the test split, by name of the simple model.
+
+        They have the form that ``tuning.metrics.metric.Metric`` describes: probabilities or
+        numbers.
+        """
+        ...
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """A task that prepares its data once, and describes them (optional)."""
+
+    def prepare(self) -> DataInfo:
+        """Prepares the data on this machine; called once in the driver, before any worker starts.
+
+        Raises:
+            BadInputError: The data cannot be loaded, or they are not valid.
+        """
+        ...
+
+
+@runtime_checkable
+class HasWorkerOptions(Protocol):
+    """A task that gives its copies in the workers further arguments (optional)."""
+
+    def worker_options(self) -> Mapping[str, object]:
+        """Returns further constructor arguments for the workers; called after ``prepare``.
+
+        A ``pathlib.Path`` among the values is a file or folder that workers read. An executor with
+        workers on other machines copies it to them and passes the path of the copy.
+        """
+        ...
+
+
+@runtime_checkable
+class HasCallbacks(Protocol):
+    """A task with Keras callbacks of its own (optional)."""
+
+    def callbacks(self, params: Mapping[str, object]) -> "Sequence[keras.callbacks.Callback]":
+        """Returns new callbacks for one training; they run before those of the study.
+
+        Their attributes that are plain values, such as the number of epochs without improvement,
+        are kept in checkpoints, so that a resumed training goes on with them.
+        """
+        ...
+
+
+@runtime_checkable
+class Fits(Protocol):
+    """A task that trains its models itself (optional)."""
+
+    def fit(
+        self,
+        model: "keras.Model",
+        params: Mapping[str, object],
+        data: Mapping[str, Any],
+        callbacks: "Sequence[keras.callbacks.Callback]",
+    ) -> object:
+        """Trains a model; must pass the callbacks to ``model.fit``, which end the training.
+
+        If the signature has ``epochs`` or ``initial_epoch``, they are passed too: the number of
+        the last epoch, and the number of epochs that an interrupted training has finished.
+
+        Args:
+            model: Compiled model from ``build``.
+            params: Hyperparameters of the trial.
+            data: The parts ``train`` and ``validation``, as ``load`` returns them.
+            callbacks: Callbacks that report every epoch.
+        """
+        ...
+
+
+@runtime_checkable
+class Serves(Protocol):
+    """A task whose models answer raw input (optional)."""
+
+    def serve(self, model_file: Path, folder: Path) -> ServedModel:
+        """Writes the files into ``folder`` that a raw-input model needs besides ``model_file``."""
         ...
 
 
@@ -156,29 +247,24 @@ class Explains(Protocol):
 class Task(Protocol):
     """The data and the model of a study. Users write such a class for every new problem.
 
-    The driver and every worker call ``TaskClass(dataset=…, cache_dir=…, **study.task_options)``,
-    so the constructor must be cheap. Workers import Keras without its support for scikit-learn,
-    Matplotlib and pandas (``tuning.training.keras_process``), so the data must be arrays.
+    Only ``load`` and ``build`` are required. The other protocols of this module are optional; each
+    is asked for by itself.
+
+    The driver and every worker call ``TaskClass(**study.task_options)``, so the constructor must
+    be cheap. It also gets ``dataset`` and ``cache_dir`` if it has parameters of these names.
+    Workers import Keras without its support for scikit-learn, Matplotlib and pandas
+    (``tuning.training.keras_process``).
     """
 
-    def prepare(self) -> DataInfo:
-        """Prepares the data on this machine; called once in the driver, before any worker starts.
-
-        Raises:
-            BadInputError: The data cannot be loaded, or they are not valid.
-        """
-        ...
-
-    def worker_options(self) -> Mapping[str, object]:
-        """Returns further constructor arguments for the workers; called after ``prepare``.
-
-        A ``pathlib.Path`` among the values is a file or folder that workers read. An executor with
-        workers on other machines copies it to them and passes the path of the copy.
-        """
-        ...
-
-    def load(self, split: Split) -> Mapping[str, Examples]:
+    def load(self, split: Split) -> Mapping[str, Any]:
         """Loads a split: ``search`` has the parts train and validation, ``test`` has test.
+
+        Each part is a pair of inputs and labels, a triple with a weight per example, or a data set
+        (``keras.utils.PyDataset``, ``tf.data.Dataset``, PyTorch's ``DataLoader``). Inputs and
+        labels are arrays, also memory-mapped ones, or mappings and tuples of arrays.
+
+        If the signature has ``params``, it gets the hyperparameters too. The data are then loaded
+        once per distinct value of the hyperparameters that it reads.
 
         Before the training, only the labels of ``test`` are looked at. Only the final evaluation
         predicts it.
@@ -197,9 +283,31 @@ class Task(Protocol):
         """
         ...
 
-    def serve(self, model_file: Path, folder: Path) -> ServedModel:
-        """Writes the files into ``folder`` that a raw-input model needs besides ``model_file``."""
-        ...
+
+def task_arguments(
+    task_class: Any, options: Mapping[str, object], dataset: str, cache_dir: str
+) -> dict[str, object]:
+    """Returns the keyword arguments of a task's constructor, in the driver and in the workers.
+
+    Args:
+        task_class: Class of the task.
+        options: The study's ``task_options``.
+        dataset: Name or path of the data set, as the user has said it; ``auto`` if not said.
+        cache_dir: Folder of prepared data.
+
+    Raises:
+        BadInputError: The user has named a data set, but the constructor does not ask for one.
+    """
+    parameters = inspect.signature(task_class).parameters
+    takes_all = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+    offered = {"dataset": dataset, "cache_dir": cache_dir}
+    if dataset != "auto" and "dataset" not in parameters and not takes_all:
+        raise BadInputError(
+            f"dataset: {task_class.__name__} has no parameter dataset, so {dataset!r} would be "
+            "ignored; leave the option out, or add the parameter"
+        )
+    given = {name: value for name, value in offered.items() if takes_all or name in parameters}
+    return {**given, **options}
 
 
 def import_task(path: str) -> Any:
@@ -212,6 +320,11 @@ def import_task(path: str) -> Any:
         # A script such as ``tuning`` does not search the current folder, unlike ``python -m``.
         sys.path.insert(0, os.getcwd())
     module_name, _, class_name = path.partition(":")
+    if module_name == "__main__":
+        raise BadInputError(
+            f"task: {path!r} stands in a script or a notebook, which workers cannot import; put "
+            "the class into a file and name that"
+        )
     try:
         return getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuning.core.trial import Measurement
+from tuning.training.callback_states import Counters
 
 if TYPE_CHECKING:
     import keras
@@ -40,6 +41,8 @@ class TrainingProgress:
             checkpoint this trial resumed.
         resumed_from: States of the random generators of Python and NumPy after the last epoch of
             the checkpoint; None if the training did not resume, or once the states are restored.
+        callbacks: Counters of the task's callbacks after the last finished epoch.
+        ended: Whether a callback of the task had ended the training.
     """
 
     measurements: list[Measurement] = field(default_factory=list)
@@ -48,6 +51,8 @@ class TrainingProgress:
     best_weights: "Sequence[np.ndarray[Any, Any]]" = ()
     inherited: int = 0
     resumed_from: tuple[Any, Any] | None = None
+    callbacks: list[Counters] = field(default_factory=list)
+    ended: bool = False
 
     @property
     def last_step(self) -> int:
@@ -128,6 +133,8 @@ class Checkpointer:
             "best_value": progress.best_value,
             "best_step": progress.best_step,
             "inherited": progress.inherited,
+            "callbacks": progress.callbacks,
+            "ended": progress.ended,
             "python_random": random.getstate(),
             "numpy_random": [name, *numbers],
         }
@@ -175,6 +182,8 @@ def load(
             _numbered(arrays, "best"),
             head["inherited"],
             ((version, tuple(state), gauss), (name, arrays["numpy_keys"], *numbers)),
+            head.get("callbacks", []),
+            head.get("ended", False),
         )
         variables = _variables(model)
         values = {kind: _fitting(variables[kind], _numbered(arrays, kind)) for kind in variables}

@@ -1,15 +1,20 @@
 """Training of one trial with Keras: reports its epochs and saves the model of the best epoch."""
 
+import inspect
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuning.core.task import Examples, Task
+from tuning.core.errors import BadInputError
+from tuning.core.task import Task
 from tuning.core.trial import Failure, FailureKind, Params, Trial, TrialResult, TrialState
-from tuning.metrics.outputs import check_one_sigmoid_unit
-from tuning.study.sections import Objective, Training
+from tuning.data.parts import Part, Structure, structure_map
+from tuning.metrics.outputs import OutputForm, output_form
+from tuning.metrics.predictions import probabilities_or_values
+from tuning.study.sections import Compare, Objective, Training
+from tuning.training.batches import raw_value, training_data, validation_data, weighted
 from tuning.training.checkpoint import (
     CHECKPOINT,
     Checkpointer,
@@ -17,26 +22,29 @@ from tuning.training.checkpoint import (
     TrainingProgress,
     load,
 )
-from tuning.training.equal_batches import evaluation_batch, training_data
 from tuning.training.fast_lstm.layer import accelerate
-from tuning.training.keras_process import quick_to_compile, set_seed
+from tuning.training.keras_process import quick_to_compile, set_seed, without_autologging
 from tuning.training.recorder import EpochRecorder, Report
 from tuning.training.saved_model import save_model
 
 if TYPE_CHECKING:
     import keras
 
+# Rows of which the outputs are looked at after the training of a model of unknown layers.
+CHECKED_ROWS = 64
+
 _log = logging.getLogger(__name__)
 
 
 def train(
     task: Task,
-    data: Mapping[str, Examples],
+    data: Mapping[str, Part],
     trial: Trial,
     objective: Objective,
     training: Training,
     report: Report,
     folder: Path,
+    rule: Compare | None = None,
 ) -> TrialResult:
     """Trains a trial to its last epoch, or until a decision or early stopping ends the training.
 
@@ -46,12 +54,13 @@ def train(
 
     Args:
         task: Task that builds the model.
-        data: Examples of the splits ``train`` and ``validation``.
+        data: The parts ``train`` and ``validation``.
         trial: Trial to train.
         objective: Objective by which the best epoch is chosen.
-        training: Options of the training: batch size and patience.
+        training: Options of the training, such as batch size and patience.
         report: Function that is called after every epoch; its decision takes effect at once.
         folder: Folder of the trial for its model and checkpoint.
+        rule: Rule by which the model will be judged; None if it will not be.
 
     Returns:
         A completed result with the model of the best epoch; a pruned result without a model; or a
@@ -59,44 +68,95 @@ def train(
 
     Raises:
         InfeasibleError: The task cannot build a model from these params.
-        BadInputError: The model does not end in one sigmoid unit.
+        BadInputError: The task returns no compiled Keras model, or none that can be judged.
         FatalTrialError: Keras does not report the metric of the objective.
         Exception: The task or Keras raises another error.
     """
     set_seed(trial.seed)
-    model = _build(task, trial.params, data["train"][0])
+    model = build_model(task, trial.params, data["train"])
+    form = _form(model, data["validation"], rule)
     progress = _progress_so_far(model, trial, folder)
     if any(report(m).stop and m.step < trial.epochs for m in progress.measurements):
         return _result(model, progress, TrialState.PRUNED)
     options = training.resolve(trial.params)
     checkpointer = Checkpointer(folder / CHECKPOINT, _identity(trial))
     patience = options.get("patience", trial.epochs)
+    make_callbacks = getattr(task, "callbacks", None)
+    others = list(make_callbacks(trial.params)) if make_callbacks else []
     recorder = EpochRecorder(
-        model, objective, report, progress, checkpointer, trial.epochs, patience
+        model, objective, report, progress, checkpointer, trial.epochs, patience, others
     )
-    _fit(data, recorder, options["batch_size"])
+    parts = {**data, "train": weighted(data["train"], training.class_weight)}
+    with without_autologging():
+        if hasattr(task, "fit"):
+            _fit_by_task(task, parts, trial, recorder)
+        else:
+            _fit(parts, recorder, options["batch_size"], training.steps_per_epoch)
     if recorder.diverged:
         failure = Failure(kind=FailureKind.INFEASIBLE, message=recorder.diverged)
         return _result(model, progress, TrialState.FAILED, recorder.elapsed_s, failure)
+    if not progress.measurements:
+        raise BadInputError("task: fit has trained no epoch; pass the callbacks to model.fit")
     if trial.keep_checkpoint or recorder.stopped:
         checkpointer.write(model, progress, force=True)
     if recorder.stopped:
         return _result(model, progress, TrialState.PRUNED, recorder.elapsed_s)
     model.set_weights(progress.best_weights)
-    artifacts = save_model(model, folder)
+    if form is not None and not form.is_certain:
+        x = data["validation"].head(CHECKED_ROWS)[0]
+        probabilities_or_values(form, form.select(model.predict_on_batch(x)))
+    artifacts = save_model(model, folder, data["train"].head(1)[0])
     result = _result(model, progress, TrialState.COMPLETED, recorder.elapsed_s)
     return replace(result, artifacts=artifacts)
 
 
-def _build(task: Task, params: Params, inputs: Any) -> "keras.Model":
-    """Builds the model, and refuses a model that does not end in one sigmoid unit."""
+def _form(model: "keras.Model", part: Part, rule: Compare | None) -> OutputForm | None:
+    """Refuses a model that cannot be judged: hyperparameters may change its outputs."""
+    if rule is None:
+        return None
+    x, y, _ = part.head(CHECKED_ROWS)
+    return output_form(
+        model, y, rule.deciding, output=rule.output, outputs=rule.outputs, example=x
+    )
+
+
+def build_model(task: Task, params: Params, part: Part) -> "keras.Model":
+    """Builds the model of a task, also one whose layers are built by its first call.
+
+    Args:
+        task: Task that builds the model.
+        params: Hyperparameters.
+        part: Part with examples of the inputs.
+
+    Raises:
+        InfeasibleError: The task cannot build a model from these params.
+        BadInputError: The task returns no compiled Keras model.
+    """
+    import keras
+
     with quick_to_compile():
         model = task.build(params)
+    if not isinstance(model, keras.Model):
+        raise BadInputError(f"task: build must return a keras.Model; got {type(model).__name__}")
+    if not getattr(model, "compiled", True):
+        raise BadInputError("task: the model is not compiled; call model.compile in build")
     accelerate(model)
-    if not getattr(model, "built", True):
-        model(inputs[:1])
-    check_one_sigmoid_unit(model)
+    if not getattr(model, "built", True) or not model.variables:
+        _call_once(model, part.head(1)[0])
     return model
+
+
+def _call_once(model: "keras.Model", example: Structure) -> None:
+    """Builds the layers of a model that waits for its first inputs."""
+    import keras
+
+    symbols = structure_map(
+        lambda array: keras.KerasTensor((None, *array.shape[1:]), str(array.dtype)), example
+    )
+    try:
+        model(symbols)  # with values, a sequential model would take their number for its own
+    except Exception:  # its call needs values, not symbols
+        model(example)
 
 
 def _progress_so_far(model: "keras.Model", trial: Trial, folder: Path) -> TrainingProgress:
@@ -122,21 +182,42 @@ def _identity(trial: Trial) -> dict[str, Any]:
     return {"params": dict(trial.params), "seed": trial.seed, "parent": trial.resume_from}
 
 
-def _fit(data: Mapping[str, Examples], recorder: EpochRecorder, batch_size: int) -> None:
+def _fit(
+    data: Mapping[str, Part], recorder: EpochRecorder, batch_size: int, steps_per_epoch: int | None
+) -> None:
     """Trains from the last finished epoch to the last epoch."""
-    progress = recorder.progress
-    first_epoch = progress.last_step
-    # A training that had met its early-stopping rule when it was killed has nothing to train.
-    is_complete = first_epoch > 0 and first_epoch - (progress.best_step or 0) >= recorder.patience
+    first_epoch = recorder.progress.last_step
     recorder.model.fit(
-        **training_data(data["train"], batch_size),
-        epochs=first_epoch if is_complete else recorder.epochs,
+        **training_data(recorder.model, data["train"], batch_size),
+        **validation_data(data["validation"]),
+        epochs=first_epoch if _is_complete(recorder) else recorder.epochs,
         initial_epoch=first_epoch,
-        validation_data=data["validation"],
-        validation_batch_size=evaluation_batch(len(data["validation"][0])),
-        callbacks=[recorder.callback()],
+        steps_per_epoch=steps_per_epoch,
+        callbacks=recorder.callbacks(),
         verbose=0,
     )
+
+
+def _fit_by_task(
+    task: Task, data: Mapping[str, Part], trial: Trial, recorder: EpochRecorder
+) -> None:
+    """Lets the task train the model; the recorder ends the training after the last epoch."""
+    if _is_complete(recorder):
+        return
+    known = {"epochs": trial.epochs, "initial_epoch": recorder.progress.last_step}
+    fit = task.fit  # type: ignore[attr-defined]
+    wanted = inspect.signature(fit).parameters
+    parts = {name: raw_value(part) for name, part in data.items()}
+    options = {name: value for name, value in known.items() if name in wanted}
+    fit(recorder.model, trial.params, parts, recorder.callbacks(), **options)
+
+
+def _is_complete(recorder: EpochRecorder) -> bool:
+    """Whether a training that is resumed had met its end when it was killed."""
+    progress = recorder.progress
+    step = progress.last_step
+    is_out_of_patience = step > 0 and step - (progress.best_step or 0) >= recorder.patience
+    return is_out_of_patience or progress.ended or step >= recorder.epochs
 
 
 def _result(

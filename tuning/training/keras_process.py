@@ -97,6 +97,20 @@ def free_memory() -> None:
 
 
 @contextmanager
+def without_autologging() -> Iterator[None]:
+    """Switches off MLflow's autologging, which a task may have switched on.
+
+    Otherwise every ``fit`` would open a run of its own in the user's store.
+    """
+    mlflow = sys.modules.get("mlflow.utils.autologging_utils")
+    if mlflow is None:
+        yield
+        return
+    with mlflow.disable_autologging():
+        yield
+
+
+@contextmanager
 def quick_to_compile() -> Iterator[None]:
     """Makes JAX compile without optimisations, for programs that run once, such as initialisers.
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tuning.core.trial import Decision, Failure, Measurement, Trial, TrialResult, TrialState
-from tuning.study.sections import Objective, Training
+from tuning.study.sections import Compare, Objective, Training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,6 +14,8 @@ class WorkerSpec:
     Attributes:
         task: Class of the task, as ``package.module:Class``.
         task_options: Keyword arguments of the task's constructor.
+        classes: Names of the classes of text labels; empty for other labels.
+        rule: Rule by which the models will be judged; None if they will not be.
         objective: Objective by which the best epoch is chosen.
         backend: Keras backend.
         folder: Folder in which each trial has a folder for its files. A later attempt of the
@@ -30,6 +32,8 @@ class WorkerSpec:
     backend: str
     folder: str
     training: Training = field(default_factory=Training)
+    classes: tuple[str, ...] = ()
+    rule: Compare | None = None
     cache_dir: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     path: tuple[str, ...] = ()

@@ -21,6 +21,7 @@ from typing import Any
 from tuning.core.errors import BadInputError, FatalTrialError, InfeasibleError
 from tuning.core.task import Task, import_task
 from tuning.core.trial import CONTINUE, Decision, Failure, FailureKind, Measurement, Trial
+from tuning.data.loading import Loader
 from tuning.training.devices import check_gpu, has_gpu
 from tuning.training.environment import thread_environment
 from tuning.training.keras_process import free_memory, import_keras, keep_freed_memory
@@ -96,7 +97,7 @@ class TrialWorker:
     def __init__(self, spec: WorkerSpec) -> None:
         self._spec = spec
         self._task: Task | None = None
-        self._data: Any = None
+        self._loader: Loader | None = None
         self._first_mb = 0.0
 
     def warm_up(self) -> None:
@@ -127,10 +128,13 @@ class TrialWorker:
         try:
             from tuning.training.fit import train
 
-            task, data = self._load()
+            task, loader = self._load()
+            data = loader.load("search", trial.params)
             folder.mkdir(parents=True, exist_ok=True)
             spec = self._spec
-            result = train(task, data, trial, spec.objective, spec.training, record, folder)
+            result = train(
+                task, data, trial, spec.objective, spec.training, record, folder, spec.rule
+            )
         except _DriverGoneError:
             raise
         except BaseException as error:
@@ -146,16 +150,18 @@ class TrialWorker:
             memory_mb = memory_of()
         return memory_mb
 
-    def _load(self) -> tuple[Task, Any]:
-        if self._task is None:
+    def _load(self) -> tuple[Task, Loader]:
+        if self._task is None or self._loader is None:
             self._check_gpu()
             try:
                 task = import_task(self._spec.task)(**self._spec.task_options)
-                self._data = task.load("search")
-                self._task = task
+                loader = Loader(task, self._spec.classes)
+                if not loader.takes_params:
+                    loader.load("search", {})
             except Exception as error:
                 raise FatalTrialError(f"the task cannot be loaded: {error}") from error
-        return self._task, self._data
+            self._task, self._loader = task, loader
+        return self._task, self._loader
 
     def _check_gpu(self) -> None:
         if not has_gpu(self._spec.environment):
@@ -195,10 +201,15 @@ def _failure(error: BaseException) -> Failure:
 
 
 def memory_of(pid: int | None = None) -> float:
-    """Returns the memory of a process in MB; None for this process, and 0 if it has ended."""
+    """Returns the memory of a process in MB; None for this process, and 0 if it has ended.
+
+    Files that are mapped into memory, such as arrays on disk, do not count where the system tells
+    them apart: the kernel takes their pages back when it needs them.
+    """
     import psutil
 
     try:
-        return float(psutil.Process(pid).memory_info().rss / 1e6)
+        info = psutil.Process(pid).memory_info()
+        return float((info.rss - getattr(info, "shared", 0)) / 1e6)
     except psutil.Error:
         return 0.0

@@ -1,0 +1,59 @@
+"""Describes the data of a task that does not describe them itself."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tuning.core.task import DataInfo
+from tuning.data.parts import Part, leaves
+
+# Larger arrays are hashed by a sample of their rows.
+MAX_HASHED_BYTES = 2**28
+SAMPLED_ROWS = 10_000
+
+
+def describe_data(name: str, parts: Mapping[str, Part]) -> DataInfo:
+    """Returns a description of the data with a digest of their values.
+
+    Args:
+        name: Name of the task.
+        parts: All parts by name.
+    """
+    digest = hashlib.sha256()
+    for part in parts.values():
+        digest.update(part.name.encode())
+        _hash_part(digest, part)
+    return DataInfo(
+        label="data",
+        name=name,
+        source=f"load of {name}",
+        digest=digest.hexdigest(),
+        sizes={part.name: part.examples for part in parts.values() if part.examples is not None},
+        cannot_serve="the task has no serve",
+    )
+
+
+def _hash_part(digest: Any, part: Part) -> None:
+    if part.dataset is None:
+        for array in (*leaves(part.x), *leaves(part.y), *leaves(part.weights)):
+            _hash_array(digest, array)
+    elif part.name == "test":  # its rows are judged, so every one counts
+        for x, y, weights in part.batches(1):
+            for array in (*leaves(x), *leaves(y), *leaves(weights)):
+                _hash_array(digest, array)
+    else:
+        for array in leaves(part.head(64)):
+            _hash_array(digest, array)
+
+
+def _hash_array(digest: Any, array: Any) -> None:
+    digest.update(f"{array.dtype}{array.shape}".encode())
+    if array.dtype.hasobject:
+        digest.update("\0".join(map(str, array.reshape(-1))).encode())
+        return
+    if array.nbytes > MAX_HASHED_BYTES:
+        rows = np.linspace(0, len(array) - 1, SAMPLED_ROWS).astype(int)
+        array = array[np.unique(rows)]
+    digest.update(np.ascontiguousarray(array).tobytes())
