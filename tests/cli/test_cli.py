@@ -11,7 +11,7 @@ from tuning.cli.commands import _shortest_command
 from tuning.cli.main import main
 from tuning.cli.parser import build_parser
 from tuning.core.errors import EXIT_BAD_INPUT, EXIT_ERROR, BadInputError
-from tuning.study.space import IntRange
+from tuning.study.ranges import IntRange
 from tuning.workflow.plan import Options, choose_backend, make_plan
 
 

@@ -93,7 +93,7 @@ def test_report_says_the_same_again(run: Run, store: "MlflowClient", worse: str)
     store.delete_tag(worse, keys.VERDICT)
     code, out, _ = run("report")
     assert code == 0
-    assert "Verdict: worse. Gain on the test split -25.00 points" in out
+    assert "Verdict: worse. Gain in test accuracy -25.00 points" in out
     assert f"Run {worse}" in out
     assert store.get_run(worse).data.tags[keys.VERDICT] == "worse"
 
@@ -101,7 +101,7 @@ def test_report_says_the_same_again(run: Run, store: "MlflowClient", worse: str)
 def test_report_of_a_named_run(run: Run, better: str) -> None:
     code, out, _ = run("report", "--run-id", better)
     assert code == 0
-    assert "Verdict: better. Gain on the test split +10.00 points" in out
+    assert "Verdict: better. Gain in test accuracy +10.00 points" in out
 
 
 def test_compare_says_which_study_found_more(run: Run, better: str, worse: str) -> None:

@@ -71,6 +71,25 @@ def test_every_phase_is_trained_and_judged_once(study: WholeStudy) -> None:
     assert not list((study.folder / "cache" / "trials").iterdir())
 
 
+def test_additional_metrics_are_recorded_and_decide_nothing(study: WholeStudy) -> None:
+    study.checks = True
+    study.write(searchers=["random"], compare={"additional_metrics": ["log_loss", "top_k(k=1)"]})
+    with pytest.raises(BadInputError, match=r"additional_metrics: top_k\(k=1\) judges multiclass"):
+        study.run()
+    assert not study.trained
+    study.write(searchers=["random"], compare={"additional_metrics": ["log_loss"]})
+    study.right = better_by_test
+    outcome = study.run()
+    assert outcome.verdict == "better"
+    for trial in study.record(outcome).in_phase(*FRESH):
+        metrics = study.client.get_run(trial.run_id).data.metrics
+        measured = {name for name in metrics if name.startswith("test_")}
+        assert measured == {"test_accuracy", "test_log_loss"}
+    whole = study.client.get_run(outcome.run_id).data.metrics
+    assert {"baseline_test_accuracy", "best_test_accuracy", "test_gain"} <= whole.keys()
+    assert "best_test_log_loss" not in whole
+
+
 def test_all_configurations_share_the_fresh_seeds_which_no_search_has_seen(
     study: WholeStudy,
 ) -> None:

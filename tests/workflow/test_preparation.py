@@ -15,7 +15,7 @@ from tests.report.test_report import make_record
 from tests.toy_task import ToyTask
 from tests.workflow.whole_study import WholeStudy, whole_study
 from tuning.core.errors import BadInputError
-from tuning.core.task import DataInfo, Examples, Split
+from tuning.core.task import DataInfo, Split
 from tuning.core.trial import Trial
 from tuning.study.record import StudyRecord
 from tuning.tracking import keys
@@ -58,18 +58,20 @@ def test_while_trials_are_trained_nobody_loads_the_test_split(
 
 
 @pytest.mark.slow
-def test_labels_that_cannot_be_judged_start_no_worker_and_leave_no_run(
+def test_labels_that_cannot_be_judged_train_nothing_and_leave_no_run(
     study: WholeStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load = ToyTask.load
 
-    def stars(task: ToyTask, split: Split) -> dict[str, Examples]:
+    def stars(task: ToyTask, split: Split) -> dict[str, tuple[Any, Any]]:
         return {part: (x, np.where(y, 5, 1)) for part, (x, y) in load(task, split).items()}
 
     monkeypatch.setattr(ToyTask, "load", stars)
+    study.checks = True
     with pytest.raises(BadInputError, match="labels of the part 'train' contain"):
         study.run()
-    assert not study.executors
+    assert not study.trained
+    assert all(executor.closed for executor in study.executors)
     assert study.client.get_experiment_by_name("toy") is None
 
 

@@ -8,9 +8,12 @@ from tests.report.test_report import detailed_record, make_record
 from tuning.core.record import BehaviourCount
 from tuning.evaluation.comparison import compare
 from tuning.evaluation.error_analysis import behaviour_regression
+from tuning.metrics.catalogue import make_metric
 from tuning.study.record import StudyRecord
 from tuning.tracking import keys
 from tuning.workflow.register import _version_tags
+
+ACCURACY = make_metric("accuracy")
 
 
 def tags_of(record: StudyRecord) -> dict[str, str]:
@@ -29,11 +32,12 @@ def test_a_version_says_what_its_study_found() -> None:
     assert {key: tags[key] for key in (keys.VERDICT, keys.METRIC, keys.INTERVAL)} == {
         keys.VERDICT: "better",
         keys.METRIC: "accuracy",
-        keys.INTERVAL: gain.interval,
+        keys.INTERVAL: ACCURACY.write_interval(gain.low, gain.high),
     }
+    assert tags[keys.DIRECTION] == "maximize"
     assert float(tags[keys.GAIN]) == pytest.approx(100 * gain.estimate, abs=0.005)
     assert float(tags[keys.GAIN_LOW]) == pytest.approx(gain.low, abs=1e-6)
-    assert float(tags[keys.TEST_ACCURACY]) == pytest.approx(best.mean_test, abs=1e-6)
+    assert float(tags["tuning.test_accuracy"]) == pytest.approx(best.mean_test, abs=1e-6)
     assert (tags[keys.DATASET], tags[keys.DATASET_DIGEST]) == ("toy", "d")
     assert tags[keys.PARENT_RUN] == record.run_id
     assert tags[keys.TRIAL] == "confirm-optuna-002-seed1"

@@ -179,3 +179,23 @@ def test_a_resumed_source_trains_what_was_interrupted_and_then_the_rest() -> Non
     done = {tuple(record.trial.params.items()) for record in records}
     new = {tuple(trial.params.items()) for trial in executor.submitted[2:]}
     assert not done & new
+
+
+@pytest.mark.parametrize(
+    ("began", "now", "named"),
+    [
+        ("budget.epochs=3", "budget.epochs=7", "budget.epochs: 3, now 7"),
+        ("confirm.long_run=9", "confirm.long_run=12", "confirm.long_run: 9, now 12"),
+    ],
+)
+def test_the_number_of_epochs_never_changes(began: str, now: str, named: str) -> None:
+    record = replace(RECORD, study=STUDY.change([began]), written=STUDY.change([began]))
+    file = STUDY.change([now])
+    with pytest.raises(BadInputError, match="begin a new study") as caught:
+        check_same(record, file, file, merge(record, file), allow_change=True)
+    assert named in str(caught.value)
+
+
+def test_a_longer_training_may_be_asked_for_later() -> None:
+    file = STUDY.change(["confirm.long_run=9"])
+    check_same(RECORD, file, file, merge(RECORD, file), allow_change=True)

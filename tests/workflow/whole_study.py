@@ -18,6 +18,7 @@ from tuning.core.record import Predictions
 from tuning.core.trial import Phase, Trial
 from tuning.study.record import StudyRecord
 from tuning.tracking.reader import read_record
+from tuning.workflow.check_study import check_once
 from tuning.workflow.phases import train_baseline, tune
 from tuning.workflow.plan import Options, make_plan
 from tuning.workflow.preparation import PreparedStudy
@@ -25,6 +26,8 @@ from tuning.workflow.summary import Outcome
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+    from tuning.evaluation.test_split import TrainedModel
 
 EXAMPLES = 1_000
 SPEC = {
@@ -85,6 +88,7 @@ class WholeStudy:
         predicted: Trials whose models predicted the test split, by run.
         compared: Trials whose behaviour and texts are compared; first the baseline's.
         executors: Executor of every run.
+        checks: Whether the models are checked before, which takes seconds.
     """
 
     folder: Path
@@ -96,6 +100,7 @@ class WholeStudy:
     predicted: list[list[str]] = field(default_factory=list)
     compared: list[str | None] = field(default_factory=list)
     executors: list[Trainer] = field(default_factory=list)
+    checks: bool = False
 
     def write(self, **changes: Any) -> None:
         study = {**yaml.safe_load(STUDY), "task_options": {"servable": True}}
@@ -143,18 +148,27 @@ class WholeStudy:
         return self.executors[-1]
 
     def predict(
-        self, task: object, models: Mapping[str, Path], baseline: str | None, others: Sequence[str]
+        self,
+        task: object,
+        loader: object,
+        rule: object,
+        models: "Mapping[str, TrainedModel]",
+        baseline: str | None,
+        others: Sequence[str],
     ) -> Predictions:
         self.predicted.append(list(models))
         self.compared = [baseline, *others]
-        assert all(file.read_text() == name for name, file in models.items())
-        labels = np.arange(EXAMPLES) % 2
-        probabilities = {}
+        params = {trial.name: trial.params for trial in self.trained}
+        for name, model in models.items():
+            assert model.file.read_text() == name
+            assert name not in params or model.params == params[name]
+        truth = np.arange(EXAMPLES) % 2
+        outputs = {}
         for number, name in enumerate(models):
             order = np.random.default_rng(number).permutation(EXAMPLES)
             wrong = order >= round(self.right(name) * EXAMPLES)
-            probabilities[name] = np.where(wrong, 1 - labels, labels).astype("float32")
-        return Predictions(labels, probabilities)
+            outputs[name] = np.where(wrong, 1 - truth, truth).astype("float32")
+        return Predictions(truth, outputs)
 
 
 @contextmanager
@@ -165,6 +179,10 @@ def whole_study(
     study = WholeStudy(folder, client)
     study.write(**changes)
     patch.setattr("tuning.workflow.study_run.start_workers", study.start_workers)
+    patch.setattr(
+        "tuning.workflow.study_run.check_once",
+        lambda prepared: check_once(prepared) if study.checks else None,
+    )
     patch.setattr("tuning.evaluation.test_split.predict_test", study.predict)
     # Pictures take half of the time, and have tests of their own.
     patch.setattr("tuning.report.report.draw_figures", lambda *arguments: {})

@@ -30,6 +30,15 @@ def tune(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+def check(options: argparse.Namespace) -> int:
+    """Checks a study without starting it."""
+    plan = _make_plan(options)
+    from tuning.workflow.check_study import check_study
+
+    print("\n".join([*check_study(plan), "", "The study can be run."]))
+    return EXIT_OK
+
+
 def baseline(options: argparse.Namespace) -> int:
     """Trains the baseline alone."""
     plan = _make_plan(options)

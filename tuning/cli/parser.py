@@ -22,6 +22,16 @@ _EXAMPLES = """examples:
 exit codes: 0 done, 2 bad input, 3 promotion refused,
 130 interrupted, 1 anything else"""
 
+_CHECK = """The baseline's model goes the whole way on a few rows: one batch of training, the
+objective, the prediction, the test metric, saving and loading, and serving if the task serves.
+Nothing is left in MLflow. `tuning tune` does the same at its start.
+
+examples:
+  tuning check --study study.yaml
+  tuning check --study study.yaml --set compare.metric=roc_auc
+
+exit codes: 0 the study can be run, 2 it cannot"""
+
 _SEARCHERS = (
     "comma-separated; optuna[:tpe|gp|cmaes|qmc|random|grid|brute]"
     "[+median|hyperband|asha|wilcoxon|none], keras_tuner[:bayesian|hyperband|random|grid], "
@@ -68,6 +78,14 @@ def _add_training_commands(parsers: "_Commands") -> None:
     )
     _add_flag(tune, "--allow-change", False, "let a resumed study have another budget")
     _add_text(tune, "--promote", "gate", "WHEN", "gate (default), never")
+    check = _command(
+        parsers,
+        "check",
+        commands.check,
+        "check the study, its data and its models; trains nothing",
+    )
+    check.epilog, check.formatter_class = _CHECK, argparse.RawDescriptionHelpFormatter
+    _add_run_options(check)
     baseline = _command(
         parsers, "baseline", commands.baseline, "train the baseline alone, every seed"
     )

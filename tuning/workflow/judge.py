@@ -1,13 +1,16 @@
 """Judges the confirmed models on the test split, which is predicted only once."""
 
+import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from tuning.core.record import Predictions
 from tuning.core.trial import TrialRecord
-from tuning.metrics.binary import scores
+from tuning.metrics.metric import rounded
+from tuning.metrics.scoring import score
 from tuning.study.record import StudyRecord
 from tuning.tracking import keys
 from tuning.tracking.reader import write_predictions
@@ -23,17 +26,20 @@ def judge_models(study_run: StudyRun) -> None:
     record = study_run.read()
     trials = [trial for trial in record.in_phase(*keys.TESTED) if trial.model_id]
     predictions = record.predictions
-    if predictions is None or any(t.trial.name not in predictions.probabilities for t in trials):
+    if predictions is None or any(t.trial.name not in predictions.outputs for t in trials):
         predictions = _predict(study_run, record, trials)
     # An earlier driver may have been killed after it wrote the predictions and before it logged
     # the scores. Logging the same scores again changes nothing.
+    rule = study_run.study.compare
     for trial in trials:
-        measured = scores(predictions.labels, predictions.probabilities[trial.trial.name])
-        for key, value in measured.items():
+        for metric in (rule.deciding, *rule.additional):
+            value = score(metric, predictions, predictions.outputs[trial.trial.name])
+            if not math.isfinite(value):
+                continue  # MLflow's stores differ in what they make of such a number
             study_run.client.log_metric(
                 trial.run_id,
-                key,
-                round(value, 6),
+                keys.test_metric(metric.key),
+                rounded(value),
                 step=trial.result.best_step or 0,
                 model_id=trial.model_id,
             )
@@ -42,11 +48,19 @@ def judge_models(study_run: StudyRun) -> None:
 def _predict(
     study_run: StudyRun, record: StudyRecord, trials: Sequence[TrialRecord]
 ) -> Predictions:
-    from tuning.evaluation.test_split import predict_test
+    from tuning.evaluation.test_split import TrainedModel, predict_test
 
     study_run.progress.say(f"\nTest split: {len(trials)} models, predicted once")
+    prepared, study = study_run.prepared, study_run.study
     with model_files(study_run, trials) as files:
-        predictions = predict_test(study_run.prepared.task, files, *_compared(trials))
+        models = {
+            trial.trial.name: TrainedModel(trial.trial.params, files[trial.trial.name])
+            for trial in trials
+        }
+        predictions = predict_test(
+            prepared.task, prepared.loader, study.compare, models, *_compared(trials)
+        )
+    predictions = replace(predictions, classes=tuple(prepared.data.classes))
     write_predictions(study_run.client, record.run_id, predictions)
     return predictions
 

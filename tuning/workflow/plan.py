@@ -2,12 +2,13 @@
 
 import importlib.util
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tuning.core.errors import BadInputError
-from tuning.core.task import Task, import_task
+from tuning.core.task import Task, import_task, task_arguments
 from tuning.search.factory import check_installed, check_options
 from tuning.search.names import SearcherSpec, parse_searchers
 from tuning.study.file import Study, load_study
@@ -103,7 +104,10 @@ def make_plan(options: Options, env: Mapping[str, str] = os.environ) -> Plan:
     backend = choose_backend(options.backend, options.gpus)
     gpus = choose_gpus(options.gpus, backend, env)
     plan = Plan(options, file, study, searchers, backend, gpus, resolve_uri(env))
+    # Before the task is imported, because its module may import Keras.
+    os.environ["KERAS_BACKEND"] = backend
     make_task(plan)
+    check_backend(plan)
     return plan
 
 
@@ -174,18 +178,33 @@ def make_task(plan: Plan) -> Task:
     Raises:
         BadInputError: The task cannot be imported, or its constructor does not accept the options.
     """
+    task_class = import_task(plan.study.task)
     try:
-        task: Task = import_task(plan.study.task)(
-            dataset=plan.options.dataset,
-            cache_dir=str(plan.options.cache_dir.absolute()),
-            **plan.study.task_options,
-        )
+        task: Task = task_class(**constructor_arguments(plan))
     except TypeError as error:
         raise BadInputError(
             f"task_options: {plan.study.task} does not accept them: {error}; correct them in the "
             "study file"
         ) from error
+    missing = [name for name in ("load", "build") if not hasattr(task, name)]
+    if missing:
+        raise BadInputError(f"task: {plan.study.task} has no method {missing[0]}; add it")
     return task
+
+
+def constructor_arguments(plan: Plan) -> dict[str, object]:
+    """Returns the arguments of the task's constructor, in this process and in the workers.
+
+    Raises:
+        BadInputError: The task cannot be imported, or it has no use for the named data set.
+    """
+    options = plan.options
+    return task_arguments(
+        import_task(plan.study.task),
+        plan.study.task_options,
+        options.dataset,
+        str(options.cache_dir.absolute()),
+    )
 
 
 def use_backend(plan: Plan) -> None:
@@ -193,6 +212,25 @@ def use_backend(plan: Plan) -> None:
     os.environ.update(backend_environment(plan.backend, str(compile_cache(plan))))
     # This process predicts the test split after the training; one GPU is enough for that.
     os.environ.update(process_environment(plan, plan.gpus[:1]))
+
+
+def check_backend(plan: Plan) -> None:
+    """Checks that Keras, if the task's module has imported it, uses the backend of the study.
+
+    Raises:
+        BadInputError: It uses another one. The models would be judged by another backend than the
+            one that trained them.
+    """
+    keras = sys.modules.get("keras")
+    backend = getattr(keras, "backend", None)
+    # A backend that cannot train, such as NumPy's, fails in the check of the models.
+    if backend is None or backend.backend() not in {*BACKENDS} - {plan.backend}:
+        return
+    raise BadInputError(
+        f"backend: the study uses {plan.backend}, but Keras was imported with "
+        f"{backend.backend()}; pass --backend {backend.backend()}, or --backend {plan.backend} "
+        "before anything imports Keras"
+    )
 
 
 def process_environment(plan: Plan, gpus: Sequence[str]) -> dict[str, str]:

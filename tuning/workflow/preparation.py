@@ -1,12 +1,15 @@
 """Prepares a study: its data, the record of an earlier run, and the lock on the run."""
 
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuning.core.errors import BadInputError
-from tuning.core.task import DataInfo, Task
+from tuning.core.task import DataInfo, Prepares, Task
+from tuning.data.description import describe_data
+from tuning.data.loading import Loader
+from tuning.data.parts import Part
 from tuning.study.file import Study
 from tuning.study.record import StudyRecord
 from tuning.tracking import keys
@@ -15,8 +18,8 @@ from tuning.tracking.reader import read_record
 from tuning.tracking.retry import retrying
 from tuning.tracking.store import open_store
 from tuning.training.workspace import machine_id, new_token, open_workspace
-from tuning.workflow.check import check_labels
-from tuning.workflow.plan import Plan, continue_plan, make_task, use_backend
+from tuning.workflow.check import load_parts
+from tuning.workflow.plan import Plan, check_backend, continue_plan, make_task, use_backend
 from tuning.workflow.resume import check_same, check_same_data, find_run, merge
 
 if TYPE_CHECKING:
@@ -49,6 +52,8 @@ class PreparedStudy:
         written: Study file with the profile of the data, without the settings.
         task: Task of the study.
         data: Description of the data.
+        loader: Loader of the task's data.
+        parts: The parts of the data by name.
         workspace: Folder of the trials' files.
         earlier: Earlier run of a resumed study; None for a new study.
     """
@@ -59,6 +64,8 @@ class PreparedStudy:
     written: Study
     task: Task
     data: DataInfo
+    loader: Loader
+    parts: dict[str, Part]
     workspace: Path
     earlier: EarlierRun | None = None
 
@@ -66,6 +73,11 @@ class PreparedStudy:
     def record(self) -> StudyRecord | None:
         """Record of the earlier run; None for a new study."""
         return self.earlier.record if self.earlier else None
+
+    def release_data(self) -> None:
+        """Frees the memory of the data, which the driver needs again only for the test split."""
+        self.parts.clear()
+        self.loader.forget()
 
 
 def prepare_study(plan: Plan, kind: str, stack: ExitStack) -> PreparedStudy:
@@ -83,16 +95,19 @@ def prepare_study(plan: Plan, kind: str, stack: ExitStack) -> PreparedStudy:
     if earlier is not None:
         plan = _as_begun(plan, earlier.record)
     use_backend(plan)
+    check_backend(plan)
     task = make_task(plan)
-    data = task.prepare()
+    info = task.prepare() if isinstance(task, Prepares) else None
+    loader = Loader(task, info.classes if info else ())
+    written = plan.file.for_dataset(info.label if info else "data")
+    study = written.change(plan.options.settings) if earlier is None else plan.study
+    parts = load_parts(loader, study, with_test=kind == keys.TUNE)
+    data = replace(info or describe_data(type(task).__name__, parts), classes=loader.classes)
     if earlier is not None:
         check_same_data(earlier.record, data)
-    check_labels(task, with_test=kind == keys.TUNE)
-    written = plan.file.for_dataset(data.label)
-    study = written.change(plan.options.settings) if earlier is None else plan.study
     token = earlier.record.tags.get(keys.WORKSPACE) if earlier else None
     workspace = open_workspace(plan.options.cache_dir, token or new_token())
-    return PreparedStudy(kind, plan, study, written, task, data, workspace, earlier)
+    return PreparedStudy(kind, plan, study, written, task, data, loader, parts, workspace, earlier)
 
 
 def _find_earlier_run(plan: Plan, stack: ExitStack) -> EarlierRun:

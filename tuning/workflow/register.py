@@ -3,7 +3,9 @@
 from typing import TYPE_CHECKING
 
 from tuning.core.errors import PromotionRefusedError
+from tuning.core.task import Serves
 from tuning.core.trial import TrialRecord
+from tuning.metrics.metric import rounded
 from tuning.study.record import StudyRecord
 from tuning.tracking import keys
 from tuning.tracking.retry import RetryPolicy
@@ -28,8 +30,11 @@ def register_best(
     best = comparison.best
     if best is None or comparison.gain is None:
         return "", False
-    if record.data.cannot_serve:
-        study_run.progress.say(f"\nNothing is registered: {record.data.cannot_serve}")
+    cannot_serve = record.data.cannot_serve
+    if not isinstance(study_run.prepared.task, Serves):
+        cannot_serve = cannot_serve or "the task has no serve"
+    if cannot_serve:
+        study_run.progress.say(f"\nNothing is registered: {cannot_serve}")
         return "", False
     # The first seed, not the best one: the best seed would have been chosen by luck.
     first = next(trial for trial in record.trials if trial.trial.name == best.trials[0])
@@ -51,6 +56,8 @@ def _register(
     from tuning.registry.versions import registered_name
     from tuning.report.model_card import model_card
 
+    task = study_run.prepared.task
+    assert isinstance(task, Serves)
     name = registered_name(study_run.study, record.data)
     with model_files(study_run, [first]) as files:
         version = RetryPolicy()(
@@ -58,7 +65,7 @@ def _register(
                 study_run.client,
                 name=name,
                 run_id=record.run_id,
-                task=study_run.prepared.task,
+                task=task,
                 model_file=files[first.trial.name],
                 tags=_version_tags(record, comparison, first),
                 card=lambda served: model_card(record, comparison, name, served),
@@ -72,17 +79,18 @@ def _version_tags(
 ) -> dict[str, str]:
     """Returns the tags of the version; the gate reads some of them."""
     from tuning.evaluation.error_analysis import behaviour_regression
-    from tuning.evaluation.statistics import points
 
     best, gain = comparison.best, comparison.gain
     assert best is not None and gain is not None
+    metric = record.study.compare.deciding
     tags = {
         keys.VERDICT: comparison.verdict.value,
-        keys.GAIN: points(gain.estimate),
-        keys.TEST_ACCURACY: f"{best.mean_test:.6f}",
-        keys.INTERVAL: gain.interval,
-        keys.GAIN_LOW: f"{gain.low:.6f}",
-        keys.METRIC: record.study.compare.metric,
+        keys.GAIN: metric.write_gain(gain.estimate),
+        keys.test_metric_tag(metric.key): f"{rounded(best.mean_test)}",
+        keys.INTERVAL: metric.write_interval(gain.low, gain.high),
+        keys.GAIN_LOW: f"{rounded(gain.low)}",
+        keys.METRIC: metric.name,
+        keys.DIRECTION: metric.direction,
         keys.TRIALS: ",".join(best.trials),
         keys.DATASET: record.data.label,
         keys.DATASET_DIGEST: record.data.digest,

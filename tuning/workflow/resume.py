@@ -12,6 +12,7 @@ from tuning.core.trial import FailureKind, Phase, Trial, TrialRecord, TrialState
 from tuning.study.file import Study
 from tuning.study.record import StudyRecord
 from tuning.study.sections import Section
+from tuning.study.yaml_text import write_yaml
 from tuning.tracking import keys
 
 if TYPE_CHECKING:
@@ -104,6 +105,20 @@ def check_same(
 def _refuse(old: Study, new: Study, allow_change: bool, complaint: str) -> None:
     changed = _changed(old, new)
     refused = [name for name in changed if not allow_change or name not in CHANGEABLE_FIELDS]
+    epochs = [
+        f"budget.epochs: {old.budget.epochs}, now {new.budget.epochs}"
+        if old.budget.epochs != new.budget.epochs
+        else "",
+        f"confirm.long_run: {old.confirm.long_run}, now {new.confirm.long_run}"
+        if old.confirm.long_run not in (None, new.confirm.long_run)
+        else "",
+    ]
+    if any(epochs):
+        raise BadInputError(
+            f"{complaint}, or begin a new study. The number of epochs cannot change, because "
+            "models that were trained for longer would be compared with the others: "
+            + "; ".join(filter(None, epochs))
+        )
     if refused:
         changeable = set(refused) <= set(CHANGEABLE_FIELDS)
         cure = "or pass --allow-change" if changeable else "or begin a new study"
@@ -164,11 +179,9 @@ def _unfinished(record: TrialRecord) -> bool:
 
 
 def _difference(old: Study, new: Study, keys: Sequence[str]) -> str:
-    import yaml
-
     def text(study: Study) -> list[str]:
         chosen = {key: study.model_dump(mode="json", exclude_none=True).get(key) for key in keys}
-        return str(yaml.safe_dump(chosen, sort_keys=False)).splitlines()
+        return write_yaml(chosen).splitlines()
 
     lines = list(difflib.unified_diff(text(old), text(new), "begun with", "now", n=0, lineterm=""))
     return "\n".join(f"  {line}" for line in lines if not line.startswith("@@"))

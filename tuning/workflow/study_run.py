@@ -25,6 +25,7 @@ from tuning.tracking.retry import RetryPolicy, retrying, without_mlflow_retries
 from tuning.tracking.tracker import MlflowTracker, dataset_inputs
 from tuning.tracking.writers import writers_of
 from tuning.training.workspace import clear, machine_id
+from tuning.workflow.check_study import check_once
 from tuning.workflow.plan import Plan
 from tuning.workflow.preparation import PreparedStudy, prepare_study, run_lock
 from tuning.workflow.progress import Progress, make_progress
@@ -96,10 +97,14 @@ def open_study_run(plan: Plan, kind: str = keys.TUNE) -> Iterator[StudyRun]:
         stack.enter_context(without_mlflow_retries())
         prepared = prepare_study(plan, kind, stack)
         progress = _show_progress(prepared, stack)
-        # The workers start first, so that they import Keras while this process opens the store.
+        # The workers start first, so that they import Keras while this process checks the models
+        # and opens the store.
         executor = start_workers(prepared)
         stack.callback(executor.close)
+        check_once(prepared)
+        prepared.release_data()
         client, parent = _open_parent(prepared, launcher)
+        _check_artifacts(client, parent)
         if prepared.record is None:
             stack.enter_context(run_lock(plan, parent.run_id))
         tracker = _make_tracker(client, parent, prepared, stop)
@@ -125,6 +130,16 @@ def open_study_run(plan: Plan, kind: str = keys.TUNE) -> Iterator[StudyRun]:
                 tracker.raise_error()
                 raise
             tracker.flush()
+
+
+def _check_artifacts(client: "MlflowClient", parent: store.Parent) -> None:
+    """Checks that artifacts can be stored; if not, the run of a new study is deleted again."""
+    try:
+        store.check_artifacts(str(retrying(client).get_run(parent.run_id).info.artifact_uri))
+    except BadInputError:
+        if parent.created:
+            client.delete_run(parent.run_id)
+        raise
 
 
 def _show_progress(prepared: PreparedStudy, stack: ExitStack) -> Progress:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuning.core.trial import TrialState
+from tuning.metrics.metric import rounded
 from tuning.report.text import columns
 from tuning.study.file import Study
 from tuning.study.record import StudyRecord
@@ -50,8 +51,8 @@ def make_report(client: "MlflowClient", record: StudyRecord) -> "Comparison":
     _write(client, record, comparison)
     # Rounded, because MLflow's pages show every digit.
     metrics = [
-        Metric(key, round(value, 6), record.started_ms, 0)
-        for key, value in _metrics(comparison).items()
+        Metric(key, rounded(value), record.started_ms, 0)
+        for key, value in _metrics(record.study, comparison).items()
     ]
     client.log_batch(record.run_id, metrics=metrics)
     client.set_tag(record.run_id, keys.VERDICT, comparison.verdict.value)
@@ -94,17 +95,17 @@ def make_interim_report(client: "MlflowClient", record: StudyRecord) -> "Compari
 def _write(
     client: "MlflowClient", record: StudyRecord, comparison: "Comparison", notice: str = ""
 ) -> None:
-    from tuning.report import report
+    from tuning.report import report, tables
 
     with tempfile.TemporaryDirectory() as folder:
         report.write_report(record, comparison, Path(folder), notice)
         client.log_artifacts(record.run_id, folder, keys.REPORT_FOLDER)
     note = [
         f"**{notice}**" if notice else "",
-        f"**{report.headline(comparison, record.study.compare.confidence)}**",
+        f"**{tables.headline(comparison, record.study.compare)}**",
         f"**{record.data.warning}**" if record.data.warning else "",
-        report.markdown_table(report.model_table(comparison)),
-        report.markdown_table(report.change_table(comparison)) if comparison.changes else "",
+        tables.markdown_table(tables.model_table(comparison, record.study.compare)),
+        tables.markdown_table(tables.change_table(comparison)) if comparison.changes else "",
         f"The whole report is the artifact `{keys.REPORT_FOLDER}/report.html`.",
     ]
     client.set_tag(record.run_id, keys.NOTE, "\n\n".join(part for part in note if part))
@@ -112,10 +113,11 @@ def _write(
 
 def describe(comparison: "Comparison", study: Study) -> str:
     """Returns the tables of models and hyperparameters and the verdict, as plain text."""
-    from tuning.report.report import change_table, headline, model_table
+    from tuning.report.tables import change_table, headline, model_table
 
-    tables = [rows for rows in (model_table(comparison), change_table(comparison)) if rows[1:]]
-    parts = [*map(columns, tables), headline(comparison, study.compare.confidence)]
+    every = model_table(comparison, study.compare), change_table(comparison)
+    tables = [rows for rows in every if rows[1:]]
+    parts = [*map(columns, tables), headline(comparison, study.compare)]
     return "".join(f"\n{part}\n" for part in parts)[:-1]
 
 
@@ -144,15 +146,16 @@ def say_where(outcome: Outcome) -> None:
         sys.stdout.flush()
 
 
-def _metrics(comparison: "Comparison") -> dict[str, float]:
+def _metrics(study: Study, comparison: "Comparison") -> dict[str, float]:
+    name = keys.test_metric(study.compare.deciding.key)
     metrics: dict[str, float] = {}
-    if comparison.baseline.test_accuracy:
-        metrics["baseline_test_accuracy"] = comparison.baseline.mean_test
-    if comparison.best is not None and comparison.best.test_accuracy:
-        metrics["best_test_accuracy"] = comparison.best.mean_test
+    if comparison.baseline.test:
+        metrics[f"baseline_{name}"] = comparison.baseline.mean_test
+    if comparison.best is not None and comparison.best.test:
+        metrics[f"best_{name}"] = comparison.best.mean_test
     if comparison.gain is not None:
         metrics |= {
-            "test_accuracy_gain": comparison.gain.estimate,
+            "test_gain": comparison.gain.estimate,
             "gain_ci_low": comparison.gain.low,
             "gain_ci_high": comparison.gain.high,
             "p_value": comparison.gain.p_value,

@@ -4,19 +4,23 @@ import os
 from dataclasses import replace
 
 from tuning.core.interfaces import Executor
+from tuning.core.task import HasWorkerOptions
 from tuning.executors.local import LocalExecutor
 from tuning.training.devices import gpu_share_environment
 from tuning.training.messages import WorkerSpec
-from tuning.workflow.plan import compile_cache, process_environment
+from tuning.workflow.plan import compile_cache, constructor_arguments, process_environment
 from tuning.workflow.preparation import PreparedStudy
 
 
 def start_workers(prepared: PreparedStudy) -> Executor:
     """Starts the workers; each of them imports Keras and loads the data itself."""
-    plan, study = prepared.plan, prepared.study
+    plan, study, task = prepared.plan, prepared.study, prepared.task
+    own_options = task.worker_options() if isinstance(task, HasWorkerOptions) else {}
     spec = WorkerSpec(
         task=study.task,
-        task_options={**study.task_options, **prepared.task.worker_options()},
+        task_options={**constructor_arguments(plan), **own_options},
+        classes=prepared.loader.classes,
+        rule=study.compare,
         objective=study.objective,
         training=study.training,
         backend=plan.backend,

@@ -1,0 +1,60 @@
+"""Remembers which studies have passed the check, so that the same one is not checked again."""
+
+import hashlib
+import sys
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import ModuleType
+
+import tuning
+from tuning.study.file import Study
+
+_PACKAGES = ("keras", "jax", "tensorflow", "torch", "numpy")
+
+
+def check_token(study: Study, data_digest: str, backend: str) -> str:
+    """Returns a hash of everything on which the result of the check depends.
+
+    That is the study, its data, the code of every imported module below the current folder and
+    below that of the task, and the versions of the packages that train.
+
+    Args:
+        study: Study that is checked.
+        data_digest: Digest of its data.
+        backend: Keras backend.
+    """
+    digest = hashlib.sha256()
+    versions = (tuning.__version__, *map(_version, _PACKAGES))
+    for text in (study.to_yaml(), data_digest, backend, *versions):
+        digest.update(text.encode() + b"\0")
+    task_file = getattr(sys.modules.get(study.task.partition(":")[0]), "__file__", None)
+    folders = [Path.cwd(), *([Path(task_file).parent] if task_file else [])]
+    for file in sorted({getattr(module, "__file__", None) or "" for module in _modules()}):
+        path = Path(file)
+        if path.suffix == ".py" and any(map(path.is_relative_to, folders)) and path.exists():
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _modules() -> list[ModuleType]:
+    return list(sys.modules.values())
+
+
+def has_passed(folder: Path, token: str) -> bool:
+    """Returns whether a study with this token has passed the check on this machine."""
+    return (folder / "checks" / token).exists()
+
+
+def remember(folder: Path, token: str) -> None:
+    """Notes that a study with this token has passed the check."""
+    with suppress(OSError):  # then it is checked again
+        (folder / "checks").mkdir(parents=True, exist_ok=True)
+        (folder / "checks" / token).touch()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
