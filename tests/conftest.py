@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,7 +15,7 @@ from tests import stores
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from tuning.core.task import Examples, Split
+    from tuning.core.task import Split
 
 ROOT = Path(__file__).parents[1]
 FLAGSHIP = ROOT / "pipelines" / "imdb" / "study.yaml"
@@ -54,6 +54,18 @@ def _group(item: pytest.Item) -> str:
     return item.nodeid.partition("::")[0] if fixtures & shared else ""
 
 
+@pytest.fixture(autouse=True)
+def same_environment() -> Iterator[None]:
+    """Undoes what a command writes into the environment of its process, for the next test."""
+    before = dict(os.environ)
+    yield
+    now = os.environ.get("PYTEST_CURRENT_TEST")
+    os.environ.clear()
+    os.environ.update(before)
+    if now is not None:
+        os.environ["PYTEST_CURRENT_TEST"] = now
+
+
 @pytest.fixture(scope="session")
 def empty_store() -> Path:
     """An initialised SQLite store to copy."""
@@ -84,7 +96,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> "list[Split]":
     splits: list[Split] = []
     load = ToyTask.load
 
-    def watched(task: ToyTask, split: "Split") -> "Mapping[str, Examples]":
+    def watched(task: ToyTask, split: "Split") -> Mapping[str, tuple[Any, Any]]:
         splits.append(split)
         return load(task, split)
 

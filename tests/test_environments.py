@@ -93,7 +93,7 @@ def test_mlproject_uses_conda_yaml_and_offers_every_command() -> None:
     document = yaml.safe_load((ROOT / "MLproject").read_text())
     assert document["conda_env"] == "conda.yaml"
     points = document["entry_points"]
-    commands = {"main", "tune", "baseline", "report", "compare", "promote"}
+    commands = {"main", "tune", "check", "baseline", "report", "compare", "promote"}
     commands |= {"rollback", "history", "clean", "predict"}
     assert set(points) == commands
     assert points["main"] == points["tune"]

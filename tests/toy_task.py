@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tuning.core.errors import InfeasibleError
-from tuning.core.task import DataInfo, Examples, ServedModel, Split
+from tuning.core.task import DataInfo, ServedModel, Split
 
 if TYPE_CHECKING:
     import keras
@@ -64,7 +64,7 @@ class ToyTask:
     def worker_options(self) -> Mapping[str, object]:
         return {}
 
-    def load(self, split: Split) -> Mapping[str, Examples]:
+    def load(self, split: Split) -> Mapping[str, tuple[Any, Any]]:
         parts = {"search": {"train": self._rows, "validation": 60}, "test": {"test": 80}}[split]
         return {part: _examples(part, rows) for part, rows in parts.items()}
 
@@ -126,7 +126,7 @@ class ToyTask:
         )
 
 
-def _examples(part: str, rows: int) -> Examples:
+def _examples(part: str, rows: int) -> tuple[Any, Any]:
     random = np.random.default_rng({"train": 1, "validation": 2, "test": 3}[part])
     x = random.normal(size=(rows, 2)).astype("float32")
     return x, (x.sum(axis=1) > 0).astype("int32")

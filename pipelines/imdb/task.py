@@ -12,7 +12,7 @@ from pipelines.imdb.behaviours import make_behaviours
 from pipelines.imdb.errors import DataError
 from pipelines.imdb.occlusion import occlusion
 from pipelines.imdb.yardstick import linear_ngrams
-from tuning.core.task import Ask, Behaviour, DataInfo, Examples, ServedModel, Split
+from tuning.core.task import Ask, Behaviour, DataInfo, ServedModel, Split
 
 if TYPE_CHECKING:
     import keras
@@ -76,6 +76,7 @@ class ImdbTask:
             source=prepared.source,
             digest=prepared.digest,
             sizes=prepared.sizes,
+            classes=("negative", "positive"),
             warning=_warning(prepared),
             cannot_serve="" if has_words else _NO_WORDS.format(source=prepared.source),
         )
@@ -88,7 +89,7 @@ class ImdbTask:
             "max_len": self._max_len,
         }
 
-    def load(self, split: Split) -> Mapping[str, Examples]:
+    def load(self, split: Split) -> Mapping[str, "tuple[np.ndarray, np.ndarray]"]:
         """Maps the arrays into memory: rows (reviews, max_len) and labels (reviews,)."""
         return data.load_arrays(self._prepared(), split)
 

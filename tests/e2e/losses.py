@@ -1,8 +1,12 @@
 """A small study, and what must not be lost of it, however often it was killed."""
 
+import atexit
+import os
+import shutil
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +45,18 @@ def make_folder(folder: Path, **changes: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "study.yaml").write_text(yaml.safe_dump({**yaml.safe_load(STUDY), **changes}))
     copy_store(empty_store(), folder / "mlflow.db")
+    # The same study is checked once by all tests together.
+    (folder / "cache").mkdir(exist_ok=True)
+    (folder / "cache" / "checks").symlink_to(_checks(), target_is_directory=True)
+    return folder
+
+
+@cache
+def _checks() -> Path:
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+    folder = Path(tempfile.gettempdir(), f"tuning-test-checks-{run}")
+    folder.mkdir(exist_ok=True)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 

@@ -75,13 +75,17 @@ def test_a_full_disk_under_the_workers_stops_the_study_and_it_goes_on(
 def test_artifacts_that_cannot_be_written_are_said_before_any_training(
     mount: Mount, tmp_path: Path
 ) -> None:
+    from mlflow import MlflowClient
+
     folder = make_folder(tmp_path / "study")
     mlruns = mount(folder / "mlruns", "1m")
     subprocess.run(["mount", "-o", "remount,ro", str(mlruns)], check=True)
     process = Tune(folder)
-    assert process.end() == 1
-    assert "error: MLflow's store cannot be written: [Errno 30] Read-only" in process.output
+    assert process.end() == 2
+    assert "error: the artifacts of MLflow's store cannot be used at" in process.output
+    assert "[Errno 30] Read-only" in process.output
     assert "completed" not in process.output
+    assert not MlflowClient(process.uri).search_runs(["1"])
 
 
 def test_eight_studies_at_once_on_an_empty_store(tmp_path: Path) -> None:

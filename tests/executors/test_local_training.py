@@ -35,6 +35,7 @@ def spec(
         task=task,
         task_options={},
         objective=STUDY.objective,
+        rule=STUDY.compare,
         backend=backend,
         folder=str(folder),
         cache_dir=str(folder / "compiled"),
@@ -87,7 +88,7 @@ def test_a_model_that_cannot_be_judged_ends_the_study_before_it_is_trained(tmp_p
     searcher = FixedSearcher("baseline", [Proposal(params={"units": 96, "rate": 0.0})] * 3)
     driver = Driver(executor, [listener], study_seed=1, fixed=STUDY.fixed)
     try:
-        with pytest.raises(BadInputError, match=r"^task: the model ends in linear"):
+        with pytest.raises(BadInputError, match=r"^task: the model.s output .* is linear"):
             driver.run([TrialSource(searcher, Phase.BASELINE, 2)])
     finally:
         executor.close()

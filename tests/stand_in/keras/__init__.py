@@ -88,6 +88,8 @@ class Model:
             layer.build(width)
             width = layer.units
         self.optimizer = Adam()
+        self.loss = ""
+        self.compiled = False
         self.stop_training = False
 
     def _dense(self) -> Iterator[Dense]:
@@ -102,6 +104,10 @@ class Model:
         last = self.layers[-1]
         history = (last, 0, 0)
         return [SimpleNamespace(shape=(None, last.units), dtype="float32", _keras_history=history)]
+
+    @property
+    def output_names(self) -> list[str]:
+        return ["output"]
 
     @property
     def variables(self) -> list[Variable]:
@@ -122,6 +128,11 @@ class Model:
     def compile(self, optimizer: Adam, loss: str, metrics: Sequence[str]) -> None:
         assert (loss, list(metrics)) == ("binary_crossentropy", ["accuracy"])
         self.optimizer = optimizer
+        self.loss = loss
+        self.compiled = True
+
+    def _flatten_layers(self, include_self: bool) -> list[Any]:
+        return self.layers
 
     def predict(self, x: Array, batch_size: int = 32, verbose: int = 0) -> Array:
         for layer in self._dense():
@@ -133,12 +144,17 @@ class Model:
         x: Array,
         y: Array,
         batch_size: int,
-        epochs: int,
-        initial_epoch: int,
         validation_data: tuple[Array, Array],
-        callbacks: Sequence[Any],
+        epochs: int = 1,
+        initial_epoch: int = 0,
+        callbacks: Sequence[Any] = (),
+        sample_weight: None = None,
+        steps_per_epoch: None = None,
         **options: Any,
-    ) -> None:
+    ) -> Any:
+        history: dict[str, list[float]] = {}
+        for callback in callbacks:
+            callback.on_train_begin(None)
         for epoch in range(initial_epoch, epochs):
             for callback in callbacks:
                 callback.on_epoch_begin(epoch, None)
@@ -147,10 +163,20 @@ class Model:
                 chosen = order[start : start + batch_size]
                 self._step(x[chosen], y[chosen])
             scores = {**self._scores(x, y), **self._scores(*validation_data, prefix="val_")}
+            for name, value in scores.items():
+                history.setdefault(name, []).append(value)
             for callback in callbacks:
                 callback.on_epoch_end(epoch, scores)
             if self.stop_training:
-                return
+                break
+        return SimpleNamespace(history=history)
+
+    def train_on_batch(self, x: Array, y: Array, **options: Any) -> dict[str, float]:
+        self._step(x, y)
+        return self._scores(x, y)
+
+    def test_on_batch(self, x: Array, y: Array, **options: Any) -> dict[str, float]:
+        return self._scores(x, y)
 
     def _step(self, x: Array, y: Array) -> None:
         inputs, masks = [], []
@@ -181,6 +207,9 @@ class Model:
         loss = -np.where(y == 1, np.log(probability), np.log(1 - probability)).mean()
         accuracy = ((probability >= 0.5) == (y == 1)).mean()
         return {f"{prefix}loss": float(loss), f"{prefix}accuracy": float(accuracy)}
+
+    def load_weights(self, file: Any) -> None:
+        self.set_weights(load_model(file).get_weights())
 
     def save(self, file: Any) -> None:
         config = [
@@ -214,9 +243,11 @@ class Callback:
 class LambdaCallback(Callback):
     def __init__(
         self,
+        on_train_begin: Callable[[Any], None] = lambda logs: None,
         on_epoch_begin: Callable[[int, Any], None] = lambda epoch, logs: None,
         on_epoch_end: Callable[[int, Any], None] = lambda epoch, logs: None,
     ) -> None:
+        self.on_train_begin = on_train_begin
         self.on_epoch_begin = on_epoch_begin
         self.on_epoch_end = on_epoch_end
 
@@ -225,7 +256,9 @@ Sequential = Model
 backend = SimpleNamespace(backend=lambda: "numpy")
 callbacks = SimpleNamespace(Callback=Callback, LambdaCallback=LambdaCallback)
 layers = SimpleNamespace(Dense=Dense, Dropout=Dropout, Input=Input)
+losses = SimpleNamespace(Loss=type("Loss", (), {}))
 ops = SimpleNamespace(convert_to_numpy=lambda variable: variable.value)
 optimizers = SimpleNamespace(Adam=Adam)
 saving = SimpleNamespace(load_model=load_model)
+tree = SimpleNamespace(flatten=lambda value: value if isinstance(value, list) else [value])
 utils = SimpleNamespace(clear_session=lambda: None, set_random_seed=set_random_seed)
