@@ -14,6 +14,7 @@ import pytest
 
 from tests.factories import make_trial
 from tests.toy_task import ToyTask
+from tests.training.kills import Killed, curve, killed_at
 from tuning.core.errors import BadInputError, FatalTrialError, InfeasibleError
 from tuning.core.trial import CONTINUE, Decision, FailureKind, Measurement, Trial, TrialState
 from tuning.data.loading import Loader
@@ -48,10 +49,6 @@ def fit(tmp_path: Path) -> Callable[..., Any]:
         return train(task, data, trial, objective, training, report, folder)
 
     return run
-
-
-def curve(result: Any, metric: str = "loss") -> list[float]:
-    return [measurement.metrics[metric] for measurement in result.measurements]
 
 
 def test_the_same_seed_trains_the_same_model_and_another_does_not(fit: Any) -> None:
@@ -245,19 +242,6 @@ def test_going_on_from_a_checkpoint_keeps_the_optimizers_state(fit: Any) -> None
     assert rest.duration_s >= sum(m.metrics["epoch_seconds"] for m in own) * 0.5
 
 
-class Killed(BaseException):
-    """Ends a training as SIGKILL would: nothing of it is cleaned up."""
-
-
-def killed_at(step: int) -> Callable[[Measurement], Decision]:
-    def report(measurement: Measurement) -> Decision:
-        if measurement.step == step:
-            raise Killed
-        return CONTINUE
-
-    return report
-
-
 @pytest.mark.parametrize("step", [1, 3, 6])
 def test_a_killed_training_goes_on_as_if_it_had_never_stopped(
     fit: Any, monkeypatch: pytest.MonkeyPatch, step: int
@@ -379,6 +363,7 @@ import sys
 from pathlib import Path
 from tests.factories import make_trial
 from tests.toy_task import ToyTask
+from tests.training.kills import Killed, curve, killed_at
 from tuning.core.trial import CONTINUE
 from tuning.data.loading import Loader
 from tuning.study.sections import Objective, Training

@@ -9,6 +9,7 @@ import pytest
 
 from tests.factories import make_trial
 from tests.kinds.tasks import Regression
+from tests.training.kills import Killed, curve, killed_at
 from tuning.core.errors import BadInputError
 from tuning.core.trial import CONTINUE, Decision, Measurement, TrialState
 from tuning.data.loading import Loader
@@ -17,10 +18,6 @@ from tuning.study.sections import Compare, Objective, Training
 pytestmark = [pytest.mark.slow, pytest.mark.full]
 
 EPOCHS = 8
-
-
-class Killed(BaseException):
-    """Ends a training as SIGKILL would."""
 
 
 class WithCallbacks(Regression):
@@ -91,19 +88,6 @@ def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     return run
 
 
-def curve(result: Any, metric: str) -> list[float]:
-    return [measurement.metrics[metric] for measurement in result.measurements]
-
-
-def kill_at(step: int) -> Callable[[Measurement], Decision]:
-    def report(measurement: Measurement) -> Decision:
-        if measurement.step == step:
-            raise Killed
-        return CONTINUE
-
-    return report
-
-
 @pytest.mark.parametrize("task", [WithCallbacks(), WithOwnFit()], ids=["callbacks", "own fit"])
 @pytest.mark.parametrize("step", [2, 5, 6])
 def test_callbacks_go_on_after_a_kill_as_if_there_had_been_none(
@@ -116,7 +100,7 @@ def test_callbacks_go_on_after_a_kill_as_if_there_had_been_none(
     assert rates[0] == pytest.approx(0.02)
     assert rates[-1] < 1e-5
     with pytest.raises(Killed):
-        fit(task, "killed", kill_at(step))
+        fit(task, "killed", killed_at(step))
     rest = fit(task, "killed")
     for metric in ("loss", "val_loss", "learning_rate"):
         assert curve(rest, metric) == curve(whole, metric)

@@ -20,23 +20,17 @@ class Loader:
     Args:
         task: Task whose data are prepared.
         classes: Names of the classes of text labels; empty to take them from the training part.
+
+    Attributes:
+        takes_params: Whether the data depend on hyperparameters.
+        classes: Names of the classes; empty before the training part is loaded, or without names.
     """
 
     def __init__(self, task: Task, classes: Sequence[str] = ()) -> None:
+        self.takes_params = "params" in inspect.signature(task.load).parameters
+        self.classes = tuple(classes)
         self._task = task
-        self._classes = tuple(classes)
-        self._takes_params = "params" in inspect.signature(task.load).parameters
         self._kept: dict[Split, tuple[dict[str, Any], dict[str, Part]]] = {}
-
-    @property
-    def takes_params(self) -> bool:
-        """Whether the data depend on hyperparameters."""
-        return self._takes_params
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes; empty before the training part is loaded, or without names."""
-        return self._classes
 
     def load(self, split: Split, params: Params) -> dict[str, Part]:
         """Returns the parts of a split by name.
@@ -55,7 +49,7 @@ class Loader:
                 return parts
         self._kept.pop(split, None)  # the memory is needed for the next one
         reads = _Reads(params)
-        loaded = self._task.load(split, reads) if self._takes_params else self._task.load(split)  # type: ignore[call-arg]
+        loaded = self._task.load(split, reads) if self.takes_params else self._task.load(split)  # type: ignore[call-arg]
         parts = self._read(split, loaded)
         self._kept[split] = reads.used, parts
         return parts
@@ -78,9 +72,9 @@ class Loader:
                     f"{', '.join(map(repr, loaded)) or 'an empty mapping'}; add the part"
                 )
             parts[name] = read_part(name, loaded[name])
-        if "train" in parts and not self._classes:
-            self._classes = classes_of(parts["train"])
-        return {name: part.encoded(self._classes) for name, part in parts.items()}
+        if "train" in parts and not self.classes:
+            self.classes = classes_of(parts["train"])
+        return {name: part.encoded(self.classes) for name, part in parts.items()}
 
 
 class _Reads(Mapping[str, Any]):

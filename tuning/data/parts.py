@@ -95,7 +95,7 @@ def read_part(name: str, value: Any) -> Part:
     """
     if is_dataset(value):
         return Part(name, dataset=value)
-    if not isinstance(value, list | tuple) or len(value) not in (2, 3):
+    if not _is_batch(value):
         raise BadInputError(
             f"task: the part {name!r} must be a pair of inputs and labels, a triple with weights, "
             "or a data set (keras.utils.PyDataset, tf.data.Dataset, PyTorch's DataLoader); got "
@@ -201,8 +201,12 @@ def _batches_of(dataset: Any) -> Iterator[Any]:
             yield structure_map(lambda tensor: tensor.numpy(), batch)
 
 
+def _is_batch(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) in (2, 3)
+
+
 def _as_batch(name: str, value: Any) -> Batch:
-    if not isinstance(value, list | tuple) or len(value) not in (2, 3):
+    if not _is_batch(value):
         raise BadInputError(
             f"task: the batches of the part {name!r} must be pairs of inputs and labels, or "
             f"triples with weights; got {_describe(value)}"

@@ -22,16 +22,16 @@ from tuning.core.task import (
 )
 from tuning.core.trial import Params
 from tuning.data.loading import Loader
-from tuning.data.parts import Part, leaves
+from tuning.data.parts import Part, leaves, rows_of
 from tuning.data.weights import weights_by_class
 from tuning.evaluation.pictures import picture_of, text_of
 from tuning.metrics.examples import changed_examples
-from tuning.metrics.outputs import OutputForm, output_form
+from tuning.metrics.outputs import OutputForm
 from tuning.metrics.predictions import probabilities_or_values, truth_of
 from tuning.metrics.scoring import scales_of
 from tuning.study.sections import Compare
-from tuning.training.batches import evaluation_batch
-from tuning.training.fit import build_model
+from tuning.training.batches import EVALUATION_BATCH, evaluation_batch
+from tuning.training.fit import build_model, judged_output
 from tuning.training.keras_process import keep_freed_memory
 from tuning.training.saved_model import load_weights
 
@@ -48,13 +48,17 @@ class TrainedModel:
 
 @dataclass(frozen=True)
 class _Answer:
-    """What one model predicts, with the truth and the weights of the same rows."""
+    """What one model predicts, with the truth and the weights of the same examples.
+
+    An example has ``steps`` rows of output and truth; see ``Predictions``.
+    """
 
     output: np.ndarray
     truth: np.ndarray
     weights: np.ndarray | None
+    steps: int
     form: OutputForm
-    behaviours: tuple[BehaviourCount, ...]
+    behaviours: tuple[BehaviourCount, ...] = ()
 
 
 def predict_test(
@@ -97,11 +101,7 @@ def predict_test(
             part = loader.load("test", params)["test"]
             model = build_model(task, params, part)
             load_weights(model, models[name].file)
-            x, y, _ = part.head(1)
-            form = output_form(
-                model, y, rule.deciding, output=rule.output, outputs=rule.outputs, example=x
-            )
-        return model, form, part
+        return model, judged_output(model, part, rule), part
 
     def counts_of(name: str, model: Any, form: OutputForm) -> tuple[BehaviourCount, ...]:
         tests = behaviours if name in compared else []
@@ -139,7 +139,7 @@ def predict_test(
         first.truth,
         {name: each.output for name, each in answers.items()},
         first.form.kind,
-        _steps(first, part),
+        first.steps,
         weights=weights_by_class(first.truth, first.weights, rule.class_weight),
         scales=scales,
         times=np.asarray(task.test_times()) if isinstance(task, HasTestTimes) else None,
@@ -154,15 +154,11 @@ def predict_test(
 def _predict(model: Any, form: OutputForm, part: Part) -> _Answer:
     if part.dataset is not None:
         return _predict_together({"": (model, form)}, part)[""]
-    size = evaluation_batch(part.examples or 0)
-    raw = model.predict(part.x, batch_size=size, verbose=0)
-    return _Answer(
-        probabilities_or_values(form, form.select(raw)),
-        truth_of(form, form.select(part.y), "test"),
-        part.weights,
-        form,
-        (),
-    )
+    examples = rows_of(part.x)
+    raw = model.predict(part.x, batch_size=evaluation_batch(examples), verbose=0)
+    output = probabilities_or_values(form, form.select(raw))
+    truth = truth_of(form, form.select(part.y), "test")
+    return _Answer(output, truth, part.weights, len(truth) // examples, form)
 
 
 def _predict_together(
@@ -175,27 +171,21 @@ def _predict_together(
     outputs: dict[str, list[np.ndarray]] = {name: [] for name in models}
     truths: dict[str, list[np.ndarray]] = {name: [] for name in models}
     weights: list[np.ndarray] = []
-    for x, y, own in part.batches(evaluation_batch(0)):
+    examples = 0
+    for x, y, own in part.batches(EVALUATION_BATCH):
+        examples += rows_of(x)
         for name, (model, form) in models.items():
             raw = model.predict_on_batch(x)
             outputs[name].append(probabilities_or_values(form, form.select(raw)))
             truths[name].append(truth_of(form, form.select(y), "test"))
         weights += [] if own is None else [np.asarray(own)]
     joined = np.concatenate(weights) if weights else None
-    return {
-        name: _Answer(
-            np.concatenate(outputs[name]), np.concatenate(truths[name]), joined, form, ()
-        )
-        for name, (_, form) in models.items()
-    }
-
-
-def _steps(answer: _Answer, part: Part) -> int:
-    """Returns the number of rows per example: above 1 if every step of a sequence is judged."""
-    if part.dataset is not None:
-        head = part.head(1)
-        return len(truth_of(answer.form, answer.form.select(head[1]), "test"))
-    return len(answer.truth) // (part.examples or 1)
+    answers = {}
+    for name, (_, form) in models.items():
+        truth = np.concatenate(truths[name])
+        steps = len(truth) // examples
+        answers[name] = _Answer(np.concatenate(outputs[name]), truth, joined, steps, form)
+    return answers
 
 
 def _seen(part: Part) -> int:

@@ -17,7 +17,7 @@ METRICS: dict[str, Callable[..., Metric]] = {
     "balanced_accuracy": classification.balanced_accuracy,
     "top_k": classification.top_k,
     **classification.AVERAGES,
-    "roc_auc": classification.roc_auc,
+    "roc_auc": lambda: classification.roc_auc("ovr"),
     "roc_auc_ovo": lambda: classification.roc_auc("ovo"),
     "average_precision": classification.average_precision,
     "log_loss": classification.log_loss,
@@ -72,7 +72,7 @@ def make_metric(text: str, direction: Direction | None = None) -> Metric:
 
 def _parameters(name: str, text: str) -> dict[str, int | float]:
     """Reads ``k=5`` into keyword arguments of the types that the metric's function declares."""
-    declared = inspect.signature(METRICS[name]).parameters if name in _PARAMETERS else {}
+    declared = inspect.signature(METRICS[name]).parameters
     values: dict[str, int | float] = {}
     for part in filter(None, map(str.strip, text.split(","))):
         key, equals, value = (each.strip() for each in part.partition("="))
@@ -88,9 +88,6 @@ def _parameters(name: str, text: str) -> dict[str, int | float]:
             what = "a whole number" if kind is int else "a number"
             raise ValueError(f"{name}: {key} must be {what}; got {value!r}") from None
     return values
-
-
-_PARAMETERS = ("top_k", "mase", "pinball")
 
 
 def _user_metric(text: str, direction: Direction | None) -> Metric:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuning.metrics import resampling
-from tuning.metrics.metric import CLASSIFICATION, Metric
+from tuning.metrics.metric import BINARY, CLASSIFICATION, MULTICLASS, Metric, by_sklearn
 
 Floats = NDArray[np.floating[Any]]
 Average = str  # binary, macro, micro, weighted: as in scikit-learn
@@ -61,7 +61,7 @@ def balanced_accuracy() -> Metric:
         "balanced_accuracy",
         "maximize",
         True,
-        frozenset({"binary", "multiclass"}),
+        BINARY | MULTICLASS,
         compute,
         resampled=resampling.of_means(partial(_counts, both_classes=True), combine),
     )
@@ -89,8 +89,7 @@ def top_k(k: int = 5) -> Metric:
         order = np.argsort(prediction, axis=1, kind="mergesort")[:, ::-1]
         return (order[:, :k] == np.asarray(truth)[:, None]).any(axis=1)
 
-    kinds = frozenset({"multiclass"})
-    return Metric(f"top_k(k={k})", "maximize", True, kinds, compute, per_row=per_row)  # type: ignore[arg-type]
+    return Metric(f"top_k(k={k})", "maximize", True, MULTICLASS, compute, per_row=per_row)
 
 
 def f1(average: Average) -> Metric:
@@ -108,7 +107,7 @@ def recall(average: Average) -> Metric:
     return _of_counts("recall", average, lambda hits, true, chosen: _ratio(hits, true))
 
 
-def roc_auc(multi_class: str = "ovr") -> Metric:
+def roc_auc(multi_class: str) -> Metric:
     """Area under the ROC curve; with several classes or labels, the mean over them.
 
     Args:
@@ -127,21 +126,15 @@ def roc_auc(multi_class: str = "ovr") -> Metric:
         return float(roc_auc_score(truth, prediction, sample_weight=weights, **options))
 
     if multi_class == "ovo":
-        kinds = frozenset({"multiclass"})
         pairs = resampling.one_against_one
-        return Metric("roc_auc_ovo", "maximize", True, kinds, compute, resampled=pairs)  # type: ignore[arg-type]
+        return Metric("roc_auc_ovo", "maximize", True, MULTICLASS, compute, resampled=pairs)
     fast = resampling.over_columns(resampling.roc_auc)
     return Metric("roc_auc", "maximize", True, CLASSIFICATION, compute, resampled=fast)
 
 
 def average_precision() -> Metric:
     """Area under the curve of precision and recall; the mean over several classes or labels."""
-
-    def compute(truth: Any, prediction: Any, weights: Any) -> float:
-        from sklearn.metrics import average_precision_score
-
-        return float(average_precision_score(truth, prediction, sample_weight=weights))
-
+    compute = by_sklearn("average_precision_score")
     fast = resampling.over_columns(resampling.average_precision)
     return Metric("average_precision", "maximize", True, CLASSIFICATION, compute, resampled=fast)
 
@@ -228,12 +221,11 @@ def _of_counts(
         return _mean_where(values, true + chosen > 0)
 
     counts = partial(_counts, both_classes=average != "binary")
-    kinds = frozenset({"binary"}) if average == "binary" else CLASSIFICATION
     return Metric(
         name if average == "binary" else f"{name}_{average}",
         "maximize",
         True,
-        kinds,  # type: ignore[arg-type]
+        BINARY if average == "binary" else CLASSIFICATION,
         compute,
         resampled=resampling.of_means(counts, combine),
     )

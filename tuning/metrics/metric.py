@@ -9,6 +9,8 @@ from tuning.core.record import Kind
 
 Direction = Literal["maximize", "minimize"]
 CLASSIFICATION: frozenset[Kind] = frozenset({"binary", "multiclass", "multilabel"})
+BINARY: frozenset[Kind] = frozenset({"binary"})
+MULTICLASS: frozenset[Kind] = frozenset({"multiclass"})
 REGRESSION: frozenset[Kind] = frozenset({"regression"})
 
 DIGITS = 4  # significant digits of a value that is no share
@@ -86,6 +88,21 @@ class Metric:
     def write_interval(self, low: float, high: float) -> str:
         """Writes an interval of gains without its unit, for example ``-0.31 to +1.40``."""
         return f"{self.write_gain(low)} to {self.write_gain(high)}"
+
+
+def by_sklearn(function: str, **options: Any) -> "Callable[[Any, Any, Any], float]":
+    """Returns the function of truth, prediction and weights of this name in scikit-learn.
+
+    It is imported when it is called, because a study file names metrics before there is any work.
+    """
+
+    def compute(truth: Any, prediction: Any, weights: Any) -> float:
+        from sklearn import metrics
+
+        value = getattr(metrics, function)(truth, prediction, sample_weight=weights, **options)
+        return float(value)
+
+    return compute
 
 
 def metric_key(name: str) -> str:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -100,19 +100,27 @@ def output_form(
         raise BadInputError(f"task: the size of the model's output {chosen.name!r} is unknown")
     is_certain, steps = chosen.activation != UNKNOWN, chosen.shape[:-1]
     form = OutputForm("regression", "values", index, chosen.name, units, is_certain, steps)
-    own_labels = np.asarray(form.select(labels))
     family, loss_is_logits = meaning_of_loss(model, index, chosen.name)
-    if metric.kinds == REGRESSION or _is_regression(metric, family, chosen, own_labels, outputs):
+    if metric.kinds == REGRESSION or _is_regression(metric, family, chosen, outputs):
         return form
     _refuse_softmax_of_one(chosen, units)
     meaning = _meaning(metric, chosen, family, loss_is_logits, outputs)
-    kind = _kind(chosen, units, own_labels, family)
+    kind = _kind(chosen, units, np.asarray(form.select(labels)), family)
     if kind not in metric.kinds:
         raise BadInputError(
             f"compare.metric: {metric.name} judges {' or '.join(sorted(metric.kinds))} "
             f"predictions, but the model's are {kind}; choose another metric"
         )
-    return OutputForm(kind, meaning, index, chosen.name, units, is_certain, steps)
+    return replace(form, kind=kind, meaning=meaning)
+
+
+def symbols_of(inputs: Any) -> Any:
+    """Returns inputs without values in the same structure, with any number of examples."""
+    import keras
+
+    return keras.tree.map_structure(
+        lambda array: keras.KerasTensor((None, *array.shape[1:]), str(array.dtype)), inputs
+    )
 
 
 def _outputs_of(model: "keras.Model", example: Any) -> list[_Output]:
@@ -129,10 +137,7 @@ def _outputs_of(model: "keras.Model", example: Any) -> list[_Output]:
             _Output(name, tuple(tensor.shape[1:]), last_activation(tensor))
             for name, tensor in zip(_names_of(model, len(tensors)), tensors, strict=True)
         ]
-    symbols = keras.tree.map_structure(
-        lambda array: keras.KerasTensor((None, *np.shape(array)[1:]), str(array.dtype)), example
-    )
-    result = model(symbols)
+    result = model(symbols_of(example))
     pairs = (
         list(result.items())
         if isinstance(result, Mapping)
@@ -173,7 +178,6 @@ def _is_regression(
     metric: Metric,
     family: LossFamily,
     output: _Output,
-    labels: NDArray[Any],
     outputs: Literal["auto", "probabilities", "logits"],
 ) -> bool:
     """Whether a metric of the user, which may judge both, judges numbers."""

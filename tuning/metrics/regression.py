@@ -9,40 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuning.metrics import resampling
-from tuning.metrics.metric import REGRESSION, Metric
+from tuning.metrics.metric import REGRESSION, Metric, by_sklearn
 
 Floats = NDArray[np.floating[Any]]
 
 
 def mae() -> Metric:
     """Mean absolute error."""
-
-    def compute(truth: Any, prediction: Any, weights: Any) -> float:
-        from sklearn.metrics import mean_absolute_error
-
-        return float(mean_absolute_error(truth, prediction, sample_weight=weights))
-
+    compute = by_sklearn("mean_absolute_error")
     return Metric("mae", "minimize", False, REGRESSION, compute, per_row=_absolute_errors)
 
 
 def mse() -> Metric:
     """Mean squared error."""
-
-    def compute(truth: Any, prediction: Any, weights: Any) -> float:
-        from sklearn.metrics import mean_squared_error
-
-        return float(mean_squared_error(truth, prediction, sample_weight=weights))
-
+    compute = by_sklearn("mean_squared_error")
     return Metric("mse", "minimize", False, REGRESSION, compute, per_row=_squared_errors)
 
 
 def rmse() -> Metric:
     """Square root of the mean squared error."""
-
-    def compute(truth: Any, prediction: Any, weights: Any) -> float:
-        from sklearn.metrics import root_mean_squared_error
-
-        return float(root_mean_squared_error(truth, prediction, sample_weight=weights))
+    compute = by_sklearn("root_mean_squared_error")
 
     def moments(truth: Any, prediction: Any) -> Any:
         return (_columns(truth) - _columns(prediction)) ** 2
@@ -56,11 +42,7 @@ def rmse() -> Metric:
 
 def r2() -> Metric:
     """Coefficient of determination: 1 minus the squared error over the variance of the truth."""
-
-    def compute(truth: Any, prediction: Any, weights: Any) -> float:
-        from sklearn.metrics import r2_score
-
-        return float(r2_score(truth, prediction, sample_weight=weights))
+    compute = by_sklearn("r2_score")
 
     def moments(truth: Any, prediction: Any) -> Any:
         y = _columns(truth)
@@ -77,11 +59,7 @@ def r2() -> Metric:
 
 def mape() -> Metric:
     """Mean absolute error relative to the truth; a truth of 0 makes it huge."""
-
-    def compute(truth: Any, prediction: Any, weights: Any) -> float:
-        from sklearn.metrics import mean_absolute_percentage_error
-
-        return float(mean_absolute_percentage_error(truth, prediction, sample_weight=weights))
+    compute = by_sklearn("mean_absolute_percentage_error")
 
     def per_row(truth: Any, prediction: Any) -> Any:
         y = _columns(truth)
@@ -119,17 +97,12 @@ def pinball(quantile: float = 0.5) -> Metric:
     if not 0 < quantile < 1:
         raise ValueError(f"quantile must lie between 0 and 1; got {quantile}")
 
-    def compute(truth: Any, prediction: Any, weights: Any) -> float:
-        from sklearn.metrics import mean_pinball_loss
-
-        loss = mean_pinball_loss(truth, prediction, sample_weight=weights, alpha=quantile)
-        return float(loss)
-
     def per_row(truth: Any, prediction: Any) -> Any:
         error = _columns(truth) - _columns(prediction)
         return np.maximum(quantile * error, (quantile - 1) * error).mean(axis=1)
 
     name = f"pinball(quantile={quantile:g})"
+    compute = by_sklearn("mean_pinball_loss", alpha=quantile)
     return Metric(name, "minimize", False, REGRESSION, compute, per_row=per_row)
 
 
@@ -156,7 +129,7 @@ def mase(period: int = 1) -> Metric:
         return naive
 
     name = f"mase(period={period})"
-    compute = mae().compute
+    compute = by_sklearn("mean_absolute_error")
     return Metric(
         name, "minimize", False, REGRESSION, compute, per_row=_absolute_errors, scale=scale
     )

@@ -13,6 +13,7 @@ from tuning.evaluation.error_analysis import error_analysis
 from tuning.metrics.metric import Metric
 from tuning.report import tables
 from tuning.report.figures import draw_figures
+from tuning.report.figures.style import test_name
 from tuning.report.timeline import stages
 from tuning.study.record import StudyRecord
 from tuning.tracking import keys
@@ -87,7 +88,7 @@ def _context(record: StudyRecord, comparison: Comparison) -> dict[str, Any]:
         "comparison": comparison,
         "headline": tables.headline(comparison, study.compare),
         "metric": metric,
-        "test_name": tables.test_name(metric),
+        "test_name": test_name(metric),
         "models": tables.model_table(comparison, study.compare),
         "changes": tables.change_table(comparison),
         "configurations": [

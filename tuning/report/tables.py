@@ -13,15 +13,10 @@ from tuning.evaluation.effects import Ablation, change_when_set_back
 from tuning.evaluation.error_analysis import constant_prediction
 from tuning.metrics.metric import Metric
 from tuning.metrics.scoring import score
-from tuning.report.figures.style import words
+from tuning.report.figures.style import test_name
 from tuning.study.file import Study
 from tuning.study.record import StudyRecord
 from tuning.study.sections import Compare
-
-
-def test_name(metric: Metric) -> str:
-    """Returns the name of a metric on the test split in words."""
-    return f"test {words(metric.name)}"
 
 
 def model_table(comparison: Comparison, rule: Compare) -> list[list[str]]:

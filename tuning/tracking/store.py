@@ -48,8 +48,8 @@ def resolve_uri(env: Mapping[str, str] = os.environ) -> str:
     A relative SQLite address names a different file in every folder, so it becomes absolute.
     """
     uri = env.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}mlflow.db"
-    if uri.startswith(_SQLITE):
-        return f"{_SQLITE}{Path(uri.removeprefix(_SQLITE)).absolute()}"
+    if file := sqlite_file(uri):
+        return f"{_SQLITE}{file.absolute()}"
     return uri
 
 
@@ -69,8 +69,8 @@ def open_store(uri: str) -> "MlflowClient":
 
     mlflow.set_tracking_uri(uri)
     try:
-        if uri.startswith(_SQLITE):
-            return _open_sqlite(uri, Path(uri.removeprefix(_SQLITE)))
+        if file := sqlite_file(uri):
+            return _open_sqlite(uri, file)
         client = mlflow.MlflowClient(uri)
         with mlflow_retries("1"):  # a wrong address fails within seconds
             client.search_experiments(max_results=1)
@@ -125,6 +125,11 @@ def open_parent(
     if launcher:
         client.set_tag(launcher, "tuning.run", run.info.run_id)
     return Parent(run.info.run_id, experiment_id, created=True, launcher=launcher)
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """Returns the file of a SQLite store; None for another store."""
+    return Path(uri.removeprefix(_SQLITE)) if uri.startswith(_SQLITE) else None
 
 
 def check_artifacts(place: str) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuning.core.errors import BadInputError
-from tuning.core.task import Task
+from tuning.core.task import Fits, HasCallbacks, Task
 from tuning.core.trial import Failure, FailureKind, Params, Trial, TrialResult, TrialState
-from tuning.data.parts import Part, Structure, structure_map
-from tuning.metrics.outputs import OutputForm, output_form
+from tuning.data.parts import Part, Structure
+from tuning.metrics.outputs import OutputForm, output_form, symbols_of
 from tuning.metrics.predictions import probabilities_or_values
 from tuning.study.sections import Compare, Objective, Training
 from tuning.training.batches import raw_value, training_data, validation_data, weighted
@@ -30,8 +30,8 @@ from tuning.training.saved_model import save_model
 if TYPE_CHECKING:
     import keras
 
-# Rows of which the outputs are looked at after the training of a model of unknown layers.
-CHECKED_ROWS = 64
+# Rows that tell the form of the labels; enough that several labels are seen not to be one-hot.
+CHECKED_ROWS = 256
 
 _log = logging.getLogger(__name__)
 
@@ -74,21 +74,21 @@ def train(
     """
     set_seed(trial.seed)
     model = build_model(task, trial.params, data["train"])
-    form = _form(model, data["validation"], rule)
+    # Hyperparameters may change the outputs, so every model is looked at.
+    form = None if rule is None else judged_output(model, data["validation"], rule)
     progress = _progress_so_far(model, trial, folder)
     if any(report(m).stop and m.step < trial.epochs for m in progress.measurements):
         return _result(model, progress, TrialState.PRUNED)
     options = training.resolve(trial.params)
     checkpointer = Checkpointer(folder / CHECKPOINT, _identity(trial))
     patience = options.get("patience", trial.epochs)
-    make_callbacks = getattr(task, "callbacks", None)
-    others = list(make_callbacks(trial.params)) if make_callbacks else []
+    others = task.callbacks(trial.params) if isinstance(task, HasCallbacks) else []
     recorder = EpochRecorder(
         model, objective, report, progress, checkpointer, trial.epochs, patience, others
     )
     parts = {**data, "train": weighted(data["train"], training.class_weight)}
     with without_autologging():
-        if hasattr(task, "fit"):
+        if isinstance(task, Fits):
             _fit_by_task(task, parts, trial, recorder)
         else:
             _fit(parts, recorder, options["batch_size"], training.steps_per_epoch)
@@ -110,10 +110,17 @@ def train(
     return replace(result, artifacts=artifacts)
 
 
-def _form(model: "keras.Model", part: Part, rule: Compare | None) -> OutputForm | None:
-    """Refuses a model that cannot be judged: hyperparameters may change its outputs."""
-    if rule is None:
-        return None
+def judged_output(model: "keras.Model", part: Part, rule: Compare) -> OutputForm:
+    """Returns the form of the output that a study judges.
+
+    Args:
+        model: Compiled model.
+        part: Part with examples of the inputs and labels.
+        rule: Rule by which the model will be judged.
+
+    Raises:
+        BadInputError: The model cannot be judged; the message says why.
+    """
     x, y, _ = part.head(CHECKED_ROWS)
     return output_form(
         model, y, rule.deciding, output=rule.output, outputs=rule.outputs, example=x
@@ -148,13 +155,9 @@ def build_model(task: Task, params: Params, part: Part) -> "keras.Model":
 
 def _call_once(model: "keras.Model", example: Structure) -> None:
     """Builds the layers of a model that waits for its first inputs."""
-    import keras
-
-    symbols = structure_map(
-        lambda array: keras.KerasTensor((None, *array.shape[1:]), str(array.dtype)), example
-    )
     try:
-        model(symbols)  # with values, a sequential model would take their number for its own
+        # With values, a sequential model would take their number of rows for its own.
+        model(symbols_of(example))
     except Exception:  # its call needs values, not symbols
         model(example)
 
@@ -199,17 +202,16 @@ def _fit(
 
 
 def _fit_by_task(
-    task: Task, data: Mapping[str, Part], trial: Trial, recorder: EpochRecorder
+    task: Fits, data: Mapping[str, Part], trial: Trial, recorder: EpochRecorder
 ) -> None:
     """Lets the task train the model; the recorder ends the training after the last epoch."""
     if _is_complete(recorder):
         return
     known = {"epochs": trial.epochs, "initial_epoch": recorder.progress.last_step}
-    fit = task.fit  # type: ignore[attr-defined]
-    wanted = inspect.signature(fit).parameters
+    wanted = inspect.signature(task.fit).parameters
     parts = {name: raw_value(part) for name, part in data.items()}
     options = {name: value for name, value in known.items() if name in wanted}
-    fit(recorder.model, trial.params, parts, recorder.callbacks(), **options)
+    task.fit(recorder.model, trial.params, parts, recorder.callbacks(), **options)
 
 
 def _is_complete(recorder: EpochRecorder) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuning.core.errors import BadInputError
 from tuning.data.parts import Structure
+from tuning.metrics.outputs import symbols_of
 from tuning.training.keras_process import without_tensorflow
 
 if TYPE_CHECKING:
@@ -91,9 +92,7 @@ def _tensors(model: "keras.Model", example: Structure) -> dict[str, Any]:
     except (AttributeError, ValueError):  # it is subclassed
         inputs = outputs = None
     if not inputs or not outputs:
-        inputs = keras.tree.map_structure(
-            lambda array: keras.KerasTensor((None, *array.shape[1:]), str(array.dtype)), example
-        )
+        inputs = symbols_of(example)
         outputs = model(inputs)
     names = list(example) if isinstance(example, Mapping) else None
     return {

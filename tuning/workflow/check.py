@@ -15,12 +15,12 @@ import numpy as np
 
 from tuning.core.errors import BadInputError, InfeasibleError
 from tuning.core.record import Predictions
-from tuning.core.task import Serves, Task
+from tuning.core.task import Fits, Serves, Task
 from tuning.core.trial import Params
 from tuning.data.loading import Loader
 from tuning.data.parts import Batch, Part, leaves, take
 from tuning.data.weights import weights_by_class
-from tuning.metrics.outputs import OutputForm, output_form
+from tuning.metrics.outputs import OutputForm
 from tuning.metrics.predictions import check_shapes, probabilities_or_values, truth_of
 from tuning.metrics.scoring import scales_of, score
 from tuning.study.file import Study
@@ -68,7 +68,7 @@ def check_models(task: Task, study: Study, parts: Mapping[str, Part]) -> OutputF
     Raises:
         BadInputError: Something does not work; the message says what, and how to correct it.
     """
-    from tuning.training.fit import build_model
+    from tuning.training.fit import build_model, judged_output
     from tuning.training.keras_process import set_seed, without_autologging
 
     params = study.hyperparameters(study.baseline)
@@ -83,14 +83,11 @@ def check_models(task: Task, study: Study, parts: Mapping[str, Part]) -> OutputF
         raise BadInputError(
             f"task: build fails for the baseline: {type(error).__name__}: {error}"
         ) from error
-    x, y, _ = parts["validation"].head(ROWS)
-    rule = study.compare
-    form = output_form(
-        model, y, rule.deciding, output=rule.output, outputs=rule.outputs, example=x
-    )
+    form = judged_output(model, parts["validation"], study.compare)
     _check_all_labels(form, parts)
     with without_autologging():
         _train_one_batch(task, model, study, params, parts)
+    x, y, _ = parts["validation"].head(ROWS)
     before = _predict(model, form, x, y, "validation")
     _check_metrics(study, form, parts, before, y)
     _check_saving(task, params, parts, model, form, (x, y), before)
@@ -99,10 +96,8 @@ def check_models(task: Task, study: Study, parts: Mapping[str, Part]) -> OutputF
 
 def _check_all_labels(form: OutputForm, parts: Mapping[str, Part]) -> None:
     for name, part in parts.items():
-        if part.dataset is None:
-            truth_of(form, form.select(part.y), name)
-        else:
-            truth_of(form, form.select(part.head(ROWS)[1]), name)
+        labels = part.y if part.dataset is None else part.head(ROWS)[1]
+        truth_of(form, form.select(labels), name)
 
 
 def _train_one_batch(
@@ -112,7 +107,7 @@ def _train_one_batch(
     from tuning.training.batches import weighted
     from tuning.training.recorder import numbers_of
 
-    if hasattr(task, "fit"):
+    if isinstance(task, Fits):
         return  # only the task knows how to train its model
     size = study.training.resolve(params)["batch_size"]
     train = weighted(parts["train"], study.training.class_weight)

@@ -1,7 +1,6 @@
 """The command ``check``, and the check at the start of a study."""
 
 from contextlib import ExitStack
-from pathlib import Path
 
 from tuning.core.errors import BadInputError
 from tuning.tracking import keys, store
@@ -10,8 +9,6 @@ from tuning.workflow.check import check_models
 from tuning.workflow.passed_checks import check_token, has_passed, remember
 from tuning.workflow.plan import Plan
 from tuning.workflow.preparation import PreparedStudy, prepare_study
-
-_SQLITE = "sqlite:///"
 
 
 def check_once(prepared: PreparedStudy) -> None:
@@ -57,8 +54,8 @@ def check_study(plan: Plan) -> list[str]:
 def _check_store(plan: Plan) -> str:
     """Checks that the store can be used, without creating anything in it."""
     uri = plan.tracking_uri
-    file = Path(uri.removeprefix(_SQLITE))
-    if uri.startswith(_SQLITE) and not file.exists():
+    file = store.sqlite_file(uri)
+    if file is not None and not file.exists():
         if not file.parent.exists():
             raise BadInputError(f"MLflow's store {uri} cannot be made: there is no {file.parent}")
         return f"{uri}, which the study will make"

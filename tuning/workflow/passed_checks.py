@@ -5,7 +5,6 @@ import sys
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import ModuleType
 
 import tuning
 from tuning.study.file import Study
@@ -30,15 +29,12 @@ def check_token(study: Study, data_digest: str, backend: str) -> str:
         digest.update(text.encode() + b"\0")
     task_file = getattr(sys.modules.get(study.task.partition(":")[0]), "__file__", None)
     folders = [Path.cwd(), *([Path(task_file).parent] if task_file else [])]
-    for file in sorted({getattr(module, "__file__", None) or "" for module in _modules()}):
+    modules = list(sys.modules.values())  # others may be imported meanwhile
+    for file in sorted({getattr(module, "__file__", None) or "" for module in modules}):
         path = Path(file)
         if path.suffix == ".py" and any(map(path.is_relative_to, folders)) and path.exists():
             digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-def _modules() -> list[ModuleType]:
-    return list(sys.modules.values())
 
 
 def has_passed(folder: Path, token: str) -> bool:

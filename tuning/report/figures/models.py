@@ -13,7 +13,16 @@ from tuning.evaluation.comparison import Comparison, lengthened
 from tuning.evaluation.configurations import Configuration
 from tuning.metrics.metric import Metric
 from tuning.metrics.scoring import example_scores
-from tuning.report.figures.style import dots, lines, one_panel, panels, shown, title, words
+from tuning.report.figures.style import (
+    dots,
+    lines,
+    one_panel,
+    panels,
+    shown,
+    test_label,
+    title,
+    words,
+)
 from tuning.study.record import StudyRecord
 
 LENGTH_BINS = 5
@@ -40,11 +49,6 @@ def test_metric(record: StudyRecord, comparison: Comparison) -> Figure | None:
 def scaled(metric: Metric, values: Sequence[float]) -> "np.ndarray":
     """Returns values of a metric as they are drawn: shares in percent."""
     return np.array(values) * (100 if metric.is_share else 1)
-
-
-def test_label(metric: Metric) -> str:
-    """Returns the label of an axis with the test metric."""
-    return f"test {words(metric.name)}{' (%)' if metric.is_share else ''}"
 
 
 def validation_curves(record: StudyRecord, comparison: Comparison) -> Figure | None:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from tuning.core.record import Predictions
 from tuning.evaluation.comparison import Comparison
 from tuning.evaluation.configurations import Configuration
 from tuning.evaluation.error_analysis import class_names
@@ -19,19 +20,23 @@ MAX_POINTS = 3_000
 MAX_BLOCKS = 40
 
 
-def _tested(record: StudyRecord, comparison: Comparison, *kinds: str) -> list[Configuration]:
-    """Returns the configurations to draw; none if the predictions are of another kind."""
-    if record.predictions is None or record.predictions.kind not in kinds:
-        return []
-    return [config for config in shown(comparison) if config.test]
+def _tested(
+    record: StudyRecord, comparison: Comparison, *kinds: str
+) -> tuple[Predictions, list[Configuration]] | None:
+    """Returns the predictions and the configurations to draw, or None if there are none."""
+    predictions = record.predictions
+    configs = [config for config in shown(comparison) if config.test]
+    if predictions is None or predictions.kind not in kinds or not configs:
+        return None
+    return predictions, configs
 
 
 def confusion(record: StudyRecord, comparison: Comparison) -> Figure | None:
     """Draws the confusion matrix of each configuration's model."""
-    configs = _tested(record, comparison, "binary", "multiclass")
-    predictions = record.predictions
-    if predictions is None or not configs:
+    tested = _tested(record, comparison, "binary", "multiclass")
+    if tested is None:
         return None
+    predictions, configs = tested
     is_binary = predictions.kind == "binary"
     first = predictions.outputs[configs[0].trials[0]]
     count = 2 if is_binary else first.shape[1]
@@ -70,10 +75,10 @@ def reliability(record: StudyRecord, comparison: Comparison) -> Figure | None:
     Of a binary classifier it is the probability of class 1. Of several classes it is that of the
     predicted class, and the share of right predictions.
     """
-    configs = _tested(record, comparison, "binary", "multiclass")
-    predictions = record.predictions
-    if predictions is None or not configs:
+    tested = _tested(record, comparison, "binary", "multiclass")
+    if tested is None:
         return None
+    predictions, configs = tested
     is_binary = predictions.kind == "binary"
     figure, axes = one_panel(width=5.4, height=4.6)
     axes.plot([0, 1], [0, 1], color="0.6", linewidth=1)
@@ -97,10 +102,10 @@ def reliability(record: StudyRecord, comparison: Comparison) -> Figure | None:
 
 def predicted_and_true(record: StudyRecord, comparison: Comparison) -> Figure | None:
     """Draws the predicted against the true numbers of each configuration's model."""
-    configs = _tested(record, comparison, "regression")
-    predictions = record.predictions
-    if predictions is None or not configs:
+    tested = _tested(record, comparison, "regression")
+    if tested is None:
         return None
+    predictions, configs = tested
     figure, every = panels(len(configs), height=3.6)
     truth = predictions.truth.reshape(len(predictions.truth), -1)
     chosen = _evenly(truth.size)
@@ -119,10 +124,10 @@ def predicted_and_true(record: StudyRecord, comparison: Comparison) -> Figure | 
 
 def residuals(record: StudyRecord, comparison: Comparison) -> Figure | None:
     """Draws how the errors, predicted minus true, are spread."""
-    configs = _tested(record, comparison, "regression")
-    predictions = record.predictions
-    if predictions is None or not configs:
+    tested = _tested(record, comparison, "regression")
+    if tested is None:
         return None
+    predictions, configs = tested
     figure, axes = one_panel()
     errors = [predictions.outputs[c.trials[0]] - predictions.truth for c in configs]
     low, high = np.nanquantile(np.concatenate([each.ravel() for each in errors]), [0.005, 0.995])
@@ -139,11 +144,13 @@ def residuals(record: StudyRecord, comparison: Comparison) -> Figure | None:
 
 def errors_over_time(record: StudyRecord, comparison: Comparison) -> Figure | None:
     """Draws the mean absolute error over the time of the examples, in blocks of equal size."""
-    configs = _tested(record, comparison, "regression")
-    predictions = record.predictions
-    if predictions is None or predictions.times is None or not configs:
+    tested = _tested(record, comparison, "regression")
+    if tested is None:
         return None
+    predictions, configs = tested
     times = predictions.times
+    if times is None:
+        return None
     blocks = np.array_split(np.argsort(times, kind="stable"), min(MAX_BLOCKS, len(times)))
     starts = [times[block[0]] for block in blocks]
     figure, axes = one_panel(width=9.6)

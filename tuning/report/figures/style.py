@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from tuning.evaluation.comparison import Comparison
 from tuning.evaluation.configurations import Configuration
+from tuning.metrics.metric import Metric
 
 # The palette of Okabe and Ito, which colour-blind readers can distinguish. The line styles
 # distinguish the curves in black and white.
@@ -59,6 +60,16 @@ def title(config: Configuration) -> str:
 def words(name: str) -> str:
     """Returns the name of a metric or a hyperparameter as words."""
     return name.replace("_", " ")
+
+
+def test_name(metric: Metric) -> str:
+    """Returns the name of a metric on the test split in words."""
+    return f"test {words(metric.name)}"
+
+
+def test_label(metric: Metric) -> str:
+    """Returns the label of an axis with the test metric."""
+    return f"{test_name(metric)}{' (%)' if metric.is_share else ''}"
 
 
 def lines(index: int) -> dict[str, Any]:
