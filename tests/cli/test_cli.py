@@ -1,11 +1,13 @@
 """The command line: bad input is named before any work, and ends with exit code 2."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
+from pipelines.imdb.task import ImdbTask
 from tests.conftest import FLAGSHIP as STUDY
 from tuning.cli.commands import _shortest_command
 from tuning.cli.main import main
@@ -118,6 +120,28 @@ def test_a_task_that_cannot_be_imported_is_named(tmp_path: Path) -> None:
     file.write_text(STUDY.read_text().replace("num_words: 10000", "num_wrds: 10000"))
     with pytest.raises(BadInputError, match=r"task_options: .*num_wrds"):
         make_plan(Options(study=file))
+
+
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        ({"load": lambda self: {}}, r"has load\(\), .*write def load\(self, split\)"),
+        ({"build": lambda self, units, rate: None}, r"has build\(units, rate\), "),
+        ({"fit": lambda self, model, data: None}, r"def fit\(self, model, params, data, call"),
+        ({"callbacks": lambda self: []}, r"write def callbacks\(self, params\)"),
+        ({"build": None}, "has no method build; add it"),
+    ],
+)
+def test_a_task_whose_methods_cannot_be_called_is_named(
+    methods: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, method in methods.items():
+        if method is None:
+            monkeypatch.delattr(ImdbTask, name)
+        else:
+            monkeypatch.setattr(ImdbTask, name, method, raising=False)
+    with pytest.raises(BadInputError, match=message):
+        make_plan(Options(study=STUDY))
 
 
 def test_an_empty_text_means_as_the_study_says() -> None:

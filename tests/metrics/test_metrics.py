@@ -282,3 +282,9 @@ def test_values_are_written_in_their_unit(
     metric: Metric = make_metric(name)
     assert metric.write(value) == text
     assert metric.write_gain(gain) == gain_text
+
+
+def test_a_spread_has_two_digits_of_its_own() -> None:
+    assert make_metric("accuracy").write_spread(0.00641) == "0.64"
+    assert make_metric("rmse").write_spread(0.06409) == "0.064"
+    assert make_metric("mse").write_spread(123.4) == "123"

@@ -4,6 +4,7 @@ import csv
 import json
 from dataclasses import replace
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from tuning.evaluation.effects import (
 )
 from tuning.evaluation.error_analysis import error_analysis
 from tuning.evaluation.statistics import Verdict, holm
+from tuning.report.figures.search import slices
 from tuning.report.report import write_report
 from tuning.report.tables import change_table, headline, model_table
 from tuning.report.timeline import bars, stages
@@ -537,6 +539,27 @@ def test_a_detailed_record_has_every_picture(tmp_path: Path) -> None:
         "by_length",
         "cost",
     }
+
+
+@pytest.mark.parametrize("ends", [(0.0003, 0.003), (0.001, 0.002), (1e-6, 1.0), (0.9, 11.0)])
+def test_the_labels_of_a_log_axis_do_not_overlap(ends: tuple[float, float]) -> None:
+    rate = {"type": "float", "low": ends[0], "high": ends[1], "log": True}
+    names = [f"rate_{number}" for number in range(4)]
+    space = dict.fromkeys(names, rate)
+    baseline = dict.fromkeys(names, ends[0])
+    study = make_study(space=space, baseline=baseline, references={})
+    trials = tuple(
+        replace(each, trial=replace(each.trial, params=dict.fromkeys(names, ends[number % 2])))
+        for number, each in enumerate(search())
+    )
+    record = make_record({}, study=study, trials=trials)
+    figure = slices(record, compare(make_record({})))
+    assert figure is not None
+    figure.draw_without_rendering()
+    labels = [label.get_window_extent() for label in figure.axes[0].get_xticklabels(which="both")]
+    labels = sorted((label for label in labels if label.width > 1), key=lambda label: label.x0)
+    assert len(labels) >= 2
+    assert all(left.x1 < right.x0 for left, right in pairwise(labels))
 
 
 def test_several_configurations_are_judged_together() -> None:

@@ -175,7 +175,7 @@ def test_with_weights_the_batches_are_keras_s() -> None:
 def test_a_data_set_has_its_own_batches() -> None:
     dataset = object()
     part = Part("train", dataset=dataset)
-    assert training_data(make(), part, BATCH) == {"x": dataset}
+    assert training_data(make(), part, BATCH) == {"x": dataset, "shuffle": False}
     assert validation_data(part) == {"validation_data": dataset}
     assert raw_value(part) is dataset
 

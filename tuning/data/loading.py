@@ -49,7 +49,8 @@ class Loader:
                 return parts
         self._kept.pop(split, None)  # the memory is needed for the next one
         reads = _Reads(params)
-        loaded = self._task.load(split, reads) if self.takes_params else self._task.load(split)  # type: ignore[call-arg]
+        options = {"params": reads} if self.takes_params else {}
+        loaded = self._task.load(split, **options)
         parts = self._read(split, loaded)
         self._kept[split] = reads.used, parts
         return parts

@@ -13,7 +13,9 @@ BINARY: frozenset[Kind] = frozenset({"binary"})
 MULTICLASS: frozenset[Kind] = frozenset({"multiclass"})
 REGRESSION: frozenset[Kind] = frozenset({"regression"})
 
-DIGITS = 4  # significant digits of a value that is no share
+# Significant digits of a value that is no share, and of a standard deviation of such values.
+DIGITS = 4
+SPREAD_DIGITS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +79,7 @@ class Metric:
 
     def write_spread(self, value: float) -> str:
         """Writes a standard deviation of values, without a unit."""
-        return f"{100 * value:.2f}" if self.is_share else significant(value)
+        return f"{100 * value:.2f}" if self.is_share else significant(value, SPREAD_DIGITS)
 
     def write_gain(self, gain: float) -> str:
         """Writes a gain with its sign and without its unit, for example ``+0.42``."""
@@ -120,11 +122,11 @@ def rounded(value: float) -> float:
     return float(f"{value:.8g}")
 
 
-def significant(value: float) -> str:
-    """Writes a number with four significant digits, for example ``53.12`` or ``1.235e-05``."""
+def significant(value: float, digits: int = DIGITS) -> str:
+    """Writes a number with significant digits, for example four: ``53.12`` or ``1.235e-05``."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
     exponent = math.floor(math.log10(abs(value)))
     if not -DIGITS <= exponent < 9:
-        return f"{value:.{DIGITS - 1}e}"
-    return f"{value:.{max(DIGITS - 1 - exponent, 0)}f}"
+        return f"{value:.{digits - 1}e}"
+    return f"{value:.{max(digits - 1 - exponent, 0)}f}"

@@ -55,7 +55,8 @@ def training_data(model: "keras.Model", part: Part, batch_size: int) -> dict[str
     import keras
 
     if part.dataset is not None:
-        return {"x": part.dataset}
+        # Keras warns that it does not shuffle the other kinds of data sets.
+        return {"x": part.dataset, "shuffle": isinstance(part.dataset, keras.utils.PyDataset)}
     rows = rows_of(part.x)
     rest = rows % batch_size
     can_repeat = rows > batch_size and rest and not batch_size % rest and part.weights is None

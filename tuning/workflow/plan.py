@@ -1,11 +1,13 @@
 """Makes a plan from the options of a command and checks everything before any work starts."""
 
 import importlib.util
+import inspect
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from tuning.core.errors import BadInputError
 from tuning.core.task import Task, import_task, task_arguments
@@ -20,6 +22,23 @@ from tuning.workflow.progress.printers import Output
 BACKENDS = ("jax", "tensorflow", "torch")
 EXECUTORS = ("local", "ray")
 MAX_WORKERS = 1024
+
+
+class _Method(NamedTuple):
+    """A method of a task: the arguments that it always gets, and those that it may ask for."""
+
+    name: str
+    positional: tuple[str, ...]
+    on_request: tuple[str, ...] = ()
+    required: bool = False
+
+
+METHODS = (
+    _Method("load", ("split",), ("params",), required=True),
+    _Method("build", ("params",), required=True),
+    _Method("fit", ("model", "params", "data", "callbacks"), ("epochs", "initial_epoch")),
+    _Method("callbacks", ("params",)),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,10 +205,26 @@ def make_task(plan: Plan) -> Task:
             f"task_options: {plan.study.task} does not accept them: {error}; correct them in the "
             "study file"
         ) from error
-    missing = [name for name in ("load", "build") if not hasattr(task, name)]
-    if missing:
-        raise BadInputError(f"task: {plan.study.task} has no method {missing[0]}; add it")
+    for method in METHODS:
+        _check_method(plan.study.task, task, method)
     return task
+
+
+def _check_method(path: str, task: Task, method: _Method) -> None:
+    function = getattr(task, method.name, None)
+    if function is None:
+        if method.required:
+            raise BadInputError(f"task: {path} has no method {method.name}; add it")
+        return
+    signature = inspect.signature(function)
+    asked = [name for name in method.on_request if name in signature.parameters]
+    try:
+        signature.bind(*method.positional, **dict.fromkeys(asked))
+    except TypeError as error:
+        raise BadInputError(
+            f"task: {path} has {method.name}{signature}, which does not take what it is given "
+            f"({error}); write def {method.name}(self, {', '.join(method.positional)})"
+        ) from None
 
 
 def constructor_arguments(plan: Plan) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """Figures of the search: its trials, their order and their results."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,6 +20,8 @@ from tuning.study.record import StudyRecord
 MIN_TRIALS_TO_DRAW = 3
 # A grid with more values than this gets a numeric axis instead of one tick per value.
 FEW = 8
+# Smallest distance between a power of ten and an end of a range on a log axis, as a share of it.
+NEAR = 0.2
 
 
 def best_so_far(record: StudyRecord, comparison: Comparison) -> Figure | None:
@@ -192,6 +195,17 @@ def _label(axes: Axes, study: Study, name: str) -> None:
         axes.set_xticks(range(len(grid)), [str(value) for value in grid], fontsize="small")
     elif getattr(declared, "log", False):
         axes.set_xscale("log")
+        ticks = _log_ticks(float(declared.low), float(declared.high))  # type: ignore[union-attr]
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks], fontsize="small")
+        axes.minorticks_off()  # their labels would overlap
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Returns both ends of a range, and the powers of ten that are not too close to them."""
+    first, last = math.log10(low), math.log10(high)
+    margin = NEAR * (last - first)
+    powers = range(math.ceil(first + margin), math.floor(last - margin) + 1)
+    return [low, *(10.0**power for power in powers), high]
 
 
 def _height(study: Study, name: str, value: object) -> float:
