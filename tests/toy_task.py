@@ -29,6 +29,12 @@ mlflow.models.set_model(ToyModel())
 """
 
 
+class XlaRuntimeError(RuntimeError):
+    """An error like JAX's own."""
+
+    __module__ = "jaxlib._jax"
+
+
 class ToyTask:
     """Is the sum of two numbers positive?
 
@@ -78,7 +84,7 @@ class ToyTask:
         if params["units"] == 98:
             threading.Event().wait()
         if params["units"] == 97:
-            raise RuntimeError("INTERNAL: CUDA_ERROR_ILLEGAL_ADDRESS: an illegal memory access")
+            raise XlaRuntimeError("INTERNAL: CUDA_ERROR_ILLEGAL_ADDRESS: an illegal memory access")
         model = keras.Sequential(
             [
                 keras.layers.Input((2,)),

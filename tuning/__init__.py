@@ -4,4 +4,4 @@ Importing the package is cheap. Functions import Keras, TensorFlow, JAX and MLfl
 need them, after the arguments and the study file have been checked.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"

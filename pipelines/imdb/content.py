@@ -1,5 +1,7 @@
 """Reads reviews in any form and encodes them, in the order in which Keras shuffles its own."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,13 +17,17 @@ from pipelines.imdb.text import INDEX_FROM, encode_ranks, encode_text, fit_vocab
 
 @dataclass(frozen=True)
 class Content:
-    """Encoded reviews, and their words (index per word) and texts where these are known."""
+    """Encoded reviews, and their words (index per word) and texts where these are known.
+
+    ``test_digest`` is of the test reviews and their labels before they are encoded.
+    """
 
     parts: dict[str, Reviews]
     num_words: int
     max_len: int
     vocabulary: dict[str, int] | None
     test_texts: list[str] | None
+    test_digest: str
 
 
 def read_content(
@@ -56,4 +62,12 @@ def read_content(
         name: Reviews([encode(row) for row in part.rows], part.labels)
         for name, part in (("train", train), ("validation", validation), ("test", test))
     }
-    return Content(parts, num_words, max_len, vocabulary, test_texts)
+    return Content(parts, num_words, max_len, vocabulary, test_texts, _digest(test))
+
+
+def _digest(reviews: Reviews) -> str:
+    digest = hashlib.sha256()
+    for row, label in zip(reviews.rows, reviews.labels, strict=True):
+        raw = row if isinstance(row, str) else [int(rank) for rank in row]
+        digest.update(f"{json.dumps(raw)}\t{int(label)}\n".encode())
+    return digest.hexdigest()

@@ -33,8 +33,10 @@ __all__ = [
     "resolve",
 ]
 
-# Part of the cache's key: raise it whenever the same reviews would give other files.
+# Part of the digest: raise it whenever the same reviews would give other arrays.
 FORMAT_VERSION = 1
+# Part of the folder's name: raise it whenever a folder holds more or other files.
+LAYOUT_VERSION = 2
 _PARTS = {"search": ("train", "validation"), "test": ("test",)}
 _VOCABULARY = "vocabulary.json"
 _TEST_TEXTS = "test_texts.jsonl"
@@ -49,6 +51,7 @@ class Prepared:
         name: The name of the file or folder, or ``synthetic``.
         source: Its path, or ``synthetic``.
         digest: SHA-256 of the raw content, the parameters and the version of the format.
+        test_digest: SHA-256 of the test reviews and their labels, before they are encoded.
         folder: Where the arrays are.
         sizes: Reviews in each split: train, validation and test.
         fallback_reason: Why synthetic reviews stand in for real ones; None where they do not.
@@ -60,6 +63,7 @@ class Prepared:
     name: str
     source: str
     digest: str
+    test_digest: str
     folder: Path
     sizes: dict[str, int]
     fallback_reason: str | None
@@ -106,7 +110,7 @@ def prepare(
     word_index, raw_digest = _fingerprint(source, env)
     key = [FORMAT_VERSION, source.kind, raw_digest, num_words, max_len, validation_share]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()
-    folder = cache_dir.absolute() / digest[:16]
+    folder = cache_dir.absolute() / f"{digest[:16]}-{LAYOUT_VERSION}"
     meta = read_meta(folder, digest)
     if meta is None:
         content = read_content(source, word_index, num_words, max_len, validation_share)
@@ -118,6 +122,7 @@ def prepare(
         name=source.path.name if source.path else "synthetic",
         source=str(source.path) if source.path else "synthetic",
         digest=digest,
+        test_digest=meta["test_digest"],
         folder=folder,
         sizes=meta["sizes"],
         fallback_reason=source.fallback_reason,
@@ -233,6 +238,7 @@ def _write(folder: Path, digest: str, content: Content) -> None:
     meta = {
         "digest": digest,
         "format_version": FORMAT_VERSION,
+        "test_digest": content.test_digest,
         "sizes": {part: len(reviews.rows) for part, reviews in content.parts.items()},
         "num_words": content.num_words,
         "max_len": content.max_len,

@@ -75,6 +75,8 @@ class ImdbTask:
             name=prepared.name,
             source=prepared.source,
             digest=prepared.digest,
+            test_digest=prepared.test_digest,
+            stand_in=prepared.label == "synthetic",
             sizes=prepared.sizes,
             classes=("negative", "positive"),
             warning=_warning(prepared),

@@ -184,8 +184,8 @@ def test_auto_takes_the_fastest_backend_that_is_installed() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "give either a text or a file"),
-        (["--text", "a", "--file", "b"], "give either a text or a file"),
+        ([], "give either a text, or a file"),
+        (["--text", "a", "--file", "b"], "give either a text, or a file"),
         (["--file", "/no/such/file"], "file: '/no/such/file' cannot be read"),
     ],
 )

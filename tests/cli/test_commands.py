@@ -140,6 +140,9 @@ def test_history_lists_every_version(run: Run) -> None:
     assert "better" in first and "champion" in first and "passed" in first
     assert "better" in second and "passed" not in second and "refused" not in second
     assert "worse" in third and "challenger" in third and "refused" in third
+    told = out.partition("Champions: 1")[2]
+    assert [line for line in told.splitlines() if line.startswith("Version ")]
+    assert "passed the gate by" in told and "refused by" in told
 
 
 def test_a_version_that_is_not_better_is_refused_with_3(run: Run, store: "MlflowClient") -> None:

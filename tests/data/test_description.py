@@ -23,7 +23,7 @@ def test_the_data_are_named_after_their_task_and_counted() -> None:
     data = describe_data("Own", {"train": read_part("train", (X, Y))})
     assert (data.label, data.name, data.sizes) == ("data", "Own", {"train": 6})
     assert len(data.digest) == 64
-    assert data.cannot_serve
+    assert not data.cannot_serve, "the Keras model itself can be registered"
 
 
 @pytest.mark.parametrize(

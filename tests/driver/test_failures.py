@@ -5,6 +5,7 @@ import errno
 import pytest
 
 from tests.factories import make_result
+from tests.toy_task import XlaRuntimeError
 from tuning.core.errors import BadInputError, StudyFailedError
 from tuning.core.trial import Failure, FailureKind, TrialState
 from tuning.driver.failures import MAX_ATTEMPTS, MAX_IN_A_ROW, FailurePolicy
@@ -20,16 +21,20 @@ def failure(kind: FailureKind) -> Failure:
 def test_only_losses_are_tried_again_and_not_for_ever() -> None:
     policy = FailurePolicy()
     again = {kind for kind in FailureKind if policy.may_retry(failure(kind), 0)}
-    assert again == {FailureKind.WORKER_LOST}
+    assert again == {FailureKind.WORKER_LOST, FailureKind.OUT_OF_MEMORY}
     assert not policy.may_retry(failure(FailureKind.WORKER_LOST), MAX_ATTEMPTS - 1)
+    assert not policy.may_retry(failure(FailureKind.OUT_OF_MEMORY), 1)
 
 
-def test_infeasible_configurations_never_stop_a_study() -> None:
+@pytest.mark.parametrize(
+    "kind", [FailureKind.INFEASIBLE, FailureKind.LIMIT, FailureKind.OUT_OF_MEMORY]
+)
+def test_configurations_that_meet_a_limit_never_stop_a_study(kind: FailureKind) -> None:
     policy = FailurePolicy()
     for _ in range(10 * MAX_IN_A_ROW):
-        assert not policy.count(failure(FailureKind.INFEASIBLE))
+        assert not policy.count(failure(kind))
     for _ in range(MAX_IN_A_ROW - 1):
-        assert not policy.count(failure(FailureKind.LIMIT))
+        assert not policy.count(failure(FailureKind.WORKER_LOST))
     error = policy.count(failure(FailureKind.ERROR))
     assert isinstance(error, StudyFailedError)
     assert str(error) == "5 trials in a row failed; the last failure: why"
@@ -64,8 +69,10 @@ def test_what_was_done_in_the_last_moment_counts() -> None:
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (MemoryError(), FailureKind.WORKER_LOST),
-        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory"), FailureKind.WORKER_LOST),
+        (MemoryError(), FailureKind.OUT_OF_MEMORY),
+        (XlaRuntimeError("RESOURCE_EXHAUSTED: Out of memory"), FailureKind.OUT_OF_MEMORY),
+        (XlaRuntimeError("INTERNAL: CUDA_ERROR_ILLEGAL_ADDRESS"), FailureKind.WORKER_LOST),
+        (RuntimeError("my queue: RESOURCE_EXHAUSTED"), FailureKind.ERROR),
         (OSError(errno.ENOSPC, "No space left on device"), FailureKind.FATAL),
         (FileNotFoundError(errno.ENOENT, "no such file"), FailureKind.ERROR),
         (KeyError("units"), FailureKind.ERROR),

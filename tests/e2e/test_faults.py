@@ -88,6 +88,7 @@ def test_artifacts_that_cannot_be_written_are_said_before_any_training(
     assert not MlflowClient(process.uri).search_runs(["1"])
 
 
+@pytest.mark.full
 def test_eight_studies_at_once_on_an_empty_store(tmp_path: Path) -> None:
     import mlflow
 

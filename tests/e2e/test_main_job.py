@@ -253,7 +253,7 @@ def test_predict_and_promote(finished_study: CommandResult, parent: "Run") -> No
         assert "error: Not promoted: " in promoted.stderr
 
 
-@pytest.mark.parametrize("entry", ["tune", "predict"])
+@pytest.mark.parametrize("entry", ["tune", pytest.param("predict", marks=pytest.mark.full)])
 def test_a_parameter_is_never_run_by_the_shell(tmp_path: Path, entry: str) -> None:
     attacks = {
         "tune": {

@@ -38,14 +38,8 @@ def test_a_study_on_ray_is_the_same_as_on_this_machine(tmp_path: Path, keras: bo
     assert values(ray.uri) == found
 
 
-@pytest.mark.parametrize(
-    "number",
-    [
-        signal.SIGINT,
-        pytest.param(signal.SIGTERM, marks=pytest.mark.full),
-        pytest.param(signal.SIGKILL, marks=pytest.mark.full),
-    ],
-)
+@pytest.mark.full
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_stopped_study_leaves_no_process_and_goes_on_elsewhere(
     tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -65,6 +59,7 @@ def cluster() -> Iterator[Any]:
         yield cluster
 
 
+@pytest.mark.full
 def test_a_node_that_is_lost_in_mid_study_costs_no_trial(tmp_path: Path, cluster: Any) -> None:
     folder = make_folder(tmp_path / "study", task_options={"servable": True, "epoch_seconds": 0.5})
     process = Tune(folder, "--executor", "ray", "--ray-address", cluster.address, **SILENT)
@@ -75,6 +70,7 @@ def test_a_node_that_is_lost_in_mid_study_costs_no_trial(tmp_path: Path, cluster
     assert losses(process.uri) == Losses()
 
 
+@pytest.mark.full
 def test_models_go_from_the_nodes_to_the_server(tmp_path: Path, cluster: Any) -> None:
     import mlflow
     import psutil

@@ -31,7 +31,7 @@ def test_sigkill_in_every_phase(folder: Path) -> None:
     check_whole(Tune(folder, *arguments))
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.full)])
 def test_random_attacks_at_random_instants(tmp_path: Path, seed: int) -> None:
     done = attack_study(tmp_path / "study", seed)
     assert done.good, f"{done.attacks}: {done.losses}\n{done.error}"

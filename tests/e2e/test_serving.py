@@ -167,6 +167,7 @@ def downloaded(finished_study: CommandResult, tmp_path_factory: pytest.TempPathF
     return folder
 
 
+@pytest.mark.full
 def test_the_model_gives_the_same_probabilities_on_tensorflow(
     downloaded: Path, tmp_path: Path
 ) -> None:

@@ -24,6 +24,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     server.kill()
 
 
+@pytest.mark.full
 def test_a_whole_study_over_http(server: Server, tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "study")
     address = f"http://me:{PASSWORD}@127.0.0.1:{server.port}"

@@ -43,7 +43,7 @@ def spec(
     )
 
 
-@pytest.mark.parametrize("backend", ["jax", "tensorflow"])
+@pytest.mark.parametrize("backend", ["jax", pytest.param("tensorflow", marks=pytest.mark.full)])
 def test_a_search_in_two_workers(tmp_path: Path, backend: str) -> None:
     executor = LocalExecutor(spec(tmp_path, backend, keras=True), 2)
     listener = RecordingListener()
@@ -140,9 +140,9 @@ def test_a_worker_out_of_memory_is_replaced_and_the_trial_tried_again(tmp_path: 
         executor.close()
     failure = records[0].result.failure
     assert failure is not None
-    assert failure.kind is FailureKind.WORKER_LOST
+    assert failure.kind is FailureKind.OUT_OF_MEMORY
     assert "Unable to allocate" in failure.message
-    assert records[0].trial.attempt == 2
+    assert records[0].trial.attempt == 1, "others may have used the memory"
     assert records[1].result.state is TrialState.COMPLETED
 
 

@@ -5,62 +5,53 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
-from filelock import FileLock
 
 from tests.factories import make_study
+from tests.registry.studies import register_study
 from tuning.core.errors import BadInputError, PromotionRefusedError, TuningError
-from tuning.core.record import Predictions
 from tuning.core.task import DataInfo
 from tuning.evaluation.gains import gain
 from tuning.evaluation.statistics import Gain
 from tuning.metrics.catalogue import make_metric
+from tuning.registry.decisions import (
+    MAX_DESCRIPTION,
+    RegistryDecision,
+    add_decision,
+    read_decisions,
+    with_decisions,
+)
 from tuning.registry.gate import GateInputs, Rival, apply_gate
-from tuning.registry.promotion import history, promote, rollback
-from tuning.registry.registration import CARD_FILE, MAX_DESCRIPTION, register
-from tuning.registry.serving import _default_model, predict
+from tuning.registry.history import audit, history
+from tuning.registry.prediction import _default_model, predict
+from tuning.registry.promotion import promote, rollback
+from tuning.registry.registration import register
+from tuning.registry.serving import CARD_FILE
 from tuning.registry.versions import find_version, registered_name
 from tuning.study.sections import GateRule
 from tuning.tracking import keys
-from tuning.tracking.keys import (
-    CHALLENGER,
-    CHAMPION,
-    GAIN_LOW,
-    GATE,
-    GATE_REASONS,
-    METRIC,
-    PARENT_RUN,
-    TRIALS,
-)
-from tuning.tracking.reader import read_predictions, write_predictions
+from tuning.tracking.keys import CHALLENGER, CHAMPION, GATE, GATE_REASONS, PARENT_RUN
+from tuning.tracking.predictions import read_predictions
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-BETTER = {keys.VERDICT: "better", keys.DATASET_DIGEST: "d", GAIN_LOW: "0.004"}
 RULE = GateRule()
 ACCURACY = make_metric("accuracy")
 
 
+def champion_of(client: "MlflowClient", name: str = "toy") -> str:
+    return str(client.get_registered_model(name).aliases.get(CHAMPION, ""))
+
+
 def make_inputs(**changes: Any) -> GateInputs:
-    known: dict[str, Any] = {
-        "verdict": "better",
-        "gain_low": 0.004,
-        "digest": "d",
-        "metric": ACCURACY,
-    }
+    known: dict[str, Any] = {"verdict": "better", "gain_low": 0.004, "metric": ACCURACY}
     return GateInputs(**{**known, **changes})
 
 
 def rival(low: float, estimate: float, **changes: Any) -> Rival:
     difference = Gain(estimate, low, 2 * estimate - low, 0.5, 0.01, 0.01, 5.0)
-    known: dict[str, Any] = {
-        "version": "1",
-        "digest": "d",
-        "metric": "accuracy",
-        "difference": difference,
-    }
+    known: dict[str, Any] = {"version": "1", "metric": "accuracy", "difference": difference}
     return Rival(**{**known, **changes})
 
 
@@ -77,7 +68,11 @@ def test_only_better_passes(verdict: str) -> None:
         ({}, {"gain_low": None}, "the confidence interval of the gain is unknown"),
         ({"min_gain_low": 0.01}, {}, r"is \+0.40 points, not above the limit of \+1.00"),
         ({"min_gain_low": 0.004}, {}, r"is \+0.40 points, not above the limit of \+0.40"),
-        ({}, {"behaviour_regression": 0.3}, "behaviour regression is 0.3, above the limit of 0.2"),
+        (
+            {"max_behaviour_regression": 0.2},
+            {"behaviour_regression": 0.3},
+            "behaviour regression is 0.3, above the limit of 0.2",
+        ),
         (
             {"max_size_mb": 10},
             {"size_mb": 12.5},
@@ -96,8 +91,21 @@ def test_each_limit_can_refuse(rule: dict[str, Any], changes: Any, reason: str) 
     assert re.search(reason, gate.reasons[0])
 
 
-def test_what_was_not_measured_refuses_nobody() -> None:
-    assert apply_gate(GateRule(max_size_mb=1, max_latency_ms=1), make_inputs()).passed
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [
+        ("max_behaviour_regression", "behaviour regression"),
+        ("max_size_mb", "size"),
+        ("max_latency_ms", "latency"),
+    ],
+)
+def test_a_limit_that_is_set_refuses_what_was_not_measured(field: str, name: str) -> None:
+    assert apply_gate(RULE, make_inputs()).passed, "without a limit"
+    rule = GateRule.model_validate({field: 1})
+    gate = apply_gate(rule, make_inputs())
+    assert gate.reasons == (
+        f"the {name} was not measured, and gate.{field} is set; unset it to promote without",
+    )
 
 
 def test_a_champion_must_be_surpassed_on_the_same_rows() -> None:
@@ -116,7 +124,8 @@ def test_a_study_may_be_content_with_not_worse() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"digest": "other"}, "other data"),
+        ({"same_rows": False}, "other data"),
+        ({"objections": ("its tag a says 1",)}, "champion 1: its tag a says 1"),
         ({"metric": "f1"}, "its test metric is accuracy, that of the champion is f1"),
         ({"difference": None}, "predictions are missing"),
     ],
@@ -131,51 +140,44 @@ def test_stand_in_data_have_a_name_of_their_own() -> None:
     common: dict[str, Any] = {"name": "n", "source": "s", "digest": "d", "sizes": {}}
     study = make_study()
     assert registered_name(study, DataInfo(label="imdb", **common)) == "toy"
-    stand_in = DataInfo(label="synthetic", warning="NOT REAL", **common)
+    stand_in = DataInfo(label="synthetic", stand_in=True, **common)
     assert registered_name(study, stand_in) == "toy-synthetic"
+    warned = DataInfo(label="imdb", warning="3 rows were dropped", **common)
+    assert registered_name(study, warned) == "toy", "a warning is no stand-in"
 
 
-def add_version(client: "MlflowClient", tags: dict[str, str]) -> str:
-    if not client.search_registered_models("name = 'toy'"):
-        client.create_registered_model("toy")
-    version = client.create_model_version("toy", source="/somewhere", tags=tags)
-    return str(version.version)
-
-
-def test_promotion_moves_the_alias_and_tells_why(
-    client: "MlflowClient", monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = add_version(client, BETTER)
-    second = add_version(client, BETTER)
-    monkeypatch.setattr(
-        "tuning.registry.promotion._difference", lambda *_: rival(0.01, 0.02).difference
-    )
+def test_promotion_moves_the_alias_and_tells_why(client: "MlflowClient", tmp_path: Path) -> None:
+    first, second = (register_study(client, tmp_path, share).version for share in (0.85, 0.92))
     for version in (first, second):
         promote(client, "toy", version, RULE, by="a test")
-        assert str(client.get_model_version_by_alias("toy", CHAMPION).version) == version
+        assert champion_of(client) == version
     tags = client.get_model_version("toy", second).tags
     assert tags[GATE].startswith("passed")
     assert tags[GATE].endswith("by a test")
     assert tags["tuning.replaces"] == first
+    assert client.get_registered_model("toy").tags[keys.CHAMPIONS] == f"{first},{second}"
 
 
-def test_a_refusal_changes_no_alias(client: "MlflowClient") -> None:
-    champion = add_version(client, BETTER)
+def test_a_refusal_changes_no_alias(client: "MlflowClient", tmp_path: Path) -> None:
+    champion = register_study(client, tmp_path).version
     promote(client, "toy", champion, RULE, by="a test")
-    worse = add_version(client, {**BETTER, keys.VERDICT: "worse"})
+    worse = register_study(client, tmp_path, 0.7).version
     with pytest.raises(PromotionRefusedError, match="the verdict is worse"):
         promote(client, "toy", worse, RULE, by="a test")
-    assert str(client.get_model_version_by_alias("toy", CHAMPION).version) == champion
+    assert champion_of(client) == champion
     tags = client.get_model_version("toy", worse).tags
     assert tags[GATE].startswith("refused")
     assert "worse" in tags[GATE_REASONS]
 
 
-def test_promoting_the_champion_again_changes_nothing(client: "MlflowClient") -> None:
-    version = add_version(client, BETTER)
+def test_promoting_the_champion_again_changes_nothing(
+    client: "MlflowClient", tmp_path: Path
+) -> None:
+    version = register_study(client, tmp_path).version
     for _ in range(2):
         assert promote(client, "toy", version, RULE, by="a test").passed
     assert "tuning.replaces" not in client.get_model_version("toy", version).tags
+    assert client.get_registered_model("toy").tags[keys.CHAMPIONS] == version
 
 
 def test_what_to_promote_can_be_named_in_four_ways(client: "MlflowClient") -> None:
@@ -202,8 +204,8 @@ def test_a_registration_that_ended_before_its_end_is_completed(
     client.create_model_version("toy", str(model), run_id=runs[0])
 
     def again(run_id: str) -> str:
-        # What is registered is not made again, so there is no need of a task and a model.
-        arguments: dict[str, Any] = {"task": None, "model_file": None, "tags": {}, "card": None}
+        # What is registered is not made again, so there is no need of a model.
+        arguments: dict[str, Any] = {"make": None, "tags": {}, "card": None}
         return register(client, name="toy", run_id=run_id, **arguments)
 
     def challenger() -> str:
@@ -218,18 +220,6 @@ def test_a_registration_that_ended_before_its_end_is_completed(
     assert again(runs[1]) == challenger() == "2"
     assert again(runs[0]) == "1"
     assert challenger() == "2", "the newer one stays"
-
-
-def test_a_promotion_that_hangs_elsewhere_is_named(
-    client: "MlflowClient", monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr("tuning.registry.versions.LOCK_SECONDS", 0)
-    with (
-        FileLock(tmp_path / "tuning-promote-toy.lock"),
-        pytest.raises(TuningError, match="another process has been using the registry"),
-    ):
-        promote(client, "toy", add_version(client, BETTER), RULE, by="a test")
 
 
 @pytest.mark.parametrize(
@@ -252,116 +242,158 @@ def test_a_missing_version_is_named(client: "MlflowClient") -> None:
         promote(client, "toy", "9", RULE, by="a test")
 
 
-def add_study(client: "MlflowClient", share: float, digest: str = "d") -> str:
-    """A version of a study whose three models get that share of the same test rows right."""
-    experiment = client.get_experiment_by_name("test")
-    assert experiment is not None
-    run_id = client.create_run(experiment.experiment_id).info.run_id
-    random = np.random.default_rng(int(1000 * share))
-    labels = np.random.default_rng(0).integers(0, 2, 3_000)
-    trials = [f"confirm-x-seed{seed}" for seed in (1, 2, 3)]
-    probabilities = {
-        trial: np.where((random.random(3_000) < share) == (labels == 1), 0.9, 0.1)
-        for trial in trials
-    }
-    write_predictions(client, run_id, Predictions(labels, probabilities))
-    tags = {**BETTER, keys.DATASET_DIGEST: digest, PARENT_RUN: run_id, METRIC: "accuracy"}
-    return add_version(client, {**tags, TRIALS: ",".join(trials)})
-
-
-def test_the_challenger_meets_the_champion_on_the_same_test_rows(client: "MlflowClient") -> None:
-    champion, equal, better = (add_study(client, share) for share in (0.85, 0.851, 0.93))
+def test_the_challenger_meets_the_champion_on_the_same_test_rows(
+    client: "MlflowClient", tmp_path: Path
+) -> None:
+    shares = (0.85, 0.851, 0.93)
+    champion, equal, better = (register_study(client, tmp_path, s).version for s in shares)
     assert promote(client, "toy", champion, RULE, by="a test").passed
     with pytest.raises(PromotionRefusedError, match="not clearly better than champion 1"):
         promote(client, "toy", equal, RULE, by="a test")
     gate = promote(client, "toy", better, RULE, by="a test")
     assert "points against champion 1" in gate.reasons[0]
+    assert gate.reasons[0].endswith("look 3 at these test rows")
     run_id = client.get_model_version("toy", better).tags[PARENT_RUN]
     (file,) = client.list_artifacts(run_id, "gate")
-    assert file.path == f"gate/toy-{better}.json"
+    assert file.path == f"gate/toy-{better}-001.json"
 
 
-def test_other_data_are_refused(client: "MlflowClient") -> None:
-    promote(client, "toy", add_study(client, 0.85), RULE, by="a test")
-    with pytest.raises(PromotionRefusedError, match="other data"):
-        promote(client, "toy", add_study(client, 0.95, digest="e"), RULE, by="a test")
+def test_a_champion_is_replaced_after_preprocessing_has_changed(
+    client: "MlflowClient", tmp_path: Path
+) -> None:
+    promote(client, "toy", register_study(client, tmp_path, 0.85).version, RULE, by="a test")
+    other = register_study(client, tmp_path, 0.93, digest="f" * 64)
+    assert promote(client, "toy", other.version, RULE, by="a test").passed
+    (decision,) = read_decisions(client.get_model_version("toy", other.version).tags)
+    assert decision.changed == "training data or preprocessing"
 
 
 @pytest.mark.parametrize(
-    ("tags", "reason"),
+    ("study", "reason"),
     [
-        ({keys.VERDICT: "inconclusive"}, "the verdict is inconclusive"),
-        ({keys.GAIN_LOW: "0.0005"}, "the lower end of the gain's interval is .0.05 points"),
-        ({keys.GAIN_LOW: "nan"}, "the confidence interval of the gain is unknown"),
-        ({keys.BEHAVIOURS: "0.2500"}, "the behaviour regression is 0.25"),
-        ({keys.SIZE: "12.50"}, "the size is 12.5 MB"),
-        ({keys.LATENCY: "90.0"}, "the latency is 90 ms"),
+        ({"right": 0.805}, "the verdict is inconclusive"),
+        ({"regression": 0.25}, "the behaviour regression is 0.25"),
+        ({"measured": {keys.LATENCY: "90.0"}}, "the latency is 90 ms"),
     ],
 )
-def test_the_gate_reads_what_the_version_says(
-    client: "MlflowClient", tags: dict[str, str], reason: str
+def test_the_gate_reads_the_record_and_what_was_measured(
+    client: "MlflowClient", tmp_path: Path, study: dict[str, Any], reason: str
 ) -> None:
-    measured = {keys.BEHAVIOURS: "0.1", keys.SIZE: "9.00", keys.LATENCY: "70.0"}
-    rule = GateRule(min_gain_low=0.001, max_size_mb=10, max_latency_ms=80)
-    good = add_version(client, {**BETTER, **measured})
-    assert promote(client, "toy", good, rule, by="a test", dry_run=True).passed
-    bad = add_version(client, {**BETTER, **measured, **tags})
-    gate = promote(client, "toy", bad, rule, by="a test", dry_run=True)
+    rule = GateRule(min_gain_low=0.001, max_latency_ms=80, max_behaviour_regression=0.2)
+    known: dict[str, Any] = {"regression": 0.1, "measured": {keys.LATENCY: "70.0"}}
+    good = register_study(client, tmp_path, **known)
+    assert promote(client, "toy", good.version, rule, by="a test", dry_run=True).passed
+    bad = register_study(client, tmp_path, **{**known, **study})
+    gate = promote(client, "toy", bad.version, rule, by="a test", dry_run=True)
     assert not gate.passed
-    assert len(gate.reasons) == 1
     assert re.match(reason, gate.reasons[0])
 
 
+def test_the_gate_weighs_the_files_that_are_there(client: "MlflowClient", tmp_path: Path) -> None:
+    version = register_study(client, tmp_path).version
+    gate = promote(client, "toy", version, GateRule(max_size_mb=1e-6), by="a test", dry_run=True)
+    assert "above the limit of 1e-06 MB (gate.max_size_mb)" in gate.reasons[0]
+
+
 def test_the_champion_is_met_with_all_seeds_and_at_the_confidence_of_the_study(
-    client: "MlflowClient",
+    client: "MlflowClient", tmp_path: Path
 ) -> None:
-    champion, challenger = (add_study(client, share) for share in (0.85, 0.88))
-    promote(client, "toy", champion, RULE, by="a test")
-    stored = [
-        read_predictions(client, client.get_model_version("toy", version).tags[PARENT_RUN])
-        for version in (champion, challenger)
-    ]
-    before, after = ((each, list(each.outputs)) for each in stored if each is not None)
+    studies = [register_study(client, tmp_path, share) for share in (0.86, 0.87)]
+    champion, challenger = studies
+    promote(client, "toy", champion.version, RULE, by="a test")
+    tested = []
+    for each in studies:
+        predictions, best = read_predictions(client, each.run_id), each.comparison.best
+        assert predictions is not None and best is not None
+        tested.append((predictions, best.trials))
+    passed = []
     for confidence in (0.6, 0.95, 0.9999):
         options: dict[str, Any] = {"confidence": confidence, "dry_run": True}
-        gate = promote(client, "toy", challenger, RULE, by="a test", **options)
-        difference = gain(ACCURACY, before, after, confidence)
+        gate = promote(client, "toy", challenger.version, RULE, by="a test", **options)
+        difference = gain(ACCURACY, tested[0], tested[1], confidence)
         assert gate.passed is (difference.low > 0)
+        passed.append(gate.passed)
         expected = (
             f"{ACCURACY.write_gain(difference.estimate)} points"
             if gate.passed
             else ACCURACY.write_interval(difference.low, difference.high)
         )
         assert expected in gate.reasons[0]
+    assert len(set(passed)) == 2, "the confidence decides"
 
 
 def test_a_refusal_and_a_promotion_are_written_down_with_rule_facts_and_who_asked(
-    client: "MlflowClient",
+    client: "MlflowClient", tmp_path: Path
 ) -> None:
-    refused, passed = add_study(client, 0.85), add_study(client, 0.93)
-    client.set_model_version_tag("toy", refused, keys.VERDICT, "worse")
+    refused, passed = (register_study(client, tmp_path, share) for share in (0.7, 0.93))
     with pytest.raises(PromotionRefusedError):
-        promote(client, "toy", refused, RULE, by="ada")
-    promote(client, "toy", passed, RULE, by="ada")
-    for version, good in ((refused, False), (passed, True)):
-        tags = client.get_model_version("toy", version).tags
-        file = client.download_artifacts(tags[PARENT_RUN], f"gate/toy-{version}.json")
-        decision = json.loads(Path(file).read_text())
-        assert decision["passed"] is good
-        assert decision["rule"] == RULE.model_dump()
-        assert decision["inputs"]["verdict"] == tags[keys.VERDICT]
-        assert decision["by"] == "ada"
-        assert decision["at"] in tags[GATE]
-        assert "; ".join(decision["reasons"]) == tags[GATE_REASONS]
+        promote(client, "toy", refused.version, RULE, by="ada")
+    promote(client, "toy", passed.version, RULE, by="ada")
+    for study, good in ((refused, False), (passed, True)):
+        version = client.get_model_version("toy", study.version)
+        path = f"gate/toy-{study.version}-001.json"
+        document = json.loads(Path(client.download_artifacts(study.run_id, path)).read_text())
+        assert document["passed"] is good
+        assert document["rule"] == RULE.model_dump()
+        assert document["inputs"]["verdict"] == version.tags[keys.VERDICT]
+        assert document["by"] == "ada"
+        assert document["at"] in version.tags[GATE]
+        assert "; ".join(document["reasons"]) == version.tags[GATE_REASONS]
+        (decision,) = read_decisions(version.tags)
+        assert decision.what == ("passed the gate" if good else "refused")
+        assert decision.rows == "eeeeeeeeeeeeeeee (3,000, look " + ("2)" if good else "1)")
+        assert "latency not measured (no limit)" in decision.limits
+        assert version.description is not None
+        assert decision.text in version.description
+
+
+def test_a_later_decision_overwrites_none(client: "MlflowClient", tmp_path: Path) -> None:
+    study = register_study(client, tmp_path, 0.85)
+    for rule in (GateRule(min_gain_low=0.5), RULE, GateRule(min_gain_low=0.6)):
+        try:
+            promote(client, "toy", study.version, rule, by="ada")
+        except PromotionRefusedError:
+            continue
+    decisions = read_decisions(client.get_model_version("toy", study.version).tags)
+    assert [each.what for each in decisions] == ["refused", "passed the gate", "refused"]
+    assert len(client.list_artifacts(study.run_id, "gate")) == 3
+    text = "\n".join(audit(client, "toy"))
+    assert all(decision.text in text for decision in decisions)
+
+
+def test_the_card_keeps_its_text_and_the_newest_decisions() -> None:
+    card = "# toy\n\n" + "word " * 2_000
+    decisions = [
+        RegistryDecision("refused", f"day {day}", "ada", "because " * 20) for day in range(40)
+    ]
+    once = with_decisions(card[:MAX_DESCRIPTION], decisions[:1])
+    text = with_decisions(once, decisions)
+    assert text.startswith("# toy\n\nword word")
+    assert len(text) <= MAX_DESCRIPTION
+    assert text.count("## Decisions") == 1
+    assert decisions[-1].text in text
+    assert decisions[0].text not in text
+    assert with_decisions(text, decisions) == text
+
+
+def test_decisions_are_in_the_order_of_their_numbers_whatever_the_clock_says(
+    client: "MlflowClient", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = register_study(client, tmp_path)
+    version = client.get_model_version("toy", study.version)
+    for year in (2031, 2019, 2025):
+        add_decision(client, "toy", version, RegistryDecision(f"{year}", f"{year}-01-01", "ada"))
+    tags = client.get_model_version("toy", study.version).tags
+    assert [each.what for each in read_decisions(tags)] == ["2031", "2019", "2025"]
 
 
 def test_the_champion_answers_and_the_challenger_only_where_there_is_none(
-    client: "MlflowClient",
+    client: "MlflowClient", tmp_path: Path
 ) -> None:
     study = make_study()
     with pytest.raises(BadInputError, match="no version of 'toy' is registered yet"):
         _default_model(client, study)
-    first, second = add_version(client, BETTER), add_version(client, BETTER)
+    first, second = (register_study(client, tmp_path).version for _ in range(2))
     client.set_registered_model_alias("toy", CHALLENGER, second)
     assert _default_model(client, study) == "models:/toy@challenger"
     client.set_registered_model_alias("toy", CHAMPION, first)
@@ -391,21 +423,23 @@ def test_no_model_is_loaded_but_from_the_store(
     assert not loaded
 
 
-def test_a_dry_run_changes_nothing(client: "MlflowClient") -> None:
-    version = add_study(client, 0.85)
+def test_a_dry_run_changes_nothing(client: "MlflowClient", tmp_path: Path) -> None:
+    version = register_study(client, tmp_path).version
+    before = client.get_registered_model("toy").tags, client.get_model_version("toy", version).tags
     assert promote(client, "toy", version, RULE, by="a test", dry_run=True).passed
     assert not client.get_registered_model("toy").aliases
-    assert GATE not in client.get_model_version("toy", version).tags
+    after = client.get_registered_model("toy").tags, client.get_model_version("toy", version).tags
+    assert before == after
 
 
-def test_a_champion_can_be_rolled_back(client: "MlflowClient") -> None:
-    first, second = add_study(client, 0.80), add_study(client, 0.93)
+def test_a_champion_can_be_rolled_back(client: "MlflowClient", tmp_path: Path) -> None:
+    first, second = (register_study(client, tmp_path, share).version for share in (0.83, 0.93))
     for version in (first, second):
         promote(client, "toy", version, RULE, by="a test")
-    assert rollback(client, "toy", by="a test", dry_run=True) == first
-    assert str(client.get_model_version_by_alias("toy", CHAMPION).version) == second
-    assert rollback(client, "toy", by="a test") == first
-    assert str(client.get_model_version_by_alias("toy", CHAMPION).version) == first
+    assert rollback(client, "toy", by="a test", dry_run=True) == (first, [])
+    assert champion_of(client) == second
+    assert rollback(client, "toy", by="a test") == (first, [])
+    assert champion_of(client) == first
     assert client.get_model_version("toy", second).tags[GATE].startswith("rolled back")
     with pytest.raises(TuningError, match="was the first champion"):
         rollback(client, "toy", by="a test")
@@ -417,22 +451,37 @@ def test_a_champion_can_be_rolled_back(client: "MlflowClient") -> None:
     assert "rolled back" in rows[2][7]
 
 
+def test_rolling_back_goes_along_the_true_history_to_its_begin(
+    client: "MlflowClient", tmp_path: Path
+) -> None:
+    first, second = (register_study(client, tmp_path, share).version for share in (0.83, 0.93))
+    rule = GateRule(over_champion="not_worse")
+    promote(client, "toy", first, rule, by="a test")
+    promote(client, "toy", second, rule, by="a test")
+    client.set_registered_model_alias("toy", CHAMPION, first)  # by hand
+    promote(client, "toy", second, rule, by="a test")
+    third = register_study(client, tmp_path, 0.96).version
+    promote(client, "toy", third, rule, by="a test")
+    steps = []
+    with pytest.raises(TuningError, match="was the first champion"):
+        for _ in range(9):
+            steps.append(rollback(client, "toy", by="a test")[0])
+    assert steps == [second, first]
+
+
+def test_the_line_of_champions_of_version_0_1_is_read_from_tags(
+    client: "MlflowClient", tmp_path: Path
+) -> None:
+    versions = [register_study(client, tmp_path).version for _ in range(3)]
+    for before, after in ((0, 1), (1, 2), (2, 1)):  # the last one overwrote the first
+        client.set_model_version_tag("toy", versions[after], keys.REPLACES, versions[before])
+    client.set_registered_model_alias("toy", CHAMPION, versions[1])
+    assert rollback(client, "toy", by="a test") == (versions[2], [])
+
+
 def test_without_a_champion_there_is_nothing_to_roll_back(client: "MlflowClient") -> None:
+    with pytest.raises(TuningError, match="nothing is registered as toy"):
+        rollback(client, "toy", by="a test")
     client.create_registered_model("toy")
     with pytest.raises(TuningError, match="no champion"):
         rollback(client, "toy", by="a test")
-
-
-def test_a_promotion_elsewhere_at_the_same_moment_is_noticed(
-    client: "MlflowClient", monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ours, theirs = add_version(client, BETTER), add_version(client, BETTER)
-    set_alias = client.set_registered_model_alias
-
-    def set_twice(name: str, alias: str, version: str) -> None:
-        set_alias(name, alias, version)
-        set_alias(name, alias, theirs)
-
-    monkeypatch.setattr(client, "set_registered_model_alias", set_twice)
-    with pytest.raises(TuningError, match=f"is version {theirs}; another process promotes"):
-        promote(client, "toy", ours, RULE, by="a test")

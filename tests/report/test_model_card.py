@@ -45,8 +45,10 @@ def test_it_has_the_verdict_and_every_model_of_its_study(best: float) -> None:
 
 def test_it_says_on_which_data_and_how_they_were_used() -> None:
     text = card({}, sizes={"train": 20_000, "test": 25_000})
-    assert "toy: 20,000 train, 25,000 test. Digest `0123456789abcdef`." in text
-    assert "predicted only once" in text
+    assert (
+        "toy: 20,000 train, 25,000 test. Digest `0123456789abcdef`, test rows `unknown`." in text
+    )
+    assert "Predicted only once" in text
     assert "chosen on validation" in text
     assert card({}, warning="NOT REAL").startswith("# my-model\n\n**NOT REAL**\n")
 
@@ -65,5 +67,5 @@ def test_it_says_how_to_use_the_version_and_how_to_go_back() -> None:
     assert 'mlflow.pyfunc.load_model("models:/my-model@champion")' in text
     assert "model.predict(pd.DataFrame({'review': ['A fine film.']}))" in text
     assert "mlflow models serve -m models:/my-model@champion" in text
-    assert "`tuning.replaces`" in text
+    assert "`tuning.champions`" in text
     assert 'set_registered_model_alias("my-model", "champion", <previous version>)' in text

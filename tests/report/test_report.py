@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 
 from tests.factories import make_result, make_study, make_trial
-from tuning.core.record import BehaviourCount, Predictions
+from tuning.core.record import BehaviourCount, Look, Predictions
 from tuning.core.task import DataInfo
 from tuning.core.trial import Phase, TrialRecord, TrialState
 from tuning.evaluation.comparison import Comparison, compare
@@ -28,7 +28,7 @@ from tuning.evaluation.error_analysis import error_analysis
 from tuning.evaluation.statistics import Verdict, holm
 from tuning.report.figures.search import slices
 from tuning.report.report import write_report
-from tuning.report.tables import change_table, headline, model_table
+from tuning.report.tables import change_table, headline, looks_text, model_table
 from tuning.report.timeline import bars, stages
 from tuning.study.file import Study
 from tuning.study.record import StudyRecord
@@ -75,6 +75,10 @@ def search(count: int = 10) -> list[TrialRecord]:
     return records
 
 
+def make_look(number: int) -> Look:
+    return Look(number, "2026-11-26 10:00 UTC", "toy", "e" * 64, ("baseline-seed1", "best-seed1"))
+
+
 def make_record(accuracy: dict[str, float], **changes: Any) -> StudyRecord:
     """A record whose models have, by label, the given accuracy on the test split."""
     trials = [
@@ -104,6 +108,7 @@ def make_record(accuracy: dict[str, float], **changes: Any) -> StudyRecord:
         "trials": tuple(trials),
         "predictions": Predictions(labels, probabilities),
         "started_ms": 0,
+        "looks": (make_look(1),) if changes.get("predictions", True) else (),
     }
     if "study" in changes:
         values["written"] = changes["study"]
@@ -618,13 +623,31 @@ def test_warnings_come_first_and_the_end_and_the_command_are_told(
 @pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize("read", [True, False])
 def test_the_protocol_says_whether_the_test_split_was_read(tmp_path: Path, read: bool) -> None:
-    record = make_record({}) if read else make_record({}, predictions=None)
+    record = make_record({}) if read else make_record({}, predictions=None, looks=())
     write_report(record, compare(record), tmp_path)
     for name in ("report.html", "report.md"):
         text = (tmp_path / name).read_text().lower()
         assert ("predicted only once" in text) is read
         assert ("the winner was chosen on validation" in text) is read
         assert ("not read" in text) is not read
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [
+        ((1,), "Predicted only once, by 2 models of this study: look 1 at these rows."),
+        ((3,), "Look 3 at these rows, by 2 models of this study, after 2 earlier looks in this"),
+        ((2,), "after 1 earlier look in this store"),
+        ((1, 4), "Predicted 2 times by this study, which went on after a look: looks 1, 4 at"),
+        ((), "Predicted by a version that did not count looks at these rows."),
+    ],
+)
+def test_once_is_said_only_where_the_test_rows_were_read_once(
+    numbers: tuple[int, ...], text: str
+) -> None:
+    record = make_record({}, looks=tuple(map(make_look, numbers)))
+    assert text in looks_text(record)
+    assert ("once" in looks_text(record)) is (numbers == (1,))
 
 
 @pytest.mark.usefixtures("no_pictures")

@@ -42,6 +42,20 @@ def test_the_operation_gives_its_answer_once_the_store_is_back() -> None:
     assert RetryPolicy(sleep=lambda seconds: None)(read) == "an answer"
 
 
+def test_a_row_that_two_processes_create_at_once_is_found_by_the_second_attempt() -> None:
+    from sqlalchemy.exc import IntegrityError
+
+    races = iter([True, False])
+
+    def log_inputs() -> str:
+        if next(races):
+            reason = Exception("UNIQUE constraint failed: datasets.experiment_id, datasets.name")
+            raise IntegrityError("INSERT INTO datasets", {}, reason)
+        return "logged"
+
+    assert RetryPolicy(sleep=lambda seconds: None)(log_inputs) == "logged"
+
+
 def test_an_outage_that_mlflow_calls_an_invalid_parameter_is_waited_out_too() -> None:
     from mlflow.exceptions import MlflowException
 

@@ -20,13 +20,8 @@ from tuning.core.task import DataInfo
 from tuning.core.trial import Failure, FailureKind, Phase, Trial, TrialResult, TrialState
 from tuning.tracking import keys
 from tuning.tracking.keras_flavour import ModelPlace
-from tuning.tracking.reader import (
-    Curves,
-    read_predictions,
-    read_record,
-    write_head,
-    write_predictions,
-)
+from tuning.tracking.predictions import read_predictions, write_predictions
+from tuning.tracking.reader import Curves, read_record, write_head
 from tuning.tracking.retry import RetryPolicy, TrackerError
 from tuning.tracking.tracker import MlflowTracker
 from tuning.workflow.resume import reopen

@@ -283,7 +283,10 @@ def test_another_training_does_not_go_on_from_a_checkpoint(fit: Any, changes: An
     assert curve(fit(name="taken", **changes)) == curve(fit(**changes))
 
 
-@pytest.mark.parametrize("harm", ["torn", "other", "empty", "text"])
+@pytest.mark.parametrize(
+    "harm",
+    ["torn", "other", *(pytest.param(h, marks=pytest.mark.full) for h in ("empty", "text"))],
+)
 def test_a_checkpoint_that_cannot_be_used_costs_its_epochs_only(
     fit: Any, tmp_path: Path, harm: str
 ) -> None:

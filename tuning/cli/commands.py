@@ -6,10 +6,9 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tuning.core.errors import EXIT_OK, EXIT_REFUSED, BadInputError, TuningError, redact
 
@@ -149,7 +148,7 @@ def promote(options: argparse.Namespace) -> int:
         name,
         version,
         study.gate,
-        by=f"{getpass.getuser()}, tuning promote",
+        by=f"{_user()}, tuning promote",
         confidence=study.compare.confidence,
         dry_run=options.dry_run,
     )
@@ -162,14 +161,24 @@ def promote(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+def _user() -> str:
+    """Returns the name of the user; containers often run under an id without a name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
+
+
 def rollback(options: argparse.Namespace) -> int:
     """Makes the champion's predecessor champion again."""
     name, client = _open_registered(options)
     from tuning.registry.promotion import rollback
     from tuning.tracking.keys import CHAMPION
 
-    by = f"{getpass.getuser()}, tuning rollback"
-    version = rollback(client, name, by=by, dry_run=options.dry_run)
+    by = f"{_user()}, tuning rollback"
+    version, passed_over = rollback(client, name, by=by, dry_run=options.dry_run)
+    for sentence in passed_over:
+        print(f"Passed over: {sentence}")
     print(f"{name} version {version} {'would be' if options.dry_run else 'is'} {CHAMPION} again")
     return EXIT_OK
 
@@ -177,10 +186,10 @@ def rollback(options: argparse.Namespace) -> int:
 def history(options: argparse.Namespace) -> int:
     """Prints every version of a registered model."""
     name, client = _open_registered(options)
-    from tuning.registry.promotion import history
+    from tuning.registry.history import audit, history
     from tuning.report.text import columns
 
-    print(columns(history(client, name)))
+    print(columns(history(client, name)), "", *audit(client, name), sep="\n")
     return EXIT_OK
 
 
@@ -189,7 +198,7 @@ def predict(options: argparse.Namespace) -> int:
     from tuning.study.file import load_study
 
     study = load_study(options.study)
-    texts = _inputs(options)
+    values = _inputs(options)
     explain = None
     if options.explain:
         from tuning.core.task import import_task
@@ -198,29 +207,21 @@ def predict(options: argparse.Namespace) -> int:
         if explain is None:
             raise BadInputError(f"explain: the task {study.task} has no method explain")
     client = _open_store()
-    from tuning.registry.serving import predict
+    from tuning.registry.prediction import predict
 
-    for line in predict(client, options.model, study, texts, explain=explain):
+    for line in predict(client, options.model, study, values, explain=explain):
         print(line)
     return EXIT_OK
 
 
-def _inputs(options: argparse.Namespace) -> Sequence[str]:
+def _inputs(options: argparse.Namespace) -> Any:
     if (options.text is None) == (options.file is None):
-        raise BadInputError("give either a text or a file of texts, one per line")
+        raise BadInputError("give either a text, or a file: CSV, JSON, npz, or one text per line")
     if options.text is not None:
         return [options.text]
-    try:
-        if options.file == "-":
-            lines = sys.stdin.read().splitlines()
-        else:
-            lines = Path(options.file).read_text("utf-8", errors="replace").splitlines()
-    except OSError as error:
-        raise BadInputError(f"file: {options.file!r} cannot be read ({error})") from error
-    texts = [line for line in lines if line.strip()]
-    if not texts:
-        raise BadInputError(f"file: {options.file!r} holds no text")
-    return texts
+    from tuning.registry.inputs import read_file
+
+    return read_file(options.file)
 
 
 def ui(options: argparse.Namespace) -> int:

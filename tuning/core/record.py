@@ -23,6 +23,25 @@ class BehaviourCount:
 
 
 @dataclass(frozen=True)
+class Look:
+    """A reading of a test split: models predicted its rows, and somebody could see the result.
+
+    Attributes:
+        number: Number of the look among all looks at these rows in the store, from 1.
+        at: Time of the look, as text in UTC.
+        study: Name of the study.
+        rows: Digest of the test rows.
+        models: Names of the trials whose models predicted them.
+    """
+
+    number: int
+    at: str
+    study: str
+    rows: str
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Predictions:
     """Predictions of the confirmed models on the test split.
 

@@ -26,12 +26,16 @@ class DataInfo:
         name: Full name, for reports.
         source: Path or address of the data.
         digest: Hexadecimal digest of the raw data and the preprocessing.
+        test_digest: Hexadecimal digest of the test rows that are judged, which is the same with
+            any preprocessing: of their raw inputs and labels. Empty to take the digest of the test
+            part as ``load`` returns it; then other preprocessing makes other rows.
         sizes: Number of examples by split.
         classes: Names of the classes, labels or targets, in the order of their numbers; empty for
             no names. Labels may be these texts instead of numbers.
-        warning: Sentence that is shown prominently; empty for no warning. Models of data with a
-            warning are registered under a separate name.
-        cannot_serve: Reason why no model of raw input can be registered; empty if it can.
+        stand_in: Whether the data only stand in for the real ones, such as generated examples.
+            Their models are registered under a separate name.
+        warning: Sentence that is shown prominently; empty for no warning.
+        cannot_serve: Reason why no model can be registered; empty if one can.
     """
 
     label: str
@@ -40,8 +44,16 @@ class DataInfo:
     digest: str
     sizes: Mapping[str, int]
     classes: Sequence[str] = ()
+    test_digest: str = ""
+    stand_in: bool = False
     warning: str = ""
     cannot_serve: str = ""
+
+    def has_test_rows_of(self, other: "DataInfo") -> bool:
+        """Returns whether models of both data were judged on the same test rows."""
+        if self.test_digest and other.test_digest:
+            return self.test_digest == other.test_digest
+        return self.digest == other.digest  # records of 0.1
 
 
 Split = Literal["search", "test"]
@@ -74,6 +86,32 @@ class ServedModel:
     pip_requirements: Sequence[str]
     intended_use: str = ""
     limits: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KerasForm:
+    """A Keras model that is registered as it is, because its task has no model of raw input.
+
+    Attributes:
+        model_file: Path of the ``.keras`` file.
+        spec_file: JSON file with its inputs, outputs and backend, as
+            ``tuning.training.saved_model`` writes it.
+        example: Inputs of a few examples: an array, or a mapping or a tuple of arrays.
+        step: Epoch of the model's weights.
+        task: Task that builds it, as ``module:Class``.
+        params: Hyperparameters with which it was built, as text.
+    """
+
+    model_file: Path
+    spec_file: Path
+    example: Any
+    step: int
+    task: str
+    params: str
+
+
+# What is registered as a version.
+Form = ServedModel | KerasForm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,19 +38,22 @@ class FailureKind(StrEnum):
     """Cause of a failure; it decides what the driver does next.
 
     ``INFEASIBLE``: The hyperparameters cannot make a model, or the training diverged; no retry.
-    ``WORKER_LOST``: The process died or ran out of memory; retried with the same seed. ``ERROR``:
-    User code raised an exception; the study's ``on_error`` decides what follows. ``LIMIT``: The
-    process was killed at a limit of the study; no retry. ``FATAL``: No trial can succeed; the
-    study stops, and a resumed study trains this trial again. ``BAD_INPUT``: The study cannot judge
-    the task or its model; the study stops as for ``FATAL``.
+    ``WORKER_LOST``: The process died; retried with the same seed. ``ERROR``: User code raised an
+    exception; the study's ``on_error`` decides what follows. ``LIMIT``: The process was killed at
+    a limit of the study; no retry. ``OUT_OF_MEMORY``: The memory of the machine or the GPU was
+    exhausted; retried once, because others may use the same memory. ``FATAL``: No trial can
+    succeed; the study stops, and a resumed study trains this trial again. ``BAD_INPUT``: The study
+    cannot judge the task or its model; the study stops as for ``FATAL``.
 
-    Several failures in a row stop the study, except those of kind ``INFEASIBLE``.
+    Several failures in a row stop the study, except those that are answers about a configuration:
+    ``INFEASIBLE``, ``LIMIT`` and ``OUT_OF_MEMORY``.
     """
 
     INFEASIBLE = "infeasible"
     WORKER_LOST = "worker_lost"
     ERROR = "error"
     LIMIT = "limit"
+    OUT_OF_MEMORY = "out_of_memory"
     FATAL = "fatal"
     BAD_INPUT = "bad_input"
 
@@ -58,6 +61,12 @@ class FailureKind(StrEnum):
     def ends_study(self) -> bool:
         """Whether the study stops, because no other trial can succeed."""
         return self in (FailureKind.FATAL, FailureKind.BAD_INPUT)
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether the failure tells something about the configuration, as a result does."""
+        answers = FailureKind.INFEASIBLE, FailureKind.LIMIT, FailureKind.OUT_OF_MEMORY
+        return self in answers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

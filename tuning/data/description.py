@@ -31,29 +31,39 @@ def describe_data(name: str, parts: Mapping[str, Part]) -> DataInfo:
         source=f"load of {name}",
         digest=digest.hexdigest(),
         sizes={part.name: part.examples for part in parts.values() if part.examples is not None},
-        cannot_serve="the task has no serve",
     )
 
 
+def digest_of_test(part: Part) -> str:
+    """Returns the digest of a test part: of all its inputs, labels and weights."""
+    digest = hashlib.sha256()
+    _hash_part(digest, part)
+    return digest.hexdigest()
+
+
 def _hash_part(digest: Any, part: Part) -> None:
+    judged = part.name == "test"  # its rows are judged, so every one counts
     if part.dataset is None:
-        for array in (*leaves(part.x), *leaves(part.y), *leaves(part.weights)):
-            _hash_array(digest, array)
-    elif part.name == "test":  # its rows are judged, so every one counts
-        for x, y, weights in part.batches(1):
-            for array in (*leaves(x), *leaves(y), *leaves(weights)):
-                _hash_array(digest, array)
+        for array in leaves((part.x, part.y, part.weights)):
+            _hash_array(digest, array, whole=judged)
+    elif judged:
+        for batch in part.batches(1):
+            for array in leaves(batch):
+                _hash_array(digest, array, whole=True)
     else:
         for array in leaves(part.head(64)):
             _hash_array(digest, array)
 
 
-def _hash_array(digest: Any, array: Any) -> None:
+def _hash_array(digest: Any, array: Any, *, whole: bool = False) -> None:
     digest.update(f"{array.dtype}{array.shape}".encode())
     if array.dtype.hasobject:
         digest.update("\0".join(map(str, array.reshape(-1))).encode())
-        return
-    if array.nbytes > MAX_HASHED_BYTES:
+    elif array.nbytes <= MAX_HASHED_BYTES:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    elif whole:
+        for start in range(0, len(array), SAMPLED_ROWS):
+            digest.update(np.ascontiguousarray(array[start : start + SAMPLED_ROWS]).tobytes())
+    else:
         rows = np.linspace(0, len(array) - 1, SAMPLED_ROWS).astype(int)
-        array = array[np.unique(rows)]
-    digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(np.ascontiguousarray(array[np.unique(rows)]).tobytes())

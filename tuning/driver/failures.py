@@ -55,6 +55,8 @@ class FailurePolicy:
 
     def may_retry(self, failure: Failure, retries: int) -> bool:
         """Returns whether a trial gets one more attempt after this number of retries."""
+        if failure.kind is FailureKind.OUT_OF_MEMORY:
+            return retries == 0
         is_retryable = failure.kind is FailureKind.WORKER_LOST or (
             failure.kind is FailureKind.ERROR and self._on_error == "retry"
         )
@@ -69,8 +71,7 @@ class FailurePolicy:
             return BadInputError(failure.message)
         if failure.kind is FailureKind.FATAL:
             return StudyFailedError(failure.message)
-        # An infeasible configuration is a valid result, so it does not count as a failure.
-        if failure.kind is not FailureKind.INFEASIBLE:
+        if not failure.kind.is_answer:
             self._in_a_row += 1
         if self._in_a_row >= MAX_IN_A_ROW:
             return StudyFailedError(

@@ -205,7 +205,8 @@ class LocalExecutor:
                 share = max(self._memory_share_mb, 2 * slot.first_memory_mb)
                 failure = result.failure
                 # A worker that ran out of memory may be damaged, so it trains no other trial.
-                exhausted = failure is not None and failure.kind is FailureKind.WORKER_LOST
+                harmful = FailureKind.WORKER_LOST, FailureKind.OUT_OF_MEMORY
+                exhausted = failure is not None and failure.kind in harmful
                 if exhausted or memory_mb > (self._memory_limit_mb or share):
                     self._replace(slot)
                 result = replace(result, worker=f"local-{self._slots.index(slot)}")

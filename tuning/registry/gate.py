@@ -4,6 +4,7 @@ All functions are pure.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tuning.evaluation.statistics import Gain
 from tuning.metrics.metric import Metric
@@ -16,43 +17,52 @@ class Rival:
 
     Attributes:
         version: Number of the champion's version.
-        digest: Digest of the data that the champion was tested on.
         metric: Name of the test metric.
         difference: Test metric of the challenger minus that of the champion, on the same test
             rows; None if it cannot be computed from their stored predictions.
+        same_rows: Whether both were judged on the same test rows.
+        objections: Reasons why what the store says about the champion cannot be trusted.
     """
 
     version: str
-    digest: str
     metric: str
     difference: Gain | None
+    same_rows: bool = True
+    objections: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class GateInputs:
     """The facts about a version that the gate checks. None means unknown, except for champion.
 
+    A fact that is unknown refuses the version, if the rule has a limit for it.
+
     Attributes:
         verdict: Verdict of the study.
         gain_low: Lower end of the confidence interval of the gain over the study's baseline, in
             the unit of the metric.
-        digest: Digest of the data.
         metric: Test metric.
         behaviour_regression: Largest increase of a behaviour's failure rate over the baseline's,
             from -1 to 1.
         size_mb: Size of the model's files in megabytes.
         latency_ms: Median time for the prediction of one input, in milliseconds.
         champion: Present champion; None if there is no champion, or if it is this version.
+        lost_champion: Number of the last champion, if no version has the alias now although there
+            was a champion; empty otherwise.
+        look: Number of the look at the test rows; None if looks were not counted.
+        objections: Reasons why what the store says about the version cannot be trusted.
     """
 
     verdict: str
     gain_low: float | None
-    digest: str
     metric: Metric
     behaviour_regression: float | None = None
     size_mb: float | None = None
     latency_ms: float | None = None
     champion: Rival | None = None
+    lost_champion: str = ""
+    look: int | None = None
+    objections: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,15 +80,27 @@ class Gate:
 
 def apply_gate(rule: GateRule, inputs: GateInputs) -> Gate:
     """Applies the rule to a version and returns the decision."""
-    objections = [*_against_baseline(rule, inputs), *_within_limits(rule, inputs)]
+    objections = [
+        *inputs.objections,
+        *_against_baseline(rule, inputs),
+        *_within_limits(rule, inputs),
+    ]
     if inputs.champion is not None:
         objections += _against_champion(rule, inputs, inputs.champion)
+    if inputs.lost_champion:
+        objections.append(
+            f"champion {inputs.lost_champion} was deleted or has lost its alias, so nothing can "
+            "be compared with it; run rollback first, which makes the last champion that is left "
+            "champion again"
+        )
     if objections:
         return Gate(False, tuple(objections))
     summary = f"verdict better, gain at least {_gain(inputs.metric, inputs.gain_low or 0)}"
     if inputs.champion is not None and inputs.champion.difference is not None:
         difference = _gain(inputs.metric, inputs.champion.difference.estimate)
         summary += f", {difference} against champion {inputs.champion.version}"
+    if inputs.look is not None:
+        summary += f", look {inputs.look} at these test rows"
     return Gate(True, (summary,))
 
 
@@ -97,16 +119,47 @@ def _against_baseline(rule: GateRule, inputs: GateInputs) -> list[str]:
 
 
 def _within_limits(rule: GateRule, inputs: GateInputs) -> list[str]:
-    checks = (
-        ("behaviour regression", "", inputs.behaviour_regression, rule.max_behaviour_regression),
-        ("size", " MB", inputs.size_mb, rule.max_size_mb),
-        ("latency", " ms", inputs.latency_ms, rule.max_latency_ms),
-    )
+    objections = []
+    for limit in _limits(rule, inputs):
+        if limit.limit is None:
+            continue
+        if limit.measured is None:
+            objections.append(
+                f"the {limit.name} was not measured, and {limit.field} is set; unset it to "
+                "promote without"
+            )
+        elif limit.measured > limit.limit:
+            objections.append(
+                f"the {limit.name} is {limit.measured:g}{limit.unit}, above the limit of "
+                f"{limit.limit:g}{limit.unit} ({limit.field})"
+            )
+    return objections
+
+
+def describe_limits(rule: GateRule, inputs: GateInputs) -> str:
+    """Returns the measured values with their limits, as one line of text."""
+    parts = []
+    for limit in _limits(rule, inputs):
+        value = "not measured" if limit.measured is None else f"{limit.measured:g}{limit.unit}"
+        bound = "no limit" if limit.limit is None else f"at most {limit.limit:g}{limit.unit}"
+        parts.append(f"{limit.name} {value} ({bound})")
+    return ", ".join(parts)
+
+
+class _Limit(NamedTuple):
+    name: str
+    unit: str
+    field: str
+    measured: float | None
+    limit: float | None
+
+
+def _limits(rule: GateRule, inputs: GateInputs) -> list[_Limit]:
+    regression = inputs.behaviour_regression, rule.max_behaviour_regression
     return [
-        f"the {name} is {value:g}{unit}, above the limit of {limit:g}{unit} "
-        f"(gate.max_{(name + unit).lower().replace(' ', '_')})"
-        for name, unit, value, limit in checks
-        if value is not None and limit is not None and value > limit
+        _Limit("behaviour regression", "", "gate.max_behaviour_regression", *regression),
+        _Limit("size", " MB", "gate.max_size_mb", inputs.size_mb, rule.max_size_mb),
+        _Limit("latency", " ms", "gate.max_latency_ms", inputs.latency_ms, rule.max_latency_ms),
     ]
 
 
@@ -115,8 +168,10 @@ def _gain(metric: Metric, gain: float) -> str:
 
 
 def _against_champion(rule: GateRule, inputs: GateInputs, champion: Rival) -> list[str]:
-    if inputs.digest != champion.digest:
-        return ["it was tested on other data than the champion"]
+    if champion.objections:
+        return [f"champion {champion.version}: {reason}" for reason in champion.objections]
+    if not champion.same_rows:
+        return ["it was tested on other data than the champion: the test rows are not the same"]
     if inputs.metric.name != champion.metric:
         name = inputs.metric.name
         return [f"its test metric is {name}, that of the champion is {champion.metric}"]

@@ -1,24 +1,28 @@
-"""Promotes a version to champion, rolls a promotion back, and lists the history of versions."""
+"""Promotes a version to champion, and rolls a promotion back."""
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tuning.core.errors import PromotionRefusedError, TuningError
+from tuning.evaluation.error_analysis import behaviour_regression
 from tuning.evaluation.gains import gain
 from tuning.evaluation.statistics import Gain
 from tuning.metrics.catalogue import make_metric
-from tuning.metrics.metric import Direction, Metric
-from tuning.registry.gate import Gate, GateInputs, Rival, apply_gate
-from tuning.registry.versions import get_champion, get_version, registry_lock
+from tuning.registry.champions import read_champions, write_line
+from tuning.registry.changes import changes_since
+from tuning.registry.decisions import RegistryDecision, add_decision, now
+from tuning.registry.evidence import Evidence, read_evidence
+from tuning.registry.files import model_files
+from tuning.registry.gate import Gate, GateInputs, Rival, apply_gate, describe_limits
+from tuning.registry.lock import registry_lock
+from tuning.registry.versions import get_champion, get_version
 from tuning.study.sections import GateRule
 from tuning.tracking import keys
-from tuning.tracking.reader import read_predictions
+from tuning.tracking.retry import or_none
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,8 +40,9 @@ def promote(
 ) -> Gate:
     """Makes a version champion if it passes the gate.
 
-    The decision is stored as tags of the version. The decision with all inputs of the gate is also
-    stored as an artifact of the study's run.
+    The alias is the last thing that is written: a process that is killed, or a store that fails,
+    leaves the champion of before or the new one. The decision is stored in tags of the version, in
+    its description, and with all inputs of the gate as an artifact of the study's run.
 
     Args:
         client: Client of the MLflow store.
@@ -57,170 +62,225 @@ def promote(
         BadInputError: There is no such version.
         TuningError: Another process promotes a version at the same time.
     """
-    with registry_lock(name):
-        candidate, champion = get_version(client, name, version), get_champion(client, name)
-        rival = champion if champion is not None and str(champion.version) != version else None
-        inputs = gate_inputs(client, candidate, rival, confidence)
-        gate = apply_gate(rule, inputs)
-        if dry_run:
-            return gate
-        decision = "passed" if gate.passed else "refused"
-        reasons = "; ".join(gate.reasons)
-        tags = {keys.GATE: f"{decision} {_now()} by {by}", keys.GATE_REASONS: reasons}
-        _write(client, name, candidate, tags)
-        facts = {**asdict(gate), "inputs": _facts(inputs), "by": by, "at": _now()}
-        _log_decision(client, candidate, {"rule": rule.model_dump(), **facts})
-        if not gate.passed:
+    get_version(client, name, version)
+    if dry_run:
+        return _Promotion(client, name, version, rule, confidence).gate
+    with registry_lock(client, name) as lock:
+        promotion = _Promotion(client, name, version, rule, confidence)
+        lock.renew()
+        promotion.record(by)
+        if not promotion.gate.passed:
+            reasons = "; ".join(promotion.gate.reasons)
             raise PromotionRefusedError(f"Not promoted: {name} version {version}: {reasons}")
-        if rival is not None:
-            _write(client, name, candidate, {keys.REPLACES: str(rival.version)})
-        if champion is None or rival is not None:
+        if promotion.champions.champion != version:
+            lock.renew()
+            write_line(client, name, (*promotion.champions.line, version))
+            lock.renew()
             _set_champion(client, name, version)
-    return gate
+            _replaced(client, name, promotion.champions.champion, version, by)
+    return promotion.gate
 
 
-def rollback(client: "MlflowClient", name: str, *, by: str, dry_run: bool = False) -> str:
+class _Promotion:
+    """A version before the gate, with the champion that it has to surpass."""
+
+    def __init__(
+        self, client: "MlflowClient", name: str, version: str, rule: GateRule, confidence: float
+    ) -> None:
+        self._client = client
+        self._name = name
+        self._rule = rule
+        self._version = get_version(client, name, version)
+        self.champions = read_champions(client, name)
+        self._evidence = read_evidence(client, name, self._version)
+        self._rival = self._read_rival()
+        self._inputs = self._gather(confidence)
+        self.gate: Gate = apply_gate(rule, self._inputs)
+
+    def _read_rival(self) -> Evidence | None:
+        champion = get_champion(self._client, self._name)
+        if champion is None or str(champion.version) == str(self._version.version):
+            return None
+        return read_evidence(self._client, self._name, champion)
+
+    def _gather(self, confidence: float) -> GateInputs:
+        evidence, champions = self._evidence, self.champions
+        lost = champions.earlier[-1] if champions.earlier and not champions.champion else ""
+        record, comparison = evidence.record, evidence.comparison
+        inputs = GateInputs(
+            verdict="",
+            gain_low=None,
+            metric=record.study.compare.deciding if record else make_metric("accuracy"),
+            size_mb=evidence.size_mb,
+            latency_ms=evidence.latency_ms,
+            lost_champion=lost,
+            objections=evidence.objections,
+        )
+        if record is None or comparison is None:
+            return inputs
+        low = comparison.gain.low if comparison.gain else None
+        return replace(
+            inputs,
+            verdict=comparison.verdict.value,
+            gain_low=low if low is not None and np.isfinite(low) else None,
+            behaviour_regression=behaviour_regression(record, comparison),
+            champion=rival_of(evidence, self._rival, confidence) if self._rival else None,
+            look=record.looks[-1].number if record.looks else None,
+        )
+
+    def record(self, by: str) -> None:
+        """Writes the decision into the registry and the study's run."""
+        gate, inputs = self.gate, self._inputs
+        record = self._evidence.record
+        decision = RegistryDecision(
+            what="passed the gate" if gate.passed else "refused",
+            at=now(),
+            by=by,
+            why="; ".join(gate.reasons),
+            rows=_rows(self._evidence),
+            limits=describe_limits(self._rule, inputs),
+            changed=changes_since(self._rival, self._evidence) if self._rival else "",
+        )
+        number = add_decision(self._client, self._name, self._version, decision)
+        state = "passed" if gate.passed else "refused"
+        tags = {keys.GATE: f"{state} {decision.at} by {by}", keys.GATE_REASONS: decision.why}
+        if gate.passed and self._rival is not None:
+            tags[keys.REPLACES] = self._rival.version
+        _write_tags(self._client, self._name, str(self._version.version), tags)
+        if record is not None:
+            facts = {**asdict(gate), **asdict(decision), "inputs": _facts(inputs)}
+            document = {"model": self._name, "version": self._version.version, **facts}
+            text = json.dumps({**document, "rule": self._rule.model_dump()}, indent=2)
+            file = f"gate/{self._name}-{self._version.version}-{number}.json"
+            self._client.log_text(record.run_id, text, file)
+
+
+def rollback(
+    client: "MlflowClient", name: str, *, by: str, dry_run: bool = False
+) -> tuple[str, list[str]]:
     """Makes the champion's predecessor champion again, without the gate.
 
+    If no version is champion, because it was deleted or lost its alias, the last champion that is
+    left becomes champion again.
+
     Returns:
-        The version that is champion now, or with ``dry_run`` the version that would be.
+        The version that is champion now, or with ``dry_run`` the version that would be; and a
+        sentence per version that was passed over, because it was deleted or has lost its files.
 
     Raises:
-        TuningError: There is no champion, or the champion has no predecessor.
-        BadInputError: The version of the predecessor does not exist any more.
+        TuningError: There never was a champion, or no earlier champion is left.
     """
-    with registry_lock(name):
-        champion = get_champion(client, name)
-        if champion is None:
-            raise TuningError(f"{name} has no {keys.CHAMPION}, so there is nothing to roll back")
-        before = champion.tags.get(keys.REPLACES)
-        if before is None:
-            raise TuningError(
-                f"{name} version {champion.version} was the first {keys.CHAMPION}, so there is no "
-                "earlier version to roll back to"
+    if or_none(lambda: client.get_registered_model(name)) is None:
+        raise TuningError(f"nothing is registered as {name}, so there is nothing to roll back")
+    if dry_run:
+        _, line, passed_over = _predecessor(client, name)
+        return line[-1], passed_over
+    with registry_lock(client, name) as lock:
+        champion, line, passed_over = _predecessor(client, name)
+        lock.renew()
+        # The line is cut only afterwards: it is read up to the champion.
+        _set_champion(client, name, line[-1])
+        write_line(client, name, line)
+        if champion:
+            tags = {keys.GATE: f"rolled back {now()} by {by}"}
+            _write_tags(client, name, champion, tags)
+            decision = RegistryDecision(
+                "rolled back", now(), by, f"version {line[-1]} is champion again"
             )
-        get_version(client, name, before)
-        if not dry_run:
-            _set_champion(client, name, before)
-            _write(client, name, champion, {keys.GATE: f"rolled back {_now()} by {by}"})
-    return str(before)
+            add_decision(client, name, get_version(client, name, champion), decision)
+        why = f"after version {champion}" if champion else "no version was champion"
+        restored = RegistryDecision("restored as champion", now(), by, why)
+        add_decision(client, name, get_version(client, name, line[-1]), restored)
+    return line[-1], passed_over
 
 
-def history(client: "MlflowClient", name: str) -> list[list[str]]:
-    """Returns a table of all versions with their gains, aliases and gate decisions.
-
-    The first row is the header.
-
-    Raises:
-        MlflowException: There is no registered model with this name.
-    """
-    aliases = client.get_registered_model(name).aliases
-    versions = client.search_model_versions(f"name='{name}'")
-    rows = [
-        [
-            *("version", "registered", "verdict", "gain", "metric", "test value"),
-            *("aliases", "gate"),
-        ]
-    ]
-    for version in sorted(versions, key=lambda version: int(version.version)):
-        number, tags = str(version.version), version.tags
-        created = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)
-        metric = metric_of_version(tags)
-        value = tags.get(keys.test_metric_tag(metric.key), "")
-        facts = [tags.get(keys.VERDICT, ""), tags.get(keys.GAIN, ""), metric.name, value]
-        own = ", ".join(sorted(alias for alias, held in aliases.items() if str(held) == number))
-        gate = "; ".join(tags[key] for key in (keys.GATE, keys.GATE_REASONS) if tags.get(key))
-        rows.append([number, f"{created:%Y-%m-%d %H:%M}", *facts, own, gate])
-    return rows
-
-
-def metric_of_version(tags: Mapping[str, str]) -> Metric:
-    """Returns the test metric of a version; versions of 0.1 have accuracy, and may not say so."""
-    name = tags.get(keys.METRIC, "accuracy")
-    # A function of the user needs a direction; tags of other metrics may have none.
-    direction = tags.get(keys.DIRECTION) if ":" in name else None
-    return make_metric(name, cast("Direction | None", direction))
-
-
-def _facts(inputs: GateInputs) -> dict[str, Any]:
-    return {**asdict(replace(inputs, metric=None)), "metric": inputs.metric.name}  # type: ignore[arg-type]
-
-
-def gate_inputs(
-    client: "MlflowClient", candidate: Any, champion: Any | None, confidence: float
-) -> GateInputs:
-    """Reads the inputs of the gate from the versions' tags and the runs of their studies."""
-    tags, metric = candidate.tags, metric_of_version(candidate.tags)
-    rival = None
-    if champion is not None:
-        rival = Rival(
-            version=str(champion.version),
-            digest=champion.tags.get(keys.DATASET_DIGEST, ""),
-            metric=champion.tags.get(keys.METRIC, "accuracy"),
-            difference=_difference(client, metric, champion.tags, tags, confidence),
+def _predecessor(client: "MlflowClient", name: str) -> tuple[str, tuple[str, ...], list[str]]:
+    """Returns the champion, the line that ends with its predecessor, and what is passed over."""
+    champions = read_champions(client, name)
+    if not champions.line:
+        raise TuningError(f"{name} has no {keys.CHAMPION}, so there is nothing to roll back")
+    line = champions.earlier
+    passed_over: list[str] = []
+    while line:
+        if not (trouble := _trouble(client, name, line[-1])):
+            return champions.champion, line, passed_over
+        passed_over.append(trouble)
+        line = line[:-1]
+    if passed_over:
+        raise TuningError(
+            f"{name}: no earlier {keys.CHAMPION} is left: {'; '.join(passed_over)}. To begin a "
+            f"new line of champions, delete the tag {keys.CHAMPIONS} of the registered model"
         )
-    return GateInputs(
-        verdict=tags.get(keys.VERDICT, ""),
-        gain_low=_number(tags, keys.GAIN_LOW),
-        digest=tags.get(keys.DATASET_DIGEST, ""),
-        metric=metric,
-        behaviour_regression=_number(tags, keys.BEHAVIOURS),
-        size_mb=_number(tags, keys.SIZE),
-        latency_ms=_number(tags, keys.LATENCY),
-        champion=rival,
+    raise TuningError(
+        f"{name} version {champions.champion} was the first {keys.CHAMPION}, so there is no "
+        "earlier version to roll back to"
     )
 
 
-def _difference(
-    client: "MlflowClient",
-    metric: Metric,
-    first: Mapping[str, str],
-    second: Mapping[str, str],
-    confidence: float,
-) -> Gain | None:
-    """Compares the models of two versions, given by their tags, over all their seeds.
+def _trouble(client: "MlflowClient", name: str, version: str) -> str:
+    if or_none(lambda: client.get_model_version(name, version)) is None:
+        return f"version {version} was deleted"
+    if not model_files(f"models:/{name}/{version}").digest:
+        return f"the files of version {version} are gone"
+    return ""
 
-    The result is the gain of the second; None if the predictions do not match.
-    """
-    if first.get(keys.DATASET_DIGEST) != second.get(keys.DATASET_DIGEST):
-        return None
+
+def rival_of(candidate: Evidence, champion: Evidence, confidence: float) -> Rival:
+    """Compares the models of a version with those of the champion, over all their seeds."""
+    first, second = champion.record, candidate.record
+    if first is None or second is None:
+        return Rival(champion.version, "unknown", None, objections=champion.objections)
+    same_rows = second.data.has_test_rows_of(first.data)
+    metric = first.study.compare.deciding
+    difference = _difference(champion, candidate, confidence) if same_rows else None
+    return Rival(champion.version, metric.name, difference, same_rows, champion.objections)
+
+
+def _difference(champion: Evidence, candidate: Evidence, confidence: float) -> Gain | None:
+    """Returns the gain over the champion; None if the predictions are missing or do not match."""
     tested = []
-    for tags in (first, second):
-        predictions = read_predictions(client, tags.get(keys.PARENT_RUN, ""))
-        trials = tags.get(keys.TRIALS, "").split(",")
-        if predictions is None or not all(t in predictions.outputs for t in trials):
+    for each in (champion, candidate):
+        if each.record is None or each.comparison is None or each.comparison.best is None:
+            return None
+        predictions, trials = each.record.predictions, each.comparison.best.trials
+        if predictions is None or not all(trial in predictions.outputs for trial in trials):
             return None
         tested.append((predictions, trials))
     (one, _), (two, _) = tested
     # Records of 0.1 have the same labels in another type.
     if one.kind != two.kind or not np.array_equal(one.truth, two.truth):
         return None
-    return gain(metric, tested[0], tested[1], confidence)
+    assert candidate.record is not None
+    return gain(candidate.record.study.compare.deciding, tested[0], tested[1], confidence)
 
 
-def _number(tags: Mapping[str, str], key: str) -> float | None:
-    try:
-        value = float(tags[key])
-    except (KeyError, ValueError):
-        return None
-    return value if math.isfinite(value) else None
+def _rows(evidence: Evidence) -> str:
+    if evidence.record is None:
+        return ""
+    data, looks = evidence.record.data, evidence.record.looks
+    digest = data.test_digest or data.digest
+    look = f", look {looks[-1].number}" if looks else ""
+    return f"{digest[:16]} ({data.sizes.get('test', 0):,}{look})"
 
 
-def _log_decision(client: "MlflowClient", candidate: Any, decision: Mapping[str, Any]) -> None:
-    run_id = candidate.tags.get(keys.PARENT_RUN)
-    if run_id:
-        text = json.dumps({"model": candidate.name, "version": candidate.version, **decision})
-        client.log_text(run_id, text, f"gate/{candidate.name}-{candidate.version}.json")
+def _facts(inputs: GateInputs) -> dict[str, Any]:
+    return {**asdict(replace(inputs, metric=None)), "metric": inputs.metric.name}  # type: ignore[arg-type]
 
 
-def _write(client: "MlflowClient", name: str, version: Any, tags: Mapping[str, str]) -> None:
+def _replaced(client: "MlflowClient", name: str, champion: str, version: str, by: str) -> None:
+    if champion:
+        decision = RegistryDecision("replaced", now(), by, f"version {version} is champion")
+        add_decision(client, name, get_version(client, name, champion), decision)
+
+
+def _write_tags(client: "MlflowClient", name: str, version: str, tags: Mapping[str, str]) -> None:
     for key, value in tags.items():
-        client.set_model_version_tag(name, str(version.version), key, value)
+        client.set_model_version_tag(name, version, key, value)
 
 
 def _set_champion(client: "MlflowClient", name: str, version: str) -> None:
     client.set_registered_model_alias(name, keys.CHAMPION, version)
-    # The lock excludes only processes on this machine, so another machine may promote as well.
+    # Somebody may set the alias by hand, without the lock.
     current = get_champion(client, name)
     if current is None or str(current.version) != version:
         raise TuningError(
@@ -228,7 +288,3 @@ def _set_champion(client: "MlflowClient", name: str, version: str) -> None:
             f"{'unset' if current is None else f'version {current.version}'}; another process "
             "promotes at the same time, so check which version is right"
         )
-
-
-def _now() -> str:
-    return f"{datetime.now(UTC):%Y-%m-%d %H:%M UTC}"

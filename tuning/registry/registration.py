@@ -1,23 +1,22 @@
-"""Registers a study's winner as challenger: a model of raw input with a model card."""
+"""Registers a study's winner as challenger: a model with a model card."""
 
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tuning.core.errors import PromotionRefusedError
-from tuning.core.task import ServedModel, Serves
-from tuning.registry.serving import log_served_model, measure_served_model
-from tuning.registry.versions import registry_lock
+from tuning.core.task import Form
+from tuning.registry.decisions import MAX_DESCRIPTION
+from tuning.registry.evidence import write_registration
+from tuning.registry.lock import registry_lock
+from tuning.registry.serving import CARD_FILE, log_form, measure_model
 from tuning.tracking import keys
-from tuning.tracking.store import create_model
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-CARD_FILE = "model_card.md"
-MAX_DESCRIPTION = 5_000  # MLflow's limit, in characters
+_MEASURED = (keys.SIZE, keys.LATENCY, keys.FILES)
 
 
 def register(
@@ -25,22 +24,25 @@ def register(
     *,
     name: str,
     run_id: str,
-    task: Serves,
-    model_file: Path,
+    make: Callable[[Path], Form],
     tags: Mapping[str, str],
-    card: Callable[[ServedModel], str],
+    card: Callable[[Form], str],
+    stand_in_for: str = "",
 ) -> str:
-    """Logs a model of raw input under the parent run and registers it as challenger.
+    """Logs a model under the parent run and registers it as challenger.
+
+    It may be called again after it was interrupted: it then completes what it had begun.
 
     Args:
         client: Client of the MLflow store.
         name: Name of the registered model.
         run_id: Id of the study's parent run.
-        task: Task that makes the model of raw input.
-        model_file: Path of the trained ``.keras`` file.
-        tags: Tags of the version, including the facts that the gate needs.
+        make: Function that writes the files of the model into a folder and describes them.
+        tags: Tags of the version.
         card: Function that returns the model card as Markdown. The card becomes the description of
             the version and a file of the model.
+        stand_in_for: Name under which models of real data are registered, if these data only stand
+            in for them; otherwise empty.
 
     Returns:
         The number of the version. A study that has a version already gets the same one again.
@@ -50,6 +52,7 @@ def register(
     """
     import mlflow
 
+    _create(client, name, stand_in_for)
     versions = sorted(client.search_model_versions(f"name='{name}'"), key=lambda v: int(v.version))
     existing = next((version for version in versions if version.run_id == run_id), None)
     if existing is not None:
@@ -58,27 +61,51 @@ def register(
                 f"Not registered: {name} version {existing.version} is what run {run_id} had "
                 "found before it went on; begin a new study to register another"
             )
-        # An earlier attempt may have ended before it set the card or the alias.
-        if not existing.description and (card_text := _card_of(name, existing.version)):
-            client.update_model_version(name, existing.version, card_text)
-        # If there is a newer version, that one keeps the alias.
-        if existing is versions[-1]:
-            client.set_registered_model_alias(name, keys.CHALLENGER, existing.version)
+        _complete(client, name, run_id, existing, is_newest=existing is versions[-1])
         return str(existing.version)
     with tempfile.TemporaryDirectory() as folder:
-        served = task.serve(model_file, Path(folder))
-        text = card(served)
-        Path(folder, CARD_FILE).write_text(text, "utf-8")
-        artifacts = {**served.artifacts, "model_card": Path(folder, CARD_FILE)}
-        model_id = create_model(client, run_id, name)
-        log_served_model(model_id, run_id, replace(served, artifacts=artifacts))
-    facts = {**tags, **measure_served_model(model_id)}
-    # Without a lock, two studies that first set an alias at the same time would get an error.
-    with registry_lock(name):
-        version = mlflow.register_model(f"models:/{model_id}", name, tags=facts)
-        client.update_model_version(name, version.version, text[:MAX_DESCRIPTION])
-        client.set_registered_model_alias(name, keys.CHALLENGER, version.version)
-    return str(version.version)
+        form = make(Path(folder))
+        text, file = card(form), Path(folder, CARD_FILE)
+        file.write_text(text, "utf-8")
+        model_id = log_form(client, run_id, name, form, file)
+        measured = measure_model(f"models:/{model_id}", form)
+    # Two studies that register at the same time would fail, and leave the older one challenger.
+    with registry_lock(client, name) as lock:
+        version = mlflow.register_model(
+            f"models:/{model_id}", name, tags={**tags, **measured}
+        ).version
+        lock.renew()
+        write_registration(client, run_id, name, str(version), measured)
+        client.update_model_version(name, str(version), text[:MAX_DESCRIPTION])
+        client.set_registered_model_alias(name, keys.CHALLENGER, str(version))
+    return str(version)
+
+
+def _create(client: "MlflowClient", name: str, stand_in_for: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    if stand_in_for:
+        client.set_registered_model_tag(name, keys.STAND_IN, stand_in_for)
+
+
+def _complete(
+    client: "MlflowClient", name: str, run_id: str, version: Any, *, is_newest: bool
+) -> None:
+    """Writes what an earlier attempt may have left out after the version was created."""
+    number = str(version.version)
+    measured = {key: version.tags[key] for key in _MEASURED if key in version.tags}
+    if measured:
+        write_registration(client, run_id, name, number, measured)
+    if not version.description and (text := _card_of(name, number)):
+        client.update_model_version(name, number, text)
+    # If there is a newer version, that one keeps the alias.
+    if is_newest:
+        client.set_registered_model_alias(name, keys.CHALLENGER, number)
 
 
 def _card_of(name: str, version: str) -> str:

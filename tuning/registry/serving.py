@@ -1,38 +1,43 @@
-"""Logs models of raw input, measures them, and predicts with registered ones."""
+"""Logs the model of a version: one of raw input, or the Keras model itself; and measures it."""
 
-import re
 import statistics
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuning.core.errors import BadInputError
-from tuning.core.task import Explain, ServedModel
-from tuning.registry.versions import registered_aliases
-from tuning.study.file import Study
+from tuning.core.errors import TuningError
+from tuning.core.task import Form, KerasForm, ServedModel
+from tuning.registry.files import describe_files, downloaded
 from tuning.tracking import keys
+from tuning.tracking.keras_flavour import log_keras_model
+from tuning.tracking.store import create_model
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-
 LATENCY_ROUNDS = 15
+CARD_FILE = "model_card.md"
 
 
-def log_served_model(model_id: str, run_id: str, served: ServedModel) -> None:
-    """Logs a model of raw input. The logged model with this id must exist already."""
+def log_form(client: "MlflowClient", run_id: str, name: str, form: Form, card: Path) -> str:
+    """Logs a model with its card under a run, and returns its id."""
     import mlflow.pyfunc
     from mlflow.models import Model
 
+    model_id = create_model(client, run_id, name)
+    if isinstance(form, KerasForm):
+        log_keras_model(
+            model_id, run_id, form.model_file, form.spec_file, form.step, example=form.example
+        )
+        client.log_model_artifact(model_id, str(card))
+        return model_id
+    options = _flavour(form)
+    options["artifacts"]["model_card"] = str(card)
     Model.log(
-        artifact_path=None,
-        flavor=mlflow.pyfunc,
-        model_id=model_id,
-        run_id=run_id,
-        **_flavour(served),
+        artifact_path=None, flavor=mlflow.pyfunc, model_id=model_id, run_id=run_id, **options
     )
+    return model_id
 
 
 def try_served_model(served: ServedModel, folder: Path) -> None:
@@ -66,91 +71,55 @@ def _flavour(served: ServedModel) -> dict[str, Any]:
     }
 
 
-def measure_served_model(model_id: str) -> dict[str, str]:
-    """Measures the size of a logged model and its median latency for one input, as tags."""
-    import mlflow.pyfunc
-    from mlflow.artifacts import download_artifacts
+def measure_model(address: str, form: Form) -> dict[str, str]:
+    """Measures the files of a logged model and its median latency for one input, as tags.
 
-    with tempfile.TemporaryDirectory() as folder:
-        files = Path(download_artifacts(artifact_uri=f"models:/{model_id}", dst_path=folder))
-        size = sum(file.stat().st_size for file in files.rglob("*") if file.is_file())
-        loaded = mlflow.pyfunc.load_model(str(files))
-        example = loaded.input_example
-        if example is None:
-            return {keys.SIZE: f"{size / 1e6:.2f}"}
-        one = example.head(1)
-        loaded.predict(one)  # the first call compiles the model
-        times = []
-        for _ in range(LATENCY_ROUNDS):
-            start = time.perf_counter()
-            loaded.predict(one)
-            times.append(time.perf_counter() - start)
-    return {keys.SIZE: f"{size / 1e6:.2f}", keys.LATENCY: f"{1000 * statistics.median(times):.1f}"}
-
-
-def predict(
-    client: "MlflowClient",
-    model: str | None,
-    study: Study,
-    texts: Sequence[str],
-    *,
-    explain: Explain | None = None,
-) -> list[str]:
-    """Predicts raw inputs with a registered or a logged model.
+    The latency is left out if the model cannot be loaded without the code of its task.
 
     Args:
-        client: Client of the MLflow store.
-        model: Address of the model. None means the champion, or the challenger if there is no
-            champion.
-        study: Study that has the name of the registered model.
-        texts: Raw inputs.
-        explain: Function that explains a prediction; see ``tuning.core.task.Explains``.
-
-    Returns:
-        Lines of text: the address of the model, then a line per input. With ``explain``, a line
-        with the most influential parts of the input follows each input.
+        address: Address of the model in MLflow.
+        form: What was logged.
 
     Raises:
-        BadInputError: There is no such model.
+        TuningError: The files are not there.
     """
-    import mlflow.pyfunc
-    import pandas as pd
-    from mlflow.exceptions import MlflowException
-
-    address = model or _default_model(client, study)
-    # A model contains code, so it is loaded only from the store and never from a file path.
-    if not re.fullmatch(r"models:/[\w.-]+([/@][\w.-]+)?", address) or ".." in address:
-        raise BadInputError(
-            f"model: models:/name@alias, models:/name/version or models:/id; got {address!r}"
-        )
-    try:
-        loaded = mlflow.pyfunc.load_model(address)
-    except MlflowException as error:
-        raise BadInputError(f"model: {address} cannot be loaded ({error.message})") from error
-    column = loaded.metadata.get_input_schema().input_names()[0]
-
-    def ask(inputs: Sequence[str]) -> Any:
-        return loaded.predict(pd.DataFrame({column: list(inputs)}))
-
-    lines = [address]
-    for text, answer in zip(texts, ask(texts).to_dict("records"), strict=True):
-        facts = "  ".join(
-            f"{value:.4f}" if isinstance(value, float) else f"{value:<9}"
-            for value in answer.values()
-        )
-        lines.append(f"{facts}  {text if len(text) <= 80 else text[:79] + '…'}")
-        if explain is not None:
-            parts = (f"{part} {change:+.3f}" for part, change in explain(ask, text))
-            lines.append(f"    largest influence: {', '.join(parts) or 'none'}")
-    return lines
+    with downloaded(address) as folder:
+        if folder is None:
+            raise TuningError(f"{address}: its files cannot be read again from the store")
+        files = describe_files(folder)
+        tags = {keys.SIZE: f"{files.size_mb:.2f}", keys.FILES: files.digest}
+        try:
+            predict = _loaded(folder, form)
+        except Exception as error:
+            if isinstance(form, ServedModel):
+                raise
+            _ = error  # its layers need the code of the task
+            return tags
+        predict()  # the first call compiles the model
+        times = []
+        for _round in range(LATENCY_ROUNDS):
+            start = time.perf_counter()
+            predict()
+            times.append(time.perf_counter() - start)
+    return {**tags, keys.LATENCY: f"{1000 * statistics.median(times):.1f}"}
 
 
-def _default_model(client: "MlflowClient", study: Study) -> str:
-    for name, aliases in registered_aliases(client, study.registered_model).items():
-        for alias in (keys.CHAMPION, keys.CHALLENGER):
-            if alias in aliases:
-                return f"models:/{name}@{alias}"
-    raise BadInputError(
-        f"no version of {study.registered_model!r} is registered yet; run `tune` to register one, "
-        "or pass a model"
+def _loaded(folder: Path, form: Form) -> Callable[[], object]:
+    """Loads a model, and returns a function that predicts one input."""
+    if isinstance(form, ServedModel):
+        import mlflow.pyfunc
+
+        loaded = mlflow.pyfunc.load_model(str(folder))
+        one = loaded.input_example.head(1)
+        return lambda: loaded.predict(one)
+    model = load_keras(str(folder))
+    return lambda: model.predict(form.example, verbose=0)
+
+
+def load_keras(address: str) -> Any:
+    """Loads the Keras model of a logged model; refuses a file that contains code."""
+    import mlflow.keras
+
+    return mlflow.keras.load_model(
+        address, load_model_kwargs={"compile": False, "safe_mode": True}
     )

@@ -1,13 +1,10 @@
-"""Finds registered models, their versions and their aliases, and locks the registry."""
+"""Finds registered models, their versions and their aliases."""
 
 import re
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tuning.core.errors import BadInputError, TuningError
+from tuning.core.errors import BadInputError
 from tuning.core.task import DataInfo
 from tuning.study.file import Study
 from tuning.tracking import keys
@@ -16,35 +13,10 @@ from tuning.tracking.retry import or_none
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-LOCK_SECONDS = 60
-
 
 def registered_name(study: Study, data: DataInfo) -> str:
-    """Returns the name in the registry. Substitute data get a separate name."""
-    return f"{study.registered_model}-{data.label}" if data.warning else study.registered_model
-
-
-@contextmanager
-def registry_lock(name: str) -> Iterator[None]:
-    """Locks a registered model against other processes on this machine.
-
-    The registry has no compare-and-set, so only one process at a time may read and set an alias.
-
-    Raises:
-        TuningError: Another process on this machine holds the lock for too long.
-    """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(Path(tempfile.gettempdir()) / f"tuning-promote-{name}.lock")
-    try:
-        held = lock.acquire(timeout=LOCK_SECONDS)
-    except Timeout:
-        raise TuningError(
-            f"{name}: another process has been using the registry for {LOCK_SECONDS} s; "
-            "try again later"
-        ) from None
-    with held:
-        yield
+    """Returns the name in the registry. Data that stand in for real ones get a separate name."""
+    return f"{study.registered_model}-{data.label}" if data.stand_in else study.registered_model
 
 
 def get_version(client: "MlflowClient", name: str, version: str) -> Any:
@@ -53,12 +25,10 @@ def get_version(client: "MlflowClient", name: str, version: str) -> Any:
     Raises:
         BadInputError: There is no such version, or the store cannot be read.
     """
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return client.get_model_version(name, version)
-    except MlflowException as error:
-        raise BadInputError(f"there is no version {version!r} of {name!r}") from error
+    found = or_none(lambda: client.get_model_version(name, version))
+    if found is None:
+        raise BadInputError(f"there is no version {version!r} of {name!r}")
+    return found
 
 
 def get_champion(client: "MlflowClient", name: str) -> Any | None:
@@ -98,19 +68,25 @@ def find_version(client: "MlflowClient", target: str | None, default_name: str) 
     )
 
 
-def _challenger(client: "MlflowClient", prefix: str) -> tuple[str, str]:
-    for name, aliases in registered_aliases(client, prefix).items():
+def _challenger(client: "MlflowClient", own_name: str) -> tuple[str, str]:
+    for name, aliases in registered_aliases(client, own_name).items():
         if keys.CHALLENGER in aliases:
             return name, str(aliases[keys.CHALLENGER])
     raise BadInputError(
-        f"{prefix!r} has no {keys.CHALLENGER} yet; run `tune` to register one, or pass a target"
+        f"{own_name!r} has no {keys.CHALLENGER} yet; run `tune` to register one, or pass a target"
     )
 
 
-def registered_aliases(client: "MlflowClient", prefix: str) -> dict[str, Mapping[str, str]]:
-    """Returns the aliases by registered name: first the study's name, then those of other data."""
-    models = client.search_registered_models(f"name LIKE '{_checked(prefix)}%'")
-    names = sorted(m.name for m in models if m.name == prefix or m.name.startswith(f"{prefix}-"))
+def registered_aliases(client: "MlflowClient", own_name: str) -> dict[str, Mapping[str, str]]:
+    """Returns the aliases of the study's registered models, by name.
+
+    First comes the one of exactly this name, then those that were registered for stand-in data of
+    the same study, which have a tag that says so. A name that only begins alike is another model.
+    """
+    models = client.search_registered_models(f"name LIKE '{_checked(own_name)}-%'")
+    stand_ins = sorted(m.name for m in models if m.tags.get(keys.STAND_IN) == own_name)
+    own = or_none(lambda: client.get_registered_model(own_name))
+    names = [*([own_name] if own is not None else []), *stand_ins]
     return {name: client.get_registered_model(name).aliases for name in names}
 
 

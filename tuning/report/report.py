@@ -91,6 +91,7 @@ def _context(record: StudyRecord, comparison: Comparison) -> dict[str, Any]:
         "test_name": test_name(metric),
         "models": tables.model_table(comparison, study.compare),
         "changes": tables.change_table(comparison),
+        "looks": tables.looks_text(record),
         "configurations": [
             tables.configuration_row(config, comparison, study.compare) for config in configs
         ],

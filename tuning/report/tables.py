@@ -216,6 +216,31 @@ def _value(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) and value != round(value, 4) else str(value)
 
 
+def looks_text(record: StudyRecord) -> str:
+    """Says how often the test rows were read, by this study and by others in the store."""
+    chosen = "The winner was chosen on validation."
+    if not record.looks:
+        if record.predictions is None:
+            return "Not read."
+        return f"Predicted by a version that did not count looks at these rows. {chosen}"
+    numbers = [look.number for look in record.looks]
+    last = record.looks[-1]
+    models = f"{len(last.models)} model{'s' if len(last.models) > 1 else ''}"
+    if numbers == [1]:
+        return f"Predicted only once, by {models} of this study: look 1 at these rows. {chosen}"
+    if len(numbers) == 1:
+        earlier = numbers[0] - 1
+        others = f"{earlier} earlier look{'s' if earlier > 1 else ''} in this store"
+        return (
+            f"Look {numbers[0]} at these rows, by {models} of this study, after {others}, each of "
+            f"which may have led to this one. {chosen}"
+        )
+    return (
+        f"Predicted {len(numbers)} times by this study, which went on after a look: looks "
+        f"{', '.join(map(str, numbers))} at these rows in this store. {chosen}"
+    )
+
+
 def detectable_text(metric: Metric, value: float | None) -> str | None:
     """Writes the gain that the comparison detects; None if it is unknown."""
     if value is None or not math.isfinite(value):

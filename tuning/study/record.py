@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tuning.core.record import Predictions
+from tuning.core.record import Look, Predictions
 from tuning.core.task import DataInfo
 from tuning.core.trial import Phase, TrialRecord
 from tuning.study.file import Study
@@ -25,6 +25,7 @@ class StudyRecord:
             interrupted.
         predictions: Predictions on the test split; None until the split was read.
         started_ms: Start of the parent run, Unix time in milliseconds.
+        looks: Readings of the test split by this study, in their order. Records of 0.1 have none.
     """
 
     run_id: str
@@ -37,6 +38,7 @@ class StudyRecord:
     trials: tuple[TrialRecord, ...]
     predictions: Predictions | None
     started_ms: int
+    looks: tuple[Look, ...] = ()
 
     def in_phase(self, *phases: Phase) -> list[TrialRecord]:
         """Returns the trials of the given phases."""

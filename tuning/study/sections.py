@@ -238,6 +238,8 @@ class Compare(Section):
 class GateRule(Section):
     """Conditions under which a version may become champion; its verdict must be ``better``.
 
+    A limit that is set also refuses a version for which the value was not measured.
+
     Attributes:
         min_gain_low: Threshold for the gain over the baseline, in units of the test metric; the
             lower end of the interval of the gain must be above it.
@@ -251,7 +253,7 @@ class GateRule(Section):
 
     min_gain_low: float = Field(default=0.0, allow_inf_nan=False)
     over_champion: Literal["better", "not_worse"] = "better"
-    max_behaviour_regression: float | None = Field(default=0.2, ge=0, le=1)
+    max_behaviour_regression: float | None = Field(default=None, ge=0, le=1)
     max_size_mb: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     max_latency_ms: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 

@@ -21,7 +21,13 @@ IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOU
 
 
 def log_keras_model(
-    model_id: str, run_id: str, model_file: Path | None, spec_file: Path, step: int
+    model_id: str,
+    run_id: str,
+    model_file: Path | None,
+    spec_file: Path,
+    step: int,
+    *,
+    example: Any = None,
 ) -> None:
     """Logs a model under a run.
 
@@ -32,6 +38,7 @@ def log_keras_model(
         spec_file: JSON file with the inputs, the outputs and the backend of the model, as
             ``tuning.training.saved_model`` writes it.
         step: Epoch of the model's weights. MLflow links the run's metrics of this step to it.
+        example: Inputs of a few examples, which MLflow stores with the model; None for none.
     """
     import mlflow.keras
     from mlflow.models import Model
@@ -43,6 +50,8 @@ def log_keras_model(
         run_id=run_id,
         step=step,
         **_flavour(model_file, spec_file),
+        # MLflow cannot store a tuple of arrays as an example.
+        input_example=None if isinstance(example, tuple | list) else example,
     )
 
 

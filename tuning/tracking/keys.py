@@ -26,6 +26,9 @@ STUDY = "tuning.study"
 KIND = "tuning.kind"
 DATASET = "tuning.dataset"
 DATASET_DIGEST = "tuning.dataset_digest"
+TEST_DIGEST = "tuning.test_digest"
+LOOKS = "tuning.looks"
+STAND_IN = "tuning.stand_in"
 BACKEND = "tuning.backend"
 VERSION = "tuning.version"
 VERDICT = "tuning.verdict"
@@ -50,7 +53,9 @@ RUN_STATUS = {
 STUDY_FILE = "study.yaml"
 WRITTEN_FILE = "study_file.yaml"
 ENVIRONMENT_FILE = "environment.txt"
+LOOKS_FILE = "evaluation/looks.json"
 PREDICTIONS_FILE = "evaluation/predictions.npz"
+REGISTERED_FOLDER = "registry"
 REPORT_FOLDER = "report"
 
 CONFIRMED = (Phase.BASELINE, Phase.REFERENCE, Phase.CONFIRM)
@@ -66,11 +71,16 @@ DIRECTION = "tuning.metric_direction"
 BEHAVIOURS = "tuning.behaviour_regression"
 SIZE = "tuning.size_mb"
 LATENCY = "tuning.latency_ms"
+FILES = "tuning.files_digest"
 PARENT_RUN = "tuning.run"
 TRIALS = "tuning.trials"
 GATE = "tuning.gate"
 GATE_REASONS = "tuning.gate_reasons"
 REPLACES = "tuning.replaces"
+# Of a registered model: the versions that were champion, oldest first.
+CHAMPIONS = "tuning.champions"
+# Of a version: its decisions, each under this prefix and its number.
+DECISION = "tuning.decision."
 
 
 def test_metric(metric: str) -> str:

@@ -6,10 +6,9 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tuning.core.errors import BadInputError
-from tuning.core.record import BehaviourCount, Predictions
 from tuning.core.task import DataInfo
 from tuning.core.trial import (
     Failure,
@@ -27,7 +26,8 @@ from tuning.study.ranges import Choice
 from tuning.study.record import StudyRecord
 from tuning.study.yaml_text import read_yaml
 from tuning.tracking import keys
-from tuning.tracking.retry import or_none
+from tuning.tracking.looks import read_looks
+from tuning.tracking.predictions import fetch, load_predictions
 from tuning.tracking.store import help_planner
 
 if TYPE_CHECKING:
@@ -59,42 +59,15 @@ def write_head(
     }
     with tempfile.TemporaryDirectory() as folder:
         for path, text in texts.items():
-            stored = _fetch(client, run_id, path, folder)
+            stored = fetch(client, run_id, path, folder)
             # If the process is killed while it replaces a file, the file is incomplete.
             if stored is None or stored.read_text("utf-8") != text:
                 client.log_text(run_id, text, path)
 
 
-def write_predictions(client: "MlflowClient", run_id: str, predictions: Predictions) -> None:
-    """Stores the predictions of the models for the test split."""
-    import numpy as np
-
-    path = Path(keys.PREDICTIONS_FILE)
-    arrays = {f"p_{name}": value for name, value in predictions.outputs.items()}
-    arrays |= {f"y_{name}": np.asarray(value) for name, value in predictions.yardsticks.items()}
-    optional = {name: getattr(predictions, name) for name in ("lengths", "times", "weights")}
-    arrays |= {name: array for name, array in optional.items() if array is not None}
-    details = {
-        "kind": predictions.kind,
-        "steps": predictions.steps,
-        "classes": list(predictions.classes),
-        "scales": dict(predictions.scales),
-        "seen": predictions.seen,
-        "images": {str(index): image for index, image in predictions.images.items()},
-        "texts": {str(index): text for index, text in predictions.texts.items()},
-        "behaviours": {
-            name: [asdict(count) for count in counts]
-            for name, counts in predictions.behaviours.items()
-        },
-    }
-    arrays["details"] = np.frombuffer(json.dumps(details).encode(), "u1")
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, path.name)
-        np.savez_compressed(file, allow_pickle=False, labels=predictions.truth, **arrays)
-        client.log_artifact(run_id, str(file), str(path.parent))
-
-
-def read_record(client: "MlflowClient", run_id: str, curves: Curves | None = None) -> StudyRecord:
+def read_record(
+    client: "MlflowClient", run_id: str, curves: Curves | None = None, *, with_curves: bool = True
+) -> StudyRecord:
     """Reads the record of a study.
 
     Args:
@@ -102,6 +75,7 @@ def read_record(client: "MlflowClient", run_id: str, curves: Curves | None = Non
         run_id: Id of the parent run.
         curves: Cache of the curves of ended runs. Its curves are not fetched again, and the curves
             of other ended runs are added to it.
+        with_curves: Whether the curves are read, with a request per trial and metric.
 
     Raises:
         BadInputError: There is no such run, or it is not the parent run of a study.
@@ -109,21 +83,24 @@ def read_record(client: "MlflowClient", run_id: str, curves: Curves | None = Non
     parent = get_run(client, run_id)
     help_planner(client.tracking_uri)
     with tempfile.TemporaryDirectory() as folder:
-        study_file = _fetch(client, run_id, keys.STUDY_FILE, folder)
-        data_file = _fetch(client, run_id, DATA_FILE, folder)
+        study_file = fetch(client, run_id, keys.STUDY_FILE, folder)
+        data_file = fetch(client, run_id, DATA_FILE, folder)
         if study_file is None or data_file is None:
             raise BadInputError(
                 f"run {run_id} is not the parent run of a study: it has no {keys.STUDY_FILE}; "
                 "pass the id of a parent run"
             )
         study = _load_study(study_file)
-        written_file = _fetch(client, run_id, keys.WRITTEN_FILE, folder)
+        written_file = fetch(client, run_id, keys.WRITTEN_FILE, folder)
         written = _load_study(written_file) if written_file else study
         facts = json.loads(data_file.read_text("utf-8"))
-        data = DataInfo(**{**facts, "classes": tuple(facts.get("classes", ()))})
-        predictions_file = _fetch(client, run_id, keys.PREDICTIONS_FILE, folder)
-        predictions = _read_predictions(predictions_file) if predictions_file else None
-    cache: Curves = {} if curves is None else curves
+        # Before 0.2, a warning made the data a stand-in.
+        stand_in = facts.get("stand_in", bool(facts.get("warning")))
+        classes = tuple(facts.get("classes", ()))
+        data = DataInfo(**{**facts, "classes": classes, "stand_in": stand_in})
+        predictions_file = fetch(client, run_id, keys.PREDICTIONS_FILE, folder)
+        predictions = load_predictions(predictions_file) if predictions_file else None
+    cache: Curves | None = ({} if curves is None else curves) if with_curves else None
     return StudyRecord(
         run_id=run_id,
         experiment_id=parent.info.experiment_id,
@@ -137,6 +114,7 @@ def read_record(client: "MlflowClient", run_id: str, curves: Curves | None = Non
         ),
         predictions=predictions,
         started_ms=parent.info.start_time,
+        looks=tuple(read_looks(client, run_id)),
     )
 
 
@@ -172,53 +150,6 @@ def get_run(client: "MlflowClient", run_id: str) -> "Run":
         ) from error
 
 
-def _fetch(client: "MlflowClient", run_id: str, path: str, folder: str) -> Path | None:
-    # The list is read first, so that an outage is an error and not a missing file.
-    parent = str(Path(path).parent) if "/" in path else None
-    if path not in {file.path for file in client.list_artifacts(run_id, parent)}:
-        return None
-    return Path(client.download_artifacts(run_id, path, folder))
-
-
-def read_predictions(client: "MlflowClient", run_id: str) -> Predictions | None:
-    """Returns a study's predictions for the test split; None if the store has none."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = or_none(lambda: _fetch(client, run_id, keys.PREDICTIONS_FILE, folder))
-        return _read_predictions(file) if file is not None else None
-
-
-def _read_predictions(file: Path) -> Predictions:
-    import numpy as np
-
-    with np.load(file, allow_pickle=False) as arrays:
-
-        def starting_with(prefix: str) -> "dict[str, np.ndarray[Any, Any]]":
-            names = [name for name in arrays.files if name.startswith(prefix)]
-            return {name.removeprefix(prefix): arrays[name] for name in names}
-
-        details = json.loads(arrays["details"].tobytes()) if "details" in arrays else {}
-        return Predictions(
-            truth=arrays["labels"],
-            outputs=starting_with("p_"),
-            # Records of version 0.1 have binary classifiers only, and do not say so.
-            kind=details.get("kind", "binary"),
-            steps=details.get("steps", 1),
-            weights=arrays.get("weights"),
-            classes=tuple(details.get("classes", ())),
-            scales=details.get("scales", {}),
-            lengths=arrays.get("lengths"),
-            times=arrays.get("times"),
-            seen=details.get("seen", 0),
-            images={int(index): image for index, image in details.get("images", {}).items()},
-            texts={int(index): text for index, text in details.get("texts", {}).items()},
-            behaviours={
-                name: tuple(BehaviourCount(**count) for count in counts)
-                for name, counts in details.get("behaviours", {}).items()
-            },
-            yardsticks=starting_with("y_"),
-        )
-
-
 def _children(client: "MlflowClient", parent: "Run") -> list["Run"]:
     runs: list[Run] = []
     token: str | None = None
@@ -237,15 +168,12 @@ def _children(client: "MlflowClient", parent: "Run") -> list["Run"]:
             return runs
 
 
-def _trial_record(client: "MlflowClient", run: "Run", study: Study, curves: Curves) -> TrialRecord:
+def _trial_record(
+    client: "MlflowClient", run: "Run", study: Study, curves: Curves | None
+) -> TrialRecord:
     tags, params = run.data.tags, run.data.params
     ended_ms = _end_of(run)
-    identity = run.info.run_id, ended_ms
-    measurements = curves.get(identity)
-    if measurements is None:
-        measurements = _measurements(client, run)
-        if ended_ms:
-            curves[identity] = measurements
+    measurements = () if curves is None else _curves(client, run, ended_ms, curves)
     for key in (keys.TRIAL, keys.MODEL, keys.RESUME_FROM, keys.REUSED_FROM):
         # Their values become names of folders.
         if not re.fullmatch(r"\w[\w.-]*", tags.get(key, "none")):
@@ -282,6 +210,18 @@ def _end_of(run: "Run") -> int:
     A run that was opened again still has the end of before.
     """
     return 0 if run.info.status == "RUNNING" else run.info.end_time or 0
+
+
+def _curves(
+    client: "MlflowClient", run: "Run", ended_ms: int, curves: Curves
+) -> tuple[Measurement, ...]:
+    identity = run.info.run_id, ended_ms
+    measurements = curves.get(identity)
+    if measurements is None:
+        measurements = _measurements(client, run)
+        if ended_ms:
+            curves[identity] = measurements
+    return measurements
 
 
 def _params(logged: Mapping[str, str], study: Study) -> dict[str, ParamValue]:

@@ -27,6 +27,9 @@ _PASSING_CODES = (
     "DEADLINE_EXCEEDED",
 )
 _PASSING_STATUS = (408, 425, 429)
+# MLflow looks for a row and then creates it. If two processes do so at once, one of them fails,
+# and finds the row at its next attempt. The messages are of SQLite, PostgreSQL and MySQL.
+_CREATED_TWICE = re.compile(r"UNIQUE constraint failed|duplicate key value|Duplicate entry")
 
 _log = logging.getLogger(__name__)
 
@@ -165,6 +168,8 @@ def is_transient(error: Exception) -> bool:
 
     if is_permission_error(error):
         return False
+    if _CREATED_TWICE.search(str(error)):
+        return True
     if isinstance(error, MlflowException):
         # MLflow reports an interrupted download, or another interrupted request, as an invalid
         # parameter.

@@ -175,12 +175,21 @@ class TrialWorker:
             ) from error
 
 
+_FRAMEWORKS = ("jax", "jaxlib", "tensorflow", "torch")
+_EXHAUSTED = ("RESOURCE_EXHAUSTED", "ResourceExhaustedError", "OutOfMemoryError", "out of memory")
+
+
 def _kind(error: BaseException) -> FailureKind:
-    # JAX and TensorFlow have no exception class for these errors. After a CUDA error the process
-    # cannot compute any more; a new process checks whether the GPU works.
-    text = str(error)
-    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "CUDA_ERROR" in text:
-        return FailureKind.WORKER_LOST
+    if isinstance(error, MemoryError):
+        return FailureKind.OUT_OF_MEMORY
+    # JAX and TensorFlow have no exception class for these errors.
+    if type(error).__module__.partition(".")[0] in _FRAMEWORKS:
+        text = f"{type(error).__name__}: {error}"
+        if any(words in text for words in _EXHAUSTED):
+            return FailureKind.OUT_OF_MEMORY
+        # The process cannot compute any more; a new process checks whether the GPU works.
+        if "CUDA_ERROR" in text or "CUDA error" in text:
+            return FailureKind.WORKER_LOST
     if isinstance(error, InfeasibleError):
         return FailureKind.INFEASIBLE
     if isinstance(error, BadInputError):

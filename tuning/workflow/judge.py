@@ -1,4 +1,4 @@
-"""Judges the confirmed models on the test split, which is predicted only once."""
+"""Judges the confirmed models on the test split; every reading of it is recorded."""
 
 import math
 import tempfile
@@ -13,7 +13,8 @@ from tuning.metrics.metric import rounded
 from tuning.metrics.scoring import score
 from tuning.study.record import StudyRecord
 from tuning.tracking import keys
-from tuning.tracking.reader import write_predictions
+from tuning.tracking.looks import record_look
+from tuning.tracking.predictions import write_predictions
 from tuning.tracking.trial_models import download_keras_file
 from tuning.workflow.study_run import StudyRun
 
@@ -50,8 +51,13 @@ def _predict(
 ) -> Predictions:
     from tuning.evaluation.test_split import TrainedModel, predict_test
 
-    study_run.progress.say(f"\nTest split: {len(trials)} models, predicted once")
     prepared, study = study_run.prepared, study_run.study
+    names = [trial.trial.name for trial in trials]
+    rows = prepared.data.test_digest
+    look = record_look(study_run.client, record.run_id, study.name, rows, names)
+    study_run.progress.say(
+        f"\nTest split: {len(trials)} models, look {look.number} at these rows in this store"
+    )
     with model_files(study_run, trials) as files:
         models = {
             trial.trial.name: TrainedModel(trial.trial.params, files[trial.trial.name])

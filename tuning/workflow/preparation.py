@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tuning.core.errors import BadInputError
 from tuning.core.task import DataInfo, Prepares, Task
-from tuning.data.description import describe_data
+from tuning.data.description import describe_data, digest_of_test
 from tuning.data.loading import Loader
 from tuning.data.parts import Part
 from tuning.study.file import Study
@@ -103,6 +103,8 @@ def prepare_study(plan: Plan, kind: str, stack: ExitStack) -> PreparedStudy:
     study = written.change(plan.options.settings) if earlier is None else plan.study
     parts = load_parts(loader, study, with_test=kind == keys.TUNE)
     data = replace(info or describe_data(type(task).__name__, parts), classes=loader.classes)
+    if "test" in parts and not data.test_digest:
+        data = replace(data, test_digest=digest_of_test(parts["test"]))
     if earlier is not None:
         check_same_data(earlier.record, data)
     token = earlier.record.tags.get(keys.WORKSPACE) if earlier else None

@@ -1,11 +1,11 @@
 """Registers the best model of a study, and promotes it if the gate allows it."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuning.core.errors import PromotionRefusedError
-from tuning.core.task import Serves
+from tuning.core.task import KerasForm, Serves
 from tuning.core.trial import TrialRecord
-from tuning.metrics.metric import rounded
 from tuning.study.record import StudyRecord
 from tuning.tracking import keys
 from tuning.tracking.retry import RetryPolicy
@@ -13,7 +13,11 @@ from tuning.workflow.judge import model_files
 from tuning.workflow.study_run import StudyRun
 
 if TYPE_CHECKING:
+    from tuning.core.task import Form
     from tuning.evaluation.comparison import Comparison
+
+
+EXAMPLES = 3  # stored with a registered Keras model
 
 
 def register_best(
@@ -30,11 +34,8 @@ def register_best(
     best = comparison.best
     if best is None or comparison.gain is None:
         return "", False
-    cannot_serve = record.data.cannot_serve
-    if not isinstance(study_run.prepared.task, Serves):
-        cannot_serve = cannot_serve or "the task has no serve"
-    if cannot_serve:
-        study_run.progress.say(f"\nNothing is registered: {cannot_serve}")
+    if record.data.cannot_serve:
+        study_run.progress.say(f"\nNothing is registered: {record.data.cannot_serve}")
         return "", False
     # The first seed, not the best one: the best seed would have been chosen by luck.
     first = next(trial for trial in record.trials if trial.trial.name == best.trials[0])
@@ -52,55 +53,50 @@ def register_best(
 def _register(
     study_run: StudyRun, record: StudyRecord, comparison: "Comparison", first: TrialRecord
 ) -> tuple[str, str]:
+    from tuning.registry.evidence import version_tags
     from tuning.registry.registration import register
     from tuning.registry.versions import registered_name
     from tuning.report.model_card import model_card
 
-    task = study_run.prepared.task
-    assert isinstance(task, Serves)
     name = registered_name(study_run.study, record.data)
     with model_files(study_run, [first]) as files:
+        model_file = files[first.trial.name]
         version = RetryPolicy()(
             lambda: register(
                 study_run.client,
                 name=name,
                 run_id=record.run_id,
-                task=task,
-                model_file=files[first.trial.name],
-                tags=_version_tags(record, comparison, first),
-                card=lambda served: model_card(record, comparison, name, served),
+                make=lambda folder: _make_form(study_run, first, model_file, folder),
+                tags=version_tags(record, comparison),
+                card=lambda form: model_card(record, comparison, name, form),
+                stand_in_for=study_run.study.registered_model if record.data.stand_in else "",
             )
         )
     return name, version
 
 
-def _version_tags(
-    record: StudyRecord, comparison: "Comparison", first: TrialRecord
-) -> dict[str, str]:
-    """Returns the tags of the version; the gate reads some of them."""
-    from tuning.evaluation.error_analysis import behaviour_regression
+def _make_form(study_run: StudyRun, first: TrialRecord, model_file: Path, folder: Path) -> "Form":
+    """Makes the model that is registered: one of raw input if the task makes one."""
+    task = study_run.prepared.task
+    if isinstance(task, Serves):
+        return task.serve(model_file, folder)
+    from tuning.training.fit import build_model
+    from tuning.training.saved_model import load_weights, save_model
 
-    best, gain = comparison.best, comparison.gain
-    assert best is not None and gain is not None
-    metric = record.study.compare.deciding
-    tags = {
-        keys.VERDICT: comparison.verdict.value,
-        keys.GAIN: metric.write_gain(gain.estimate),
-        keys.test_metric_tag(metric.key): f"{rounded(best.mean_test)}",
-        keys.INTERVAL: metric.write_interval(gain.low, gain.high),
-        keys.GAIN_LOW: f"{rounded(gain.low)}",
-        keys.METRIC: metric.name,
-        keys.DIRECTION: metric.direction,
-        keys.TRIALS: ",".join(best.trials),
-        keys.DATASET: record.data.label,
-        keys.DATASET_DIGEST: record.data.digest,
-        keys.PARENT_RUN: record.run_id,
-        keys.TRIAL: first.trial.name,
-    }
-    regression = behaviour_regression(record, comparison)
-    if regression is not None:
-        tags[keys.BEHAVIOURS] = f"{regression:.4f}"
-    return tags
+    params = first.trial.params
+    part = study_run.prepared.loader.load("search", params)["validation"]
+    model = build_model(task, params, part)
+    load_weights(model, model_file)
+    example = part.head(EXAMPLES)[0]
+    saved = save_model(model, folder, example)
+    return KerasForm(
+        model_file=model_file,
+        spec_file=Path(saved["model_spec"]),
+        example=example,
+        step=first.result.best_step or 0,
+        task=study_run.study.task,
+        params=repr(dict(params)),
+    )
 
 
 def _promote(study_run: StudyRun, record: StudyRecord, name: str, version: str) -> bool:

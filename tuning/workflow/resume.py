@@ -28,7 +28,12 @@ _HARMLESS_FIELDS = ("budget", "confirm", "limits", "on_error", "searchers", "see
 # These fields may differ in every run of a study.
 _MACHINE_FIELDS = ("resources",)
 # Failures that are due to the machine or the code rather than to the configuration.
-_RETRIED_FAILURES = (FailureKind.LIMIT, FailureKind.ERROR, FailureKind.WORKER_LOST)
+_RETRIED_FAILURES = (
+    FailureKind.LIMIT,
+    FailureKind.OUT_OF_MEMORY,
+    FailureKind.ERROR,
+    FailureKind.WORKER_LOST,
+)
 
 
 def find_run(client: "MlflowClient", run_id: str, study: str) -> str:

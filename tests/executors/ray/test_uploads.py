@@ -66,7 +66,9 @@ def store() -> Store:
     return Store()
 
 
-@pytest.fixture(params=[True, False], ids=["shared", "apart"])
+@pytest.fixture(
+    params=[True, pytest.param(False, marks=pytest.mark.full)], ids=["shared", "apart"]
+)
 def executor(
     request: pytest.FixtureRequest, cluster: Any, store: Store, tmp_path: Path
 ) -> Iterator[RayExecutor]:

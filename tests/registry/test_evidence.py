@@ -9,19 +9,15 @@ from tuning.core.record import BehaviourCount
 from tuning.evaluation.comparison import compare
 from tuning.evaluation.error_analysis import behaviour_regression
 from tuning.metrics.catalogue import make_metric
+from tuning.registry.evidence import version_tags
 from tuning.study.record import StudyRecord
 from tuning.tracking import keys
-from tuning.workflow.register import _version_tags
 
 ACCURACY = make_metric("accuracy")
 
 
 def tags_of(record: StudyRecord) -> dict[str, str]:
-    comparison = compare(record)
-    assert comparison.best is not None
-    name = comparison.best.trials[0]
-    first = next(trial for trial in record.trials if trial.trial.name == name)
-    return _version_tags(record, comparison, first)
+    return version_tags(record, compare(record))
 
 
 def test_a_version_says_what_its_study_found() -> None:

@@ -1,0 +1,93 @@
+"""Stores the predictions of the test split as a file of arrays, and reads it."""
+
+import json
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuning.core.record import BehaviourCount, Predictions
+from tuning.tracking import keys
+from tuning.tracking.retry import or_none
+
+if TYPE_CHECKING:
+    import numpy as np
+    from mlflow import MlflowClient
+
+
+def write_predictions(client: "MlflowClient", run_id: str, predictions: Predictions) -> None:
+    """Stores the predictions of the models for the test split."""
+    import numpy as np
+
+    path = Path(keys.PREDICTIONS_FILE)
+    arrays = {f"p_{name}": value for name, value in predictions.outputs.items()}
+    arrays |= {f"y_{name}": np.asarray(value) for name, value in predictions.yardsticks.items()}
+    optional = {name: getattr(predictions, name) for name in ("lengths", "times", "weights")}
+    arrays |= {name: array for name, array in optional.items() if array is not None}
+    details = {
+        "kind": predictions.kind,
+        "steps": predictions.steps,
+        "classes": list(predictions.classes),
+        "scales": dict(predictions.scales),
+        "seen": predictions.seen,
+        "images": {str(index): image for index, image in predictions.images.items()},
+        "texts": {str(index): text for index, text in predictions.texts.items()},
+        "behaviours": {
+            name: [asdict(count) for count in counts]
+            for name, counts in predictions.behaviours.items()
+        },
+    }
+    arrays["details"] = np.frombuffer(json.dumps(details).encode(), "u1")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, path.name)
+        np.savez_compressed(file, allow_pickle=False, labels=predictions.truth, **arrays)
+        client.log_artifact(run_id, str(file), str(path.parent))
+
+
+def read_predictions(client: "MlflowClient", run_id: str) -> Predictions | None:
+    """Returns a study's predictions for the test split; None if the store has none."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = or_none(lambda: fetch(client, run_id, keys.PREDICTIONS_FILE, folder))
+        return load_predictions(file) if file is not None else None
+
+
+def load_predictions(file: Path) -> Predictions:
+    """Reads the file that ``write_predictions`` stores."""
+    import numpy as np
+
+    with np.load(file, allow_pickle=False) as arrays:
+
+        def starting_with(prefix: str) -> "dict[str, np.ndarray[Any, Any]]":
+            names = [name for name in arrays.files if name.startswith(prefix)]
+            return {name.removeprefix(prefix): arrays[name] for name in names}
+
+        details = json.loads(arrays["details"].tobytes()) if "details" in arrays else {}
+        return Predictions(
+            truth=arrays["labels"],
+            outputs=starting_with("p_"),
+            # Records of version 0.1 have binary classifiers only, and do not say so.
+            kind=details.get("kind", "binary"),
+            steps=details.get("steps", 1),
+            weights=arrays.get("weights"),
+            classes=tuple(details.get("classes", ())),
+            scales=details.get("scales", {}),
+            lengths=arrays.get("lengths"),
+            times=arrays.get("times"),
+            seen=details.get("seen", 0),
+            images={int(index): image for index, image in details.get("images", {}).items()},
+            texts={int(index): text for index, text in details.get("texts", {}).items()},
+            behaviours={
+                name: tuple(BehaviourCount(**count) for count in counts)
+                for name, counts in details.get("behaviours", {}).items()
+            },
+            yardsticks=starting_with("y_"),
+        )
+
+
+def fetch(client: "MlflowClient", run_id: str, path: str, folder: str) -> Path | None:
+    """Downloads an artifact of a run into a folder; None if the run has no such artifact."""
+    # The list is read first, so that an outage is an error and not a missing file.
+    parent = str(Path(path).parent) if "/" in path else None
+    if path not in {file.path for file in client.list_artifacts(run_id, parent)}:
+        return None
+    return Path(client.download_artifacts(run_id, path, folder))
