@@ -191,7 +191,7 @@ def test_it_carries_its_card_its_requirements_and_an_example(
     name, alias = MODEL.removeprefix("models:/").split("@")
     version = mlflow.MlflowClient(finished_study.uri).get_model_version_by_alias(name, alias)
     assert version.description
-    assert card.startswith(version.description)
+    assert card.startswith(version.description.partition("\n\n## Decisions")[0])
     requirements = (downloaded / "requirements.txt").read_text().split()
     assert requirements
     assert all("==" in line for line in requirements)

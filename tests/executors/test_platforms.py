@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tuning.executors.local import available_cores
+from tuning.executors.machine import available_cores
 from tuning.training.keras_process import give_freed_memory_back, keep_freed_memory
 
 

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
 import pytest
 import yaml
@@ -18,6 +19,8 @@ from tuning.metrics.metric import metric_key
 from tuning.report.figures.style import words
 from tuning.tracking.reader import read_record
 
+# Tasks whose models Keras cannot load without their code.
+NEED_CODE = ("Subclassed", "WithLambda", "WithOwnLayer")
 SPACE = {"units": {"type": "int", "low": 4, "high": 16, "step": 4}}
 
 
@@ -97,7 +100,26 @@ def test_the_metric_in_mlflow_is_that_of_the_logged_model(case: Case, tmp_path: 
     # Every run is the study's: autologging, which a task may switch on, has opened none.
     runs = client.search_runs([each.experiment_id for each in client.search_experiments()])
     assert all(any(key.startswith("tuning.") for key in run.data.tags) for run in runs)
+    assert_is_registered(case, client, tmp_path)
     _write_row(case, pairs, parent.data.tags["tuning.verdict"], seconds)
+
+
+def assert_is_registered(case: Case, client: Any, folder: Path) -> None:
+    """The winner is a version with its signature, its card and its measures."""
+    from mlflow.models import Model
+
+    from tuning.registry.files import downloaded
+
+    (version,) = client.search_model_versions("name='kind'")
+    aliases = client.get_registered_model("kind").aliases
+    assert str(aliases["challenger"]) == "1"
+    assert "## How to use it" in version.description
+    mlflow.set_tracking_uri(client.tracking_uri)
+    with downloaded("models:/kind/1") as files:
+        assert files is not None
+        model = Model.load(str(files))
+    assert model.signature is not None and "keras" in model.flavors
+    assert ("tuning.latency_ms" in version.tags) is (case.task not in NEED_CODE)
 
 
 def _write_row(case: Case, pairs: list[tuple[float, float]], verdict: str, seconds: float) -> None:

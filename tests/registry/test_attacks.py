@@ -269,7 +269,7 @@ def _kill(client: "MlflowClient", writes: int, after: bool, run: Callable[[Any],
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("after", [pytest.param(False, marks=pytest.mark.full), True])
 def test_a_killed_promotion_and_rollback(
     stage: Stage, after: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from tuning.core.errors import BadInputError
 from tuning.tracking.store import (
+    check_artifacts,
     credentials,
     get_experiment,
     is_remote,
@@ -18,6 +19,7 @@ from tuning.tracking.store import (
     open_parent,
     open_store,
     resolve_uri,
+    sqlite_file,
     take_launcher,
 )
 from tuning.training.workspace import new_token
@@ -36,8 +38,47 @@ def test_addresses_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert resolve_uri({}) == f"sqlite:///{tmp_path}/mlflow.db"
     relative = {"MLFLOW_TRACKING_URI": "sqlite:///sub/x.db"}
     assert resolve_uri(relative) == f"sqlite:///{tmp_path}/sub/x.db"
+    options = {"MLFLOW_TRACKING_URI": "sqlite:///sub/x.db?timeout=5"}
+    assert resolve_uri(options) == f"sqlite:///{tmp_path}/sub/x.db?timeout=5"
+    assert sqlite_file(resolve_uri(options)) == tmp_path / "sub" / "x.db"
     http = {"MLFLOW_TRACKING_URI": "http://somewhere:5000"}
     assert resolve_uri(http) == "http://somewhere:5000"
+
+
+@pytest.mark.slow
+def test_a_folder_of_any_name_has_its_store_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "we ird a#b 100% %q ä'é&;c=d [x]{y}~$HOME"
+    folder = tmp_path / name
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    client = open_store(resolve_uri({}))
+    parent = open_parent(client, "study", TOKEN)
+    check_artifacts(str(client.get_run(parent.run_id).info.artifact_uri))
+    client.log_text(parent.run_id, "hello", "folder/file.txt")
+    assert Path(client.download_artifacts(parent.run_id, "folder/file.txt")).read_text() == "hello"
+    with sqlite3.connect(folder / "mlflow.db") as connection:
+        assert connection.execute("select count(*) from runs").fetchone() == (1,)
+    assert (folder / "mlruns").is_dir()
+    assert {file.name for file in tmp_path.iterdir()} == {name}
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("why?", r"a '\?'"),
+        ("%41", "a '%' before two"),
+        ("a'b\"c", "both kinds of quotation marks"),
+    ],
+)
+def test_a_folder_that_a_database_address_cannot_name_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, what: str
+) -> None:
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / name)
+    with pytest.raises(BadInputError, match=f"has {what}.*, which MLflow cannot use"):
+        resolve_uri({})
 
 
 @pytest.mark.parametrize(

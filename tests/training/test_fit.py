@@ -175,7 +175,7 @@ def weights_of(result: Any) -> list[np.ndarray]:
     return list(keras.saving.load_model(result.artifacts["model"]).get_weights())
 
 
-@pytest.mark.parametrize("killed", [None, 1, 3])
+@pytest.mark.parametrize("killed", [None, pytest.param(1, marks=pytest.mark.full), 3])
 def test_the_saved_model_has_the_best_epochs_weights_not_the_lasts(
     fit: Any, monkeypatch: pytest.MonkeyPatch, killed: int | None
 ) -> None:
@@ -242,7 +242,7 @@ def test_going_on_from_a_checkpoint_keeps_the_optimizers_state(fit: Any) -> None
     assert rest.duration_s >= sum(m.metrics["epoch_seconds"] for m in own) * 0.5
 
 
-@pytest.mark.parametrize("step", [1, 3, 6])
+@pytest.mark.parametrize("step", [1, pytest.param(3, marks=pytest.mark.full), 6])
 def test_a_killed_training_goes_on_as_if_it_had_never_stopped(
     fit: Any, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
@@ -276,7 +276,10 @@ def test_a_stop_in_the_epochs_before_is_obeyed(fit: Any) -> None:
     assert result.state is TrialState.PRUNED
 
 
-@pytest.mark.parametrize("changes", [{"seed": 8}, {"params": {**PARAMS, "rate": 0.1}}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"seed": 8}, pytest.param({"params": {**PARAMS, "rate": 0.1}}, marks=pytest.mark.full)],
+)
 def test_another_training_does_not_go_on_from_a_checkpoint(fit: Any, changes: Any) -> None:
     with pytest.raises(Killed):
         fit(killed_at(2), name="taken")

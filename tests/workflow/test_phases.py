@@ -337,6 +337,28 @@ def test_a_finished_study_that_goes_on_is_judged_anew_and_promotes_nothing_old(
     assert (again.verdict, again.registered, again.promoted) == ("worse", "", False)
     assert str(aliases(study)["champion"]) == "1"
     assert len(study.client.search_model_versions("name='toy'")) == 1
+    looks = study.record(again).looks
+    assert [look.number for look in looks] == [1, 2], "going on after a look is another look"
+    assert set(looks[0].models) < set(looks[1].models)
+    report = study.client.download_artifacts(again.run_id, "report/report.md")
+    assert "Predicted 2 times by this study" in Path(report).read_text()
+
+
+def test_looks_of_all_studies_at_the_same_rows_are_counted(study: WholeStudy) -> None:
+    for number in (1, 2, 3):
+        outcome = study.run()
+        (look,) = study.record(outcome).looks
+        assert (look.number, look.study, len(look.models)) == (number, "toy", 6)
+        study.client.delete_run(outcome.run_id)  # it was a look all the same
+    assert "look 3 at these test rows" in study.client.get_model_version("toy", "3").tags.get(
+        keys.GATE_REASONS, ""
+    ) or "Look 3 at these rows" in (study.client.get_model_version("toy", "3").description or "")
+
+
+def test_a_look_that_was_begun_is_counted_although_the_driver_died(study: WholeStudy) -> None:
+    study.run_until("tuning.workflow.judge.write_predictions")
+    outcome = study.run(resume="last")
+    assert [look.number for look in study.record(outcome).looks] == [1, 2]
 
 
 def test_a_driver_that_died_before_its_study_began_leaves_nothing_to_resume(

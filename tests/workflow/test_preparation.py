@@ -1,5 +1,6 @@
 """What is checked before any worker starts, and what a resumed study keeps of its beginning."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
@@ -14,7 +15,8 @@ from tests.factories import STUDY, make_study
 from tests.report.test_report import make_record
 from tests.toy_task import ToyTask
 from tests.workflow.whole_study import WholeStudy, whole_study
-from tuning.core.errors import BadInputError
+from tuning.cli.main import main
+from tuning.core.errors import EXIT_OK, EXIT_REFUSED, BadInputError
 from tuning.core.task import DataInfo, Split
 from tuning.core.trial import Trial
 from tuning.study.record import StudyRecord
@@ -123,3 +125,39 @@ def test_a_resumed_study_does_not_change_its_backend(tmp_path: Path) -> None:
     record = begun(**{keys.BACKEND: "tensorflow"})
     with pytest.raises(BadInputError, match=r"backend: run r+ began with tensorflow; got 'jax'"):
         _as_begun(plan_of(tmp_path, resume="last", backend="jax"), record)
+
+
+@pytest.mark.slow
+def test_a_study_goes_on_with_other_code_only_if_told_and_says_so(
+    study: WholeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "from tests.toy_task import ToyTask\n\nclass Mine(ToyTask):\n    pass\n"
+    (tmp_path / "mine.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    study.write(task="mine:Mine", searchers=["random"])
+    study.run_until("tuning.workflow.phases.judge_models")
+    (tmp_path / "mine.py").write_text(f"{code}# another comment\n")
+    with pytest.raises(BadInputError, match=r"began with: mine\.py differs; restore it, or pass"):
+        study.run(resume="last")
+    outcome = study.run(resume="last", allow_change=True)
+    record = study.record(outcome)
+    assert record.tags[keys.CODE_CHANGES].startswith("mine.py (")
+    report = study.client.download_artifacts(outcome.run_id, "report/report.md")
+    assert "Code: changed while the study was interrupted: mine.py (" in Path(report).read_text()
+    sys.modules.pop("mine")
+
+
+@pytest.mark.slow
+def test_a_user_without_a_name_runs_a_study(
+    study: WholeStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 12345")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    outcome = study.run()
+    assert outcome.registered == "toy/1"
+    assert main(["promote", "--study", str(study.folder / "study.yaml"), "--dry-run", "yes"]) in (
+        EXIT_OK,
+        EXIT_REFUSED,
+    )

@@ -13,7 +13,15 @@ from tuning.core.trial import Failure, FailureKind, Phase, Proposal, TrialRecord
 from tuning.driver.driver import Driver
 from tuning.driver.source import TrialSource
 from tuning.search.random_searcher import RandomSearcher
-from tuning.workflow.resume import check_same, check_same_data, merge, pending
+from tuning.study.file import Study
+from tuning.workflow.resume import (
+    CHANGEABLE_FIELDS,
+    check_same,
+    check_same_code,
+    check_same_data,
+    merge,
+    pending,
+)
 
 STUDY = make_study()
 RECORD = make_record({}, study=STUDY)
@@ -92,6 +100,60 @@ def test_what_may_change_may_change_in_the_file(setting: str) -> None:
     with pytest.raises(BadInputError, match="pass --allow-change"):
         check_same(RECORD, file, file, wanted, allow_change=False)
     check_same(RECORD, file, file, wanted, allow_change=True)
+
+
+# Another value of every field of a study file.
+OTHERS = {
+    "name": "other",
+    "task": "tests.toy_task:Other",
+    "task_options": "{rows: 9}",
+    "space": "{units: {type: int, low: 2, high: 16, step: 2}, rate: {type: float, low: 0.0, "
+    "high: 0.3, step: 0.1}}",
+    "fixed": "{batch_size: 32}",
+    "baseline": "{units: 4, rate: 0.0}",
+    "references": "{other: {units: 4, rate: 0.0}}",
+    "objective": "{metric: val_loss}",
+    "searchers": "[random]",
+    "budget": "{trials: 9, epochs: 2}",
+    "confirm": "{seeds: 4, top_k: 1}",
+    "training": "{batch_size: batch_size, patience: 3}",
+    "resources": "{trial_cpus: 2}",
+    "limits": "{memory_mb: 900}",
+    "on_error": "retry",
+    "compare": "{metric: f1}",
+    "gate": "{max_size_mb: 5}",
+    "keep_models": "confirmed",
+    "registered_model": "other",
+    "profiles": "{toy: {budget: {trials: 1}}}",
+    "seed": "5",
+}
+
+
+@pytest.mark.parametrize("field", Study.model_fields)
+def test_every_field_is_a_part_of_the_identity_or_may_change(field: str) -> None:
+    file = STUDY.change([f"{field}={OTHERS[field]}"])
+    assert file != STUDY
+    wanted = merge(RECORD, file)
+    if field == "resources":
+        check_same(RECORD, file, file, wanted, allow_change=False)
+        return
+    with pytest.raises(BadInputError, match="restore it"):
+        check_same(RECORD, file, file, wanted, allow_change=False)
+    if field in CHANGEABLE_FIELDS:
+        check_same(RECORD, file, file, wanted, allow_change=True)
+    else:
+        with pytest.raises(BadInputError, match="begin a new study"):
+            check_same(RECORD, file, file, wanted, allow_change=True)
+
+
+def test_other_code_is_named_and_may_be_allowed() -> None:
+    before = {"wine.py": "a", "shared.py": "b", "only_then.py": "c"}
+    now = {"wine.py": "x", "shared.py": "b", "only_now.py": "d"}
+    with pytest.raises(BadInputError, match=r"began with: wine.py differs; restore it, or pass"):
+        check_same_code("r", before, now, allow_change=False)
+    assert check_same_code("r", before, now, allow_change=True) == ["wine.py"]
+    assert check_same_code("r", before, before, allow_change=False) == []
+    assert check_same_code("r", {}, now, allow_change=False) == [], "a record of 0.1"
 
 
 def test_what_a_trial_gets_of_the_machines_may_differ_in_every_run() -> None:

@@ -5,7 +5,6 @@ A worker trains many trials. It is replaced if it dies or if its memory has grow
 
 import contextlib
 import multiprocessing
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ from typing import Any
 
 from tuning.core.interfaces import Finished, Measured
 from tuning.core.trial import Decision, Failure, FailureKind, Measurement, Trial
+from tuning.executors.machine import available_cores, core_quota, memory_mb, usable_cores
 from tuning.training import worker
 from tuning.training.messages import Done, Epoch, Reply, Train, WorkerSpec, lost_result
 
@@ -47,8 +47,8 @@ class LocalExecutor:
             ``devices`` is empty.
         memory_limit_mb: Memory of a worker after a trial, in MB, above which the worker is
             replaced, because Keras does not free all memory of a trial. 0 means an equal share
-            of half the machine's memory, and at least twice the memory that the worker held after
-            its first trial.
+            of half the memory of the machine or its container, and at least twice the memory that
+            the worker held after its first trial.
         target: Main function of the worker.
         trial_memory_mb: Memory of a worker during a trial, in MB, above which the worker is
             killed and the trial fails; None for no limit.
@@ -72,16 +72,18 @@ class LocalExecutor:
         cores: Sequence[int] | None = None,
         sharing: int = 0,
     ) -> None:
-        import psutil
-
         self._trial_memory_mb = trial_memory_mb
         self._memory_checked = 0.0
         self._target = target
         self._context = multiprocessing.get_context("spawn")
-        cores = available_cores() if cores is None else cores
-        count = workers or len(devices) or len(cores)
+        if cores is None:
+            count = workers or len(devices) or usable_cores()
+            # A quota names no core, and other containers would be pinned to the same first ones.
+            cores = available_cores() if core_quota() is None else []
+        else:
+            count = workers or len(devices) or len(cores) or 1
         self._memory_limit_mb = memory_limit_mb
-        self._memory_share_mb = psutil.virtual_memory().total / 1e6 / 2 / (sharing or count)
+        self._memory_share_mb = memory_mb() / 2 / (sharing or count)
         # With fewer cores than workers, pinning only hinders the scheduler. A worker with a GPU
         # uses several threads to feed it.
         pin = count <= len(cores) and not devices
@@ -230,13 +232,6 @@ class LocalExecutor:
 
     def _slot_of(self, name: str) -> _WorkerSlot | None:
         return next((s for s in self._slots if s.trial is not None and s.trial.name == name), None)
-
-
-def available_cores() -> list[int]:
-    """Returns the numbers of the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
 
 
 def _failure(slot: _WorkerSlot) -> Failure:

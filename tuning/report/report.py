@@ -110,6 +110,7 @@ def _context(record: StudyRecord, comparison: Comparison) -> dict[str, Any]:
             tables.ablation_row(record.study, ablation) for ablation in comparison.ablation
         ],
         "searches": tables.search_rows(comparison.searches),
+        "code_changes": record.tags.get(keys.CODE_CHANGES, ""),
         "search_end": record.tags.get(keys.SEARCH_END, ""),
         "stages": [
             [stage.title, f"{stage.seconds:.0f}", f"{stage.training:.0%}"]

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from tuning.core.errors import BadInputError
+from tuning.core.names import check_hyperparameter
 from tuning.core.trial import ParamValue, config_hash
 from tuning.study.ranges import Choice
 from tuning.study.sections import (
@@ -100,8 +101,9 @@ class Study(Section):
         clash = set(self.fixed) & set(self.space.names)
         if clash:
             raise ValueError(f"{sorted(clash)[0]} is both fixed and in the search space; drop one")
-        for name in self.fixed:
+        for name, value in self.fixed.items():
             try:
+                check_hyperparameter(name, value)
                 check_not_reserved(name)
             except ValueError as error:
                 raise ValueError(f"fixed: {error}") from None

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from tuning.core.names import storable_metric
 from tuning.core.trial import Params, ParamValue
 from tuning.metrics.catalogue import check_keys, make_metric
 from tuning.metrics.metric import Direction, Metric
@@ -48,7 +49,8 @@ class Objective(Section):
     """The validation metric by which trials are pruned, ranked and selected.
 
     Attributes:
-        metric: Name of the metric as Keras reports it, which begins with ``val_``.
+        metric: Name of the metric as Keras reports it, which begins with ``val_``; characters that
+            MLflow cannot store become ``_``.
         direction: Whether larger or smaller values are better. It is required only if the name
             does not tell it.
     """
@@ -76,6 +78,7 @@ class Objective(Section):
                 f"model; write direction: {known}"
             )
         object.__setattr__(self, "direction", self.direction or known)
+        object.__setattr__(self, "metric", storable_metric(self.metric))
         return self
 
     @property

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from pydantic import ConfigDict, RootModel, model_validator
 
+from tuning.core.names import check_hyperparameter
 from tuning.core.trial import Params, ParamValue
 from tuning.study.ranges import Choice, FloatRange, Hyperparameter, IntRange
 
@@ -26,8 +27,8 @@ class SearchSpace(RootModel[dict[str, Hyperparameter]]):
             raise ValueError("a search space needs at least one hyperparameter")
         earlier: set[str] = set()
         for name, hyperparameter in self.root.items():
-            if not name.isidentifier():
-                raise ValueError(f"{name!r} is not a name: letters, digits and _, no digit first")
+            for value in getattr(hyperparameter, "values", [None]):
+                check_hyperparameter(name, value)
             check_not_reserved(name)
             for parent, values in (hyperparameter.when or {}).items():
                 if parent not in earlier:

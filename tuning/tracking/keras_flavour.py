@@ -40,12 +40,11 @@ def log_keras_model(
         step: Epoch of the model's weights. MLflow links the run's metrics of this step to it.
         example: Inputs of a few examples, which MLflow stores with the model; None for none.
     """
-    import mlflow.keras
     from mlflow.models import Model
 
     Model.log(
         artifact_path=None,
-        flavor=mlflow.keras,
+        flavor=_KerasFlavour,
         model_id=model_id,
         run_id=run_id,
         step=step,
@@ -103,6 +102,17 @@ def put_file(client: "MlflowClient", model_id: str, file: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, MODEL_FILE.name).symlink_to(file.absolute())
         client.log_model_artifacts(model_id, folder, str(MODEL_FILE.parent))
+
+
+class _KerasFlavour:
+    """MLflow's keras flavour, which writes an example before it has made the folder for it."""
+
+    @staticmethod
+    def save_model(path: str, **options: Any) -> None:
+        import mlflow.keras
+
+        Path(path).mkdir(parents=True, exist_ok=True)
+        mlflow.keras.save_model(path=path, **options)
 
 
 class _SavedFile:

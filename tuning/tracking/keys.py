@@ -37,6 +37,7 @@ DATASET_OPTION = "tuning.dataset_option"
 WORKSPACE = "tuning.workspace"
 DRIVER = "tuning.driver"
 SEARCH_END = "tuning.search_end"
+CODE_CHANGES = "tuning.code_changes"
 
 INHERITED = "inherited_epochs"
 
@@ -53,6 +54,7 @@ RUN_STATUS = {
 STUDY_FILE = "study.yaml"
 WRITTEN_FILE = "study_file.yaml"
 ENVIRONMENT_FILE = "environment.txt"
+CODE_FILE = "code.json"
 LOOKS_FILE = "evaluation/looks.json"
 PREDICTIONS_FILE = "evaluation/predictions.npz"
 REGISTERED_FOLDER = "registry"

@@ -27,6 +27,7 @@ from tuning.study.record import StudyRecord
 from tuning.study.yaml_text import read_yaml
 from tuning.tracking import keys
 from tuning.tracking.looks import read_looks
+from tuning.tracking.moved_store import path_of
 from tuning.tracking.predictions import fetch, load_predictions
 from tuning.tracking.store import help_planner
 
@@ -86,6 +87,7 @@ def read_record(
         study_file = fetch(client, run_id, keys.STUDY_FILE, folder)
         data_file = fetch(client, run_id, DATA_FILE, folder)
         if study_file is None or data_file is None:
+            _check_files(parent)
             raise BadInputError(
                 f"run {run_id} is not the parent run of a study: it has no {keys.STUDY_FILE}; "
                 "pass the id of a parent run"
@@ -116,6 +118,23 @@ def read_record(
         started_ms=parent.info.start_time,
         looks=tuple(read_looks(client, run_id)),
     )
+
+
+def _check_files(run: "Run") -> None:
+    folder = path_of(str(run.info.artifact_uri))
+    # MLflow makes mlruns/<experiment>/<run>/artifacts when the first file of a run is written.
+    if folder is not None and not folder.parents[2].exists():
+        raise BadInputError(
+            f"the files of run {run.info.run_id} are missing: {folder} does not exist; put it "
+            "back, or put it beside the database of the store, where it is found"
+        )
+
+
+def read_code(client: "MlflowClient", run_id: str) -> dict[str, str]:
+    """Returns the digests of the code of a study, by file; empty for a record of 0.1."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = fetch(client, run_id, keys.CODE_FILE, folder)
+        return {} if file is None else dict(json.loads(file.read_text("utf-8")))
 
 
 def _load_study(file: Path) -> Study:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sqlite3
 import tempfile
 import uuid
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 from tuning.core.errors import BadInputError
 from tuning.tracking import keys
+from tuning.tracking.moved_store import follow_move, path_of
 from tuning.tracking.retry import mlflow_retries
 
 if TYPE_CHECKING:
@@ -21,6 +23,12 @@ if TYPE_CHECKING:
 
 LOCK_SECONDS = 120
 _SQLITE = "sqlite:///"
+# What MLflow or SQLAlchemy takes for something else in the path of a database.
+_UNUSABLE = (
+    (r"\?", "a '?'"),
+    (r"%[0-9A-Fa-f]{2}", "a '%' before two digits or letters from a to f"),
+    (r"'.*\"|\".*'", "both kinds of quotation marks"),
+)
 _ORIGIN = ("mlflow.user", "mlflow.source.name", "mlflow.source.type", "mlflow.source.git.commit")
 
 
@@ -46,11 +54,22 @@ def resolve_uri(env: Mapping[str, str] = os.environ) -> str:
     """Returns the tracking address: MLFLOW_TRACKING_URI, or ``mlflow.db`` in the current folder.
 
     A relative SQLite address names a different file in every folder, so it becomes absolute.
+
+    Raises:
+        BadInputError: The path of a SQLite file has characters that MLflow cannot use.
     """
     uri = env.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}mlflow.db"
-    if file := sqlite_file(uri):
-        return f"{_SQLITE}{file.absolute()}"
-    return uri
+    if (file := sqlite_file(uri)) is None:
+        return uri
+    path, _, options = str(file.absolute()), *uri.partition("?")[1:]
+    unusable = next((what for pattern, what in _UNUSABLE if re.search(pattern, path)), None)
+    if unusable is not None:
+        raise BadInputError(
+            f"MLflow's store: the path {path!r} has {unusable}, which MLflow cannot use in the "
+            "address of a database; run in another folder, or set MLFLOW_TRACKING_URI to a file "
+            "in another one"
+        )
+    return f"{_SQLITE}{path}?{options}" if options else f"{_SQLITE}{path}"
 
 
 def open_store(uri: str) -> "MlflowClient":
@@ -118,6 +137,7 @@ def open_parent(
         if not info.artifact_uri.startswith("mlflow-artifacts:") or is_server(client.tracking_uri):
             return Parent(launcher, info.experiment_id, created=False)
     experiment_id = get_experiment(client, experiment)
+    _check_files(client, experiment_id)
     tags = {keys.WORKSPACE: token}
     query = f"tags.`{keys.WORKSPACE}` = '{token}'"
     runs = client.search_runs([experiment_id], query, max_results=1)
@@ -127,9 +147,28 @@ def open_parent(
     return Parent(run.info.run_id, experiment_id, created=True, launcher=launcher)
 
 
+def _check_files(client: "MlflowClient", experiment_id: str) -> None:
+    """Refuses an experiment whose folder of files is gone, instead of making it again.
+
+    Raises:
+        BadInputError: The folder is gone, for example because the store was moved without it.
+    """
+    location = client.get_experiment(experiment_id).artifact_location
+    folder, database = path_of(location), sqlite_file(client.tracking_uri)
+    # MLflow makes <folder of the store>/mlruns/<experiment> when the first file is written.
+    if folder is None or database is None or folder.parents[1].exists():
+        return
+    runs = client.search_runs([experiment_id], max_results=1)
+    if runs:
+        raise BadInputError(
+            f"MLflow's store {database} keeps the files of its experiment in {folder}, which does "
+            "not exist; put the folder back, or put it beside the database, where it is found"
+        )
+
+
 def sqlite_file(uri: str) -> Path | None:
     """Returns the file of a SQLite store; None for another store."""
-    return Path(uri.removeprefix(_SQLITE)) if uri.startswith(_SQLITE) else None
+    return Path(uri.removeprefix(_SQLITE).partition("?")[0]) if uri.startswith(_SQLITE) else None
 
 
 def check_artifacts(place: str) -> None:
@@ -209,9 +248,8 @@ def help_planner(tracking_uri: str) -> None:
     each curve. The update takes milliseconds. It is skipped if the store is not a SQLite file or
     cannot be written now.
     """
-    if not tracking_uri.startswith(_SQLITE):
+    if (database := sqlite_file(tracking_uri)) is None:
         return
-    database = tracking_uri.removeprefix(_SQLITE)
     with suppress(sqlite3.Error), closing(sqlite3.connect(database, timeout=1)) as connection:
         connection.execute("PRAGMA analysis_limit=400")
         connection.execute("ANALYZE")
@@ -252,4 +290,5 @@ def _open_sqlite(uri: str, database: Path) -> "MlflowClient":
         # With a write-ahead log, the writer and readers such as the UI do not block each other.
         with closing(sqlite3.connect(database, timeout=20)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
+        follow_move(database)
     return client

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tuning.core.errors import FatalTrialError
+from tuning.core.names import storable_metric
 from tuning.core.trial import Decision, Measurement
 from tuning.study.sections import Objective
 from tuning.training import callback_states
@@ -121,10 +122,12 @@ class EpochRecorder:
 def numbers_of(logs: Mapping[str, Any]) -> dict[str, float]:
     """Returns Keras's metrics as numbers; of a metric with several values, one per value.
 
-    The values of ``f1_score`` become ``f1_score_0``, ``f1_score_1`` and so on.
+    The values of ``f1_score`` become ``f1_score_0``, ``f1_score_1`` and so on. The names are those
+    that MLflow can store.
     """
     numbers: dict[str, float] = {}
-    for name, value in logs.items():
+    for keras_name, value in logs.items():
+        name = storable_metric(keras_name)
         values = np.asarray(value, dtype=float).reshape(-1)
         if values.size == 1:
             numbers[name] = float(values[0])

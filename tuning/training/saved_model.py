@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,12 +94,19 @@ def _tensors(model: "keras.Model", example: Structure) -> dict[str, Any]:
     if not inputs or not outputs:
         inputs = symbols_of(example)
         outputs = model(inputs)
-    names = list(example) if isinstance(example, Mapping) else None
+    flat = keras.tree.flatten(inputs)
     return {
-        "inputs": [_tensor(tensor) for tensor in keras.tree.flatten(inputs)],
+        "inputs": [_tensor(tensor) for tensor in flat],
         "outputs": [_tensor(tensor) for tensor in keras.tree.flatten(outputs)],
-        "input_names": names,
+        "input_names": _names(flat, example) if isinstance(example, Mapping) else None,
     }
+
+
+def _names(inputs: Sequence[Any], example: Mapping[str, Any]) -> list[str]:
+    """Returns the names of a model's inputs, in the order of the inputs."""
+    names = [tensor.name for tensor in inputs]
+    # Keras flattens mappings in the order of their keys.
+    return names if set(names) == set(example) else sorted(example)
 
 
 def _tensor(tensor: Any) -> dict[str, Any]:

@@ -1,13 +1,13 @@
 """Remembers which studies have passed the check, so that the same one is not checked again."""
 
 import hashlib
-import sys
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import tuning
 from tuning.study.file import Study
+from tuning.workflow.code import imported_files
 
 _PACKAGES = ("keras", "jax", "tensorflow", "torch", "numpy")
 
@@ -27,13 +27,8 @@ def check_token(study: Study, data_digest: str, backend: str) -> str:
     versions = (tuning.__version__, *map(_version, _PACKAGES))
     for text in (study.to_yaml(), data_digest, backend, *versions):
         digest.update(text.encode() + b"\0")
-    task_file = getattr(sys.modules.get(study.task.partition(":")[0]), "__file__", None)
-    folders = [Path.cwd(), *([Path(task_file).parent] if task_file else [])]
-    modules = list(sys.modules.values())  # others may be imported meanwhile
-    for file in sorted({getattr(module, "__file__", None) or "" for module in modules}):
-        path = Path(file)
-        if path.suffix == ".py" and any(map(path.is_relative_to, folders)) and path.exists():
-            digest.update(path.read_bytes())
+    for file in imported_files(study.task):
+        digest.update(file.read_bytes())
     return digest.hexdigest()
 
 

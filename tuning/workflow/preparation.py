@@ -14,13 +14,14 @@ from tuning.study.file import Study
 from tuning.study.record import StudyRecord
 from tuning.tracking import keys
 from tuning.tracking.heartbeat import check_abandoned
-from tuning.tracking.reader import read_record
+from tuning.tracking.reader import read_code, read_record
 from tuning.tracking.retry import retrying
 from tuning.tracking.store import open_store
 from tuning.training.workspace import machine_id, new_token, open_workspace
 from tuning.workflow.check import load_parts
+from tuning.workflow.code import code_digests
 from tuning.workflow.plan import Plan, check_backend, continue_plan, make_task, use_backend
-from tuning.workflow.resume import check_same, check_same_data, find_run, merge
+from tuning.workflow.resume import check_same, check_same_code, check_same_data, find_run, merge
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,11 +35,13 @@ class EarlierRun:
         client: Client of the MLflow store.
         record: Record of the study, as the store has it.
         last_heartbeat: Last heartbeat of the earlier driver; empty if it released the study.
+        code: Digests of the files of the code with which the study began, by name.
     """
 
     client: "MlflowClient"
     record: StudyRecord
     last_heartbeat: str
+    code: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class PreparedStudy:
         loader: Loader of the task's data.
         parts: The parts of the data by name.
         workspace: Folder of the trials' files.
+        code: Digests of the files of the user's code, by name.
+        changed_code: Names of the files that differ from those of the earlier run.
         earlier: Earlier run of a resumed study; None for a new study.
     """
 
@@ -67,6 +72,8 @@ class PreparedStudy:
     loader: Loader
     parts: dict[str, Part]
     workspace: Path
+    code: dict[str, str]
+    changed_code: list[str]
     earlier: EarlierRun | None = None
 
     @property
@@ -105,11 +112,27 @@ def prepare_study(plan: Plan, kind: str, stack: ExitStack) -> PreparedStudy:
     data = replace(info or describe_data(type(task).__name__, parts), classes=loader.classes)
     if "test" in parts and not data.test_digest:
         data = replace(data, test_digest=digest_of_test(parts["test"]))
+    code, changed_code = code_digests(study.task), []
     if earlier is not None:
         check_same_data(earlier.record, data)
+        run_id, allow_change = earlier.record.run_id, plan.options.allow_change
+        changed_code = check_same_code(run_id, earlier.code, code, allow_change)
     token = earlier.record.tags.get(keys.WORKSPACE) if earlier else None
     workspace = open_workspace(plan.options.cache_dir, token or new_token())
-    return PreparedStudy(kind, plan, study, written, task, data, loader, parts, workspace, earlier)
+    return PreparedStudy(
+        kind,
+        plan,
+        study,
+        written,
+        task,
+        data,
+        loader,
+        parts,
+        workspace,
+        code,
+        changed_code,
+        earlier,
+    )
 
 
 def _find_earlier_run(plan: Plan, stack: ExitStack) -> EarlierRun:
@@ -120,7 +143,8 @@ def _find_earlier_run(plan: Plan, stack: ExitStack) -> EarlierRun:
     stack.enter_context(run_lock(plan, run_id))
     last_heartbeat = check_abandoned(retrying_client, run_id, machine_id(plan.options.cache_dir))
     # The record is read only now: until the earlier driver has ended, it may still write.
-    return EarlierRun(client, read_record(retrying_client, run_id), last_heartbeat)
+    record, code = read_record(retrying_client, run_id), read_code(retrying_client, run_id)
+    return EarlierRun(client, record, last_heartbeat, code)
 
 
 def _as_begun(plan: Plan, record: StudyRecord) -> Plan:

@@ -1,7 +1,7 @@
 """Resumes a study: finds its run, checks that it is unchanged, and lists the pending trials."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
@@ -14,13 +14,16 @@ from tuning.study.record import StudyRecord
 from tuning.study.sections import Section
 from tuning.study.yaml_text import write_yaml
 from tuning.tracking import keys
+from tuning.workflow.code import changed_files
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
-# A change of these fields does not change the meaning of the trials that have ended.
+# A change of these fields does not change the meaning of the trials that have ended. Whatever else
+# the study file says is a part of the study's identity, and so are its data, its backend, its
+# number of epochs and, unless --allow-change is passed, its code.
 CHANGEABLE_FIELDS = ("budget", "confirm", "gate", "limits", "on_error", "profiles")
 # The recorded values of these fields may differ from the study file: they may have been set on the
 # command line when the study began, and they choose neither the code that runs nor the gate.
@@ -148,6 +151,33 @@ def check_same_data(record: StudyRecord, data: DataInfo) -> None:
             f"{data.name} ({data.digest[:12]}) from {data.source}. Restore the data, or "
             "begin a new study"
         )
+
+
+def check_same_code(
+    run_id: str, before: Mapping[str, str], now: Mapping[str, str], allow_change: bool
+) -> list[str]:
+    """Refuses to resume a study with other code.
+
+    Args:
+        run_id: Id of the parent run.
+        before: Digests of the files of the recorded code, by name; empty if they are unknown.
+        now: Digests of the present files, by name.
+        allow_change: Whether files may differ.
+
+    Returns:
+        Names of the files that differ.
+
+    Raises:
+        BadInputError: Files differ, and that is not allowed. The message names them.
+    """
+    changed = changed_files(before, now)
+    if changed and not allow_change:
+        raise BadInputError(
+            f"the code is not the one that run {run_id} began with: {', '.join(changed)} "
+            f"{'differs' if len(changed) == 1 else 'differ'}; restore it, or pass --allow-change, "
+            "which notes the change in the report"
+        )
+    return changed
 
 
 def reopen(client: "MlflowClient", record: StudyRecord) -> None:

@@ -1,15 +1,17 @@
 """A study while it runs: opens and closes its store, run, workers, tracker and driver."""
 
+import json
 import platform
 import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib import metadata
 from typing import TYPE_CHECKING
 
 import tuning
-from tuning.core.errors import BadInputError, InterruptedStudyError
+from tuning.core.errors import BadInputError, InterruptedStudyError, redact
 from tuning.core.interfaces import Executor, UploadsModels
 from tuning.core.trial import Phase, TrialRecord
 from tuning.driver.driver import Driver
@@ -271,11 +273,19 @@ def _begin(
         keys.WORKSPACE: prepared.workspace.name,
     }
     if prepared.record is None:
-        tags |= {keys.COMMAND: options.command, keys.DATASET_OPTION: options.dataset}
+        tags |= {keys.COMMAND: redact(options.command), keys.DATASET_OPTION: options.dataset}
+    if prepared.record is not None and prepared.changed_code:
+        changes = prepared.record.tags.get(keys.CODE_CHANGES)
+        now = f"{', '.join(prepared.changed_code)} ({datetime.now(UTC):%Y-%m-%d %H:%M UTC})"
+        tags[keys.CODE_CHANGES] = "; ".join(filter(None, [changes, now]))
     for key, value in tags.items():
         client.set_tag(parent.run_id, key, value)
     write_head(client, parent.run_id, study, prepared.written, data)
     client.log_text(parent.run_id, _environment(), keys.ENVIRONMENT_FILE)
+    earlier = prepared.earlier.code if prepared.earlier else {}
+    client.log_text(
+        parent.run_id, json.dumps({**earlier, **prepared.code}, indent=2), keys.CODE_FILE
+    )
     client.log_inputs(parent.run_id, datasets=dataset_inputs(data, "training"))
     # These tags come last: a run that has them counts as a study that can be resumed.
     client.set_tag(parent.run_id, keys.KIND, prepared.kind)

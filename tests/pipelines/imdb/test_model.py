@@ -52,7 +52,11 @@ def test_without_choices_it_is_the_notebooks_model() -> None:
     [
         {"vocabulary_size": 20, "sequence_length": 5},
         {"masking": True, "bidirectional": True, "pooling": "mean"},
-        {"pooling": "max", "output_dropout": 0.4, "recurrent_dropout": 0.2},
+        pytest.param(
+            {"pooling": "max", "output_dropout": 0.4, "recurrent_dropout": 0.2},
+            marks=pytest.mark.full,
+            id="pooling-output_dropout-recurrent_dropout",
+        ),
         {"bidirectional": True, "learning_rate_decay": 0.5, "batch_size": 64},
     ],
     ids=lambda params: "-".join(params),

@@ -18,7 +18,7 @@ import ray
 from tuning.core.errors import StudyFailedError
 from tuning.core.interfaces import FindUploadTarget, Finished, Measured
 from tuning.core.trial import CONTINUE, Decision, Failure, FailureKind, Measurement, Trial
-from tuning.executors.local import available_cores
+from tuning.executors.machine import available_cores, core_quota
 from tuning.executors.ray.connection import bundles, connect, one_line, room
 from tuning.executors.ray.node import Answer, Node, NodeOptions, Ready, Target
 from tuning.executors.ray.uploads import PendingUploads
@@ -119,7 +119,7 @@ class RayExecutor:
             # Workers are pinned only if all of them run on this machine and no other study uses
             # the same Ray.
             pin = self._owns_connection and not address and not trial_gpus
-            cores = available_cores() if pin else []
+            cores = available_cores() if pin and core_quota() is None else []
             self._cores = cores[:count] if trial_cpus == 1 and count <= len(cores) else []
             for number in range(count):
                 self._slots.append(_ActorSlot(number))

@@ -20,6 +20,7 @@ import ray
 from tuning.core.interfaces import Finished, Measured
 from tuning.core.trial import Decision, Trial, TrialResult, TrialState
 from tuning.executors.local import LocalExecutor
+from tuning.executors.machine import usable_cores
 from tuning.executors.ray.files import FileBundle, node_folder, receive, sweep
 from tuning.training.checkpoint import CHECKPOINT
 from tuning.training.messages import WorkerSpec
@@ -110,7 +111,7 @@ class Node:
             target=options.target,
             trial_memory_mb=options.trial_memory_mb,
             cores=[] if core is None else [core],
-            sharing=max(1, int((os.cpu_count() or 1) / options.trial_cpus)),
+            sharing=max(1, int(usable_cores() / options.trial_cpus)),
         )
         self._trial: Trial | None = None
 
