@@ -57,6 +57,7 @@ def test_a_full_disk_under_mlflow_is_waited_out(mount: Mount, tmp_path: Path) ->
     check_whole(process)
 
 
+@pytest.mark.full
 def test_a_full_disk_under_the_workers_stops_the_study_and_it_goes_on(
     mount: Mount, tmp_path: Path
 ) -> None:

@@ -211,6 +211,7 @@ assert not loaded, loaded
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, check=True)
 
 
+@pytest.mark.full
 def test_report_writes_the_same_again(
     finished_study: CommandResult, store: "MlflowClient", parent: "Run"
 ) -> None:

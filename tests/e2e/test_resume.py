@@ -31,7 +31,8 @@ def test_sigkill_in_every_phase(folder: Path) -> None:
     check_whole(Tune(folder, *arguments))
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.full)])
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.full
 def test_random_attacks_at_random_instants(tmp_path: Path, seed: int) -> None:
     done = attack_study(tmp_path / "study", seed)
     assert done.good, f"{done.attacks}: {done.losses}\n{done.error}"
@@ -90,6 +91,7 @@ def test_a_stop_at_once_leaves_nothing_running(folder: Path) -> None:
     check_whole(Tune(folder, "--resume", "last"))
 
 
+@pytest.mark.full
 def test_a_killed_trial_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     """Only the epochs that were running are begun twice."""
     journal = tmp_path / "journal.txt"

@@ -235,6 +235,7 @@ def mlflow_models(finished_study: CommandResult, folder: Path, *arguments: str) 
     return done.stdout
 
 
+@pytest.mark.full
 def test_mlflow_predicts_with_it_from_a_file(
     finished_study: CommandResult, tmp_path: Path
 ) -> None:

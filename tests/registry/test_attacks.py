@@ -128,12 +128,17 @@ def _rest(study: Registered) -> tuple[str, Path, Any, Any]:
     ("key", "value"),
     [
         (keys.VERDICT, "better"),
-        (keys.GAIN_LOW, "0.2"),
         (keys.TRIALS, "baseline-baseline-seed1"),
-        (keys.METRIC, "f1"),
-        (keys.DATASET_DIGEST, "0" * 64),
         (keys.TEST_DIGEST, "0" * 64),
-        (keys.PARENT_RUN, "0" * 32),
+        *(
+            pytest.param(key, value, marks=pytest.mark.full)
+            for key, value in (
+                (keys.GAIN_LOW, "0.2"),
+                (keys.METRIC, "f1"),
+                (keys.DATASET_DIGEST, "0" * 64),
+                (keys.PARENT_RUN, "0" * 32),
+            )
+        ),
     ],
 )
 def test_an_edited_tag(stage: Stage, key: str, value: str) -> None:
@@ -269,9 +274,12 @@ def _kill(client: "MlflowClient", writes: int, after: bool, run: Callable[[Any],
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("after", [pytest.param(False, marks=pytest.mark.full), True])
+@pytest.mark.parametrize(
+    ("after", "stride"),
+    [(True, 2), *(pytest.param(after, 1, marks=pytest.mark.full) for after in (False, True))],
+)
 def test_a_killed_promotion_and_rollback(
-    stage: Stage, after: bool, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, after: bool, stride: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tuning.registry.lock.ABANDONED_SECONDS", 0.0)
     monkeypatch.setattr("random.uniform", lambda low, high: low / 10)
@@ -285,7 +293,7 @@ def test_a_killed_promotion_and_rollback(
         rollback(client, "toy", by="ada")
 
     ends = set()
-    for writes in range(100):
+    for writes in range(0, 100, stride):
         if stage.holder() == new:
             rollback(stage.client, "toy", by="ada")
         if not _kill(stage.client, writes, after, promotes):
@@ -296,7 +304,7 @@ def test_a_killed_promotion_and_rollback(
         assert champions.line[-1] == stage.holder()
     assert writes > 5
     assert ends == {old, new}
-    for writes in range(100):
+    for writes in range(0, 100, stride):
         if stage.holder() == old:
             promote(stage.client, "toy", new, RULE, by="ada")
         if not _kill(stage.client, writes, after, rolls_back):

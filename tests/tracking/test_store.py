@@ -161,6 +161,7 @@ def test_a_store_that_cannot_be_used_is_explained(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_processes_that_open_a_fresh_store_at_once_do_not_break_it(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     code = (

@@ -185,6 +185,7 @@ def test_what_was_not_used_for_long_is_swept_from_a_node(
     assert left == {"trials-new", "received", "received/new", "else"}
 
 
+@pytest.mark.full
 def test_a_lost_node_loses_its_trial_and_the_other_goes_on(cluster: Any) -> None:
     node = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()

@@ -184,6 +184,7 @@ def test_uploads_that_hang_keep_no_trial_from_its_end(executor: RayExecutor, sto
         assert Path(result.artifacts["model"]).stat().st_size > 1_000
 
 
+@pytest.mark.full
 def test_an_uploader_that_dies_is_replaced(
     executor: RayExecutor, store: Store, client: "MlflowClient"
 ) -> None:
