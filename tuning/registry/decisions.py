@@ -45,16 +45,21 @@ class RegistryDecision:
     changed: str = ""
 
     @property
-    def text(self) -> str:
-        """The decision as one line of text."""
-        parts = [
+    def lines(self) -> list[str]:
+        """The decision as lines of text: what was decided, and the details."""
+        lines = [
             f"{self.at}: {self.what} by {self.by}",
             self.why,
             f"test rows {self.rows}" if self.rows else "",
             f"limits: {self.limits}" if self.limits else "",
             f"changed since the champion before: {self.changed}" if self.changed else "",
         ]
-        return "; ".join(part for part in parts if part)
+        return [line for line in lines if line]
+
+    @property
+    def text(self) -> str:
+        """The decision as one line of text."""
+        return "; ".join(self.lines)
 
 
 def now() -> str:

@@ -37,8 +37,7 @@ def history(client: "MlflowClient", name: str) -> list[list[str]]:
         value = tags.get(keys.test_metric_tag(metric.key), "")
         facts = [tags.get(keys.VERDICT, ""), tags.get(keys.GAIN, ""), metric.name, value]
         own = ", ".join(sorted(alias for alias, held in aliases.items() if str(held) == number))
-        gate = "; ".join(tags[key] for key in (keys.GATE, keys.GATE_REASONS) if tags.get(key))
-        rows.append([number, f"{created:%Y-%m-%d %H:%M}", *facts, own, gate])
+        rows.append([number, f"{created:%Y-%m-%d %H:%M}", *facts, own, tags.get(keys.GATE, "")])
     return rows
 
 
@@ -57,9 +56,16 @@ def audit(client: "MlflowClient", name: str) -> list[str]:
         lines += ["", f"Version {version.version}, from run {version.run_id or 'unknown'}"]
         rows = tags.get(keys.TEST_DIGEST) or tags.get(keys.DATASET_DIGEST, "")
         lines.append(f"  judged on {tags.get(keys.DATASET, '?')}, test rows {rows[:16] or '?'}")
-        decisions = [decision.text for decision in read_decisions(tags)]
-        lines += [f"  {text}" for text in decisions or ["no decision is recorded"]]
+        for head, *details in _decisions(tags):
+            lines += [f"  {head}", *(f"    {detail}" for detail in details)]
     return lines
+
+
+def _decisions(tags: Mapping[str, str]) -> list[list[str]]:
+    """Returns the decisions about a version as lines; version 0.1 kept only the last one."""
+    decisions = [decision.lines for decision in read_decisions(tags)]
+    last = [tags[key] for key in (keys.GATE, keys.GATE_REASONS) if tags.get(key)]
+    return decisions or [last or ["no decision is recorded"]]
 
 
 def metric_of_version(tags: Mapping[str, str]) -> Metric:
