@@ -1,8 +1,13 @@
 """How long an outage of the store is waited out, and what is not waited for."""
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from tuning.tracking.retry import RetryPolicy, TrackerError
+from tuning.tracking.retry import RetryPolicy, TrackerError, retrying
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 
 def away() -> None:
@@ -54,6 +59,18 @@ def test_a_row_that_two_processes_create_at_once_is_found_by_the_second_attempt(
         return "logged"
 
     assert RetryPolicy(sleep=lambda seconds: None)(log_inputs) == "logged"
+
+
+def test_a_name_that_exists_already_is_an_answer(client: "MlflowClient") -> None:
+    from mlflow.exceptions import MlflowException
+
+    waits: list[float] = []
+    own = retrying(client, RetryPolicy(sleep=waits.append))
+    for create in (own.create_experiment, own.create_registered_model):
+        create("twice")
+        with pytest.raises(MlflowException, match="already exists"):
+            create("twice")
+    assert not waits
 
 
 def test_an_outage_that_mlflow_calls_an_invalid_parameter_is_waited_out_too() -> None:

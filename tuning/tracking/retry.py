@@ -168,6 +168,8 @@ def is_transient(error: Exception) -> bool:
 
     if is_permission_error(error):
         return False
+    if isinstance(error, MlflowException) and error.error_code == "RESOURCE_ALREADY_EXISTS":
+        return False  # an answer, although its text may quote the database
     if _CREATED_TWICE.search(str(error)):
         return True
     if isinstance(error, MlflowException):
