@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tuning.data import description
-from tuning.data.description import describe_data
+from tuning.data.description import describe_data, digest_of_test
 from tuning.data.parts import Part, read_part
 
 X, Y = np.arange(12.0).reshape(6, 2), np.arange(6)
@@ -70,3 +70,36 @@ def test_a_large_array_is_hashed_by_a_sample_of_its_rows(monkeypatch: pytest.Mon
     last[-1], between[1] = 99, 99
     assert digest(train=(last, Y)) != digest()
     assert digest(train=(between, Y)) == digest()
+
+
+def test_the_test_rows_are_the_same_in_batches_of_any_size() -> None:
+    import keras
+
+    class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+        def __init__(self, size: int, rows: Any) -> None:
+            super().__init__()
+            self._size, self._rows = size, rows
+
+        @property
+        def num_batches(self) -> int:
+            return -(-len(self._rows) // self._size)
+
+        def __getitem__(self, index: int) -> Any:
+            rows = self._rows[index * self._size : (index + 1) * self._size]
+            return rows, rows.sum(axis=1)
+
+    rows = np.arange(30.0).reshape(10, 3)
+    digests = {digest_of_test(Part("test", dataset=Batches(size, rows))) for size in (2, 5, 10)}
+    assert len(digests) == 1
+    other = rows.copy()
+    other[7, 1] += 1
+    assert digest_of_test(Part("test", dataset=Batches(5, other))) not in digests
+
+
+def test_every_test_row_counts_and_nothing_else() -> None:
+    x, y = np.arange(20.0).reshape(10, 2), np.arange(10) % 2
+    digest = digest_of_test(Part("test", x, y))
+    assert digest_of_test(Part("test", x.copy(), y.copy())) == digest
+    assert digest_of_test(Part("test", x, 1 - y)) != digest
+    assert digest_of_test(Part("test", x[::-1], y[::-1])) != digest
+    assert digest_of_test(Part("test", x, y, np.ones(10))) != digest

@@ -1,7 +1,7 @@
 """Studies that have registered a version, written into a store without any training."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,9 @@ from tuning.core.record import BehaviourCount, Predictions
 from tuning.core.task import DataInfo
 from tuning.core.trial import Phase
 from tuning.evaluation.comparison import Comparison, compare
-from tuning.registry.evidence import version_tags, write_registration
+from tuning.registry.evidence import version_tags
 from tuning.registry.files import describe_files
+from tuning.registry.registered import Registration, write_registration
 from tuning.registry.versions import registered_name
 from tuning.study.record import StudyRecord
 from tuning.tracking import keys
@@ -60,6 +61,7 @@ def register_study(
     *,
     baseline: float = 0.8,
     labels: int = 0,
+    weights: float | None = None,
     regression: float | None = None,
     measured: Mapping[str, str] | None = None,
     study: Mapping[str, Any] | None = None,
@@ -73,6 +75,7 @@ def register_study(
         right: Share of the test split that the best models get right.
         baseline: The same of the baseline's models.
         labels: Seed of the labels of the test split.
+        weights: Weight of the first half of the test split; None for equal weights.
         regression: Failure rate of the best models in a behaviour that the baseline's models never
             fail; None for no behaviours.
         measured: Further facts that were measured at the registration.
@@ -93,6 +96,7 @@ def register_study(
     tags = {keys.VERSION: tuning.__version__, keys.BACKEND: "jax"}
     run_id = client.create_run(experiment.experiment_id, tags=tags).info.run_id
     write_head(client, run_id, written, written, info)
+    client.log_text(run_id, "{}", keys.CODE_FILE)
     names = {}
     for label, params, phase in (
         (keys.BASELINE, BASELINE, Phase.BASELINE),
@@ -116,7 +120,11 @@ def register_study(
             _write_trial(client, experiment.experiment_id, tags, params, metrics)
     record_look(client, run_id, written.name, info.test_digest or info.digest, list(names))
     shares = {keys.BASELINE: baseline, "random-000": right}
-    write_predictions(client, run_id, _predictions(names, shares, labels, regression))
+    predictions = _predictions(names, shares, labels, regression)
+    if weights is not None:
+        halves = np.repeat([weights, 1.0], EXAMPLES // 2)
+        predictions = replace(predictions, weights=halves)
+    write_predictions(client, run_id, predictions)
     record = read_record(client, run_id, with_curves=False)
     comparison = compare(record)
     name = registered_name(written, info)
@@ -175,8 +183,10 @@ def _register(
         client.create_registered_model(name)
     except MlflowException as error:
         assert error.error_code == "RESOURCE_ALREADY_EXISTS"
-    tags = {**version_tags(record, comparison), **facts}
-    version = client.create_model_version(name, str(files), run_id=record.run_id, tags=tags)
+    tags = version_tags(record, comparison)
+    version = client.create_model_version(
+        name, str(files), run_id=record.run_id, tags={**tags, **facts}
+    )
     number = str(version.version)
-    write_registration(client, record.run_id, name, number, facts)
+    write_registration(client, record.run_id, name, Registration("", number, tags, facts))
     return Registered(name, number, record.run_id, files, record, comparison)

@@ -6,7 +6,7 @@ the state of after.
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -16,10 +16,18 @@ import pytest
 from tests.registry.studies import Registered, register_study
 from tuning.cli.main import main
 from tuning.core.errors import EXIT_REFUSED, PromotionRefusedError, TuningError
+from tuning.evaluation.statistics import Gain
+from tuning.metrics.catalogue import make_metric
 from tuning.registry.champions import read_champions
+from tuning.registry.evidence import version_tags
+from tuning.registry.files import describe_files
+from tuning.registry.gate import GateInputs, Rival, apply_gate
 from tuning.registry.promotion import promote, rollback
+from tuning.registry.registered import read_registration, write_registration
+from tuning.registry.registration import register
 from tuning.study.sections import GateRule
 from tuning.tracking import keys
+from tuning.tracking.predictions import write_predictions
 from tuning.tracking.retry import RetryPolicy, retrying
 
 if TYPE_CHECKING:
@@ -182,7 +190,7 @@ def test_another_version_of_the_same_run(stage: Stage) -> None:
         "toy", str(stage.champion.files), run_id=better.run_id, tags=tags
     )
     second = Registered("toy", str(version.version), *_rest(better))
-    stage.refuse(second, f"registered version {better.version}, and not this one")
+    stage.refuse(second, f"its study registered version {better.version}, and not this one")
 
 
 # Files that are gone, or not those that were registered.
@@ -271,6 +279,26 @@ def _kill(client: "MlflowClient", writes: int, after: bool, run: Callable[[Any],
     except Killed:
         return True
     return False
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_killed_first_promotion(
+    client: "MlflowClient", tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    monkeypatch.setattr("tuning.registry.lock.ABANDONED_SECONDS", 0.0)
+    study = register_study(client, tmp_path)
+    for writes in range(100):
+        killed = _kill(
+            client, writes, after, lambda c: promote(c, "toy", study.version, RULE, by="ada")
+        )
+        champions = read_champions(client, "toy")
+        assert champions.line in ((), (study.version,))
+        promote(client, "toy", study.version, RULE, by="ada", dry_run=True)
+        client.delete_registered_model_alias("toy", keys.CHAMPION)
+        client.delete_registered_model_tag("toy", keys.CHAMPIONS)
+        if not killed:
+            break
+    assert writes > 5
 
 
 @pytest.mark.slow
@@ -389,6 +417,111 @@ def test_an_alias_that_somebody_sets_by_hand_at_the_same_moment(
     monkeypatch.setattr(stage.client, "set_registered_model_alias", set_twice)
     with pytest.raises(TuningError, match=f"is version {theirs.version}; another process"):
         promote(stage.client, "toy", ours.version, RULE, by="ada")
+
+
+# The same function, turned around.
+def cost(truth: Any, prediction: Any) -> float:
+    return float(((prediction >= 0.5) != truth).mean())
+
+
+def test_a_metric_that_is_turned_around(client: "MlflowClient", tmp_path: Path) -> None:
+    metric = "tests.registry.test_attacks:cost"
+    small = {"compare": {"metric": metric, "direction": "minimize"}}
+    large = {"compare": {"metric": metric, "direction": "maximize"}}
+    champion = register_study(client, tmp_path, 0.85, study=small)
+    promote(client, "toy", champion.version, RULE, by="ada")
+    worse = register_study(client, tmp_path, 0.6, baseline=0.85, study=large)
+    with pytest.raises(PromotionRefusedError, match="is to maximize, and that of the champion to"):
+        promote(client, "toy", worse.version, RULE, by="mallory")
+
+
+def test_other_weights_of_the_same_rows(stage: Stage) -> None:
+    stage.refuse(stage.study(0.84, weights=9.0), "predictions are missing or do not match")
+
+
+@pytest.mark.parametrize("over_champion", ["better", "not_worse"])
+def test_a_difference_that_is_no_number(over_champion: Any) -> None:
+    nan = float("nan")
+    rival = Rival("1", "accuracy", Gain(nan, nan, nan, 1.0, nan, nan, 0.0))
+    inputs = GateInputs("better", 0.1, make_metric("accuracy"), champion=rival)
+    assert not apply_gate(GateRule(over_champion=over_champion), inputs).passed
+
+
+# What a resumed study completes.
+def test_a_resumed_study_does_not_vouch_for_exchanged_files(stage: Stage) -> None:
+    study = stage.study(measured={keys.LATENCY: "900.0"})
+    (study.files / "weights").write_text("another model")
+    stage.tag(study, keys.FILES, describe_files(study.files).digest)
+    stage.tag(study, keys.LATENCY, "1.0")
+    register(
+        stage.client,
+        name="toy",
+        run_id=study.run_id,
+        make=None,  # type: ignore[arg-type]
+        tags=version_tags(study.record, study.comparison),
+        card=None,  # type: ignore[arg-type]
+    )
+    stage.refuse(study, "its files are not those that were registered")
+
+
+def test_a_resumed_study_does_not_adopt_a_version_of_somebody_else(stage: Stage) -> None:
+    study = stage.study()
+    written = read_registration(stage.client, study.run_id, "toy")
+    assert written is not None
+    unfinished = replace(written, version="", model_id="m-own")
+    write_registration(stage.client, study.run_id, "toy", unfinished)
+    with pytest.raises(PromotionRefusedError, match="is not the model that this study has logged"):
+        register(
+            stage.client,
+            name="toy",
+            run_id=study.run_id,
+            make=None,  # type: ignore[arg-type]
+            tags=version_tags(study.record, study.comparison),
+            card=None,  # type: ignore[arg-type]
+        )
+    stage.refuse(study, "its registration was not completed")
+
+
+def test_a_second_version_of_a_run_of_version_0_1(stage: Stage) -> None:
+    old = stage.study()
+    for path in (keys.CODE_FILE, "registry"):
+        artifacts = Path(str(stage.client.get_run(old.run_id).info.artifact_uri)[7:], path)
+        shutil.rmtree(artifacts) if artifacts.is_dir() else artifacts.unlink()
+    tags = stage.client.get_model_version("toy", old.version).tags
+    junk = stage.client.create_model_version(
+        "toy", str(stage.champion.files), run_id=old.run_id, tags={**tags, keys.LATENCY: "1.0"}
+    )
+    second = Registered("toy", str(junk.version), *_rest(old))
+    stage.refuse(second, f"its study registered version {old.version}, and not this one")
+    stage.refuse(old, "the latency was not measured", GateRule(max_latency_ms=5))
+    promote(stage.client, "toy", old.version, RULE, by="ada")
+
+
+def test_a_champion_of_version_0_1_that_has_lost_its_alias(
+    client: "MlflowClient", tmp_path: Path
+) -> None:
+    champion, worse = (
+        register_study(client, tmp_path, 0.95),
+        register_study(client, tmp_path, 0.83),
+    )
+    client.set_model_version_tag("toy", champion.version, keys.GATE, "passed 2026-01-01 by ada")
+    with pytest.raises(
+        PromotionRefusedError, match="champion 1 was deleted or has lost its alias"
+    ):
+        promote(client, "toy", worse.version, RULE, by="mallory")
+
+
+def test_a_study_that_went_on_leaves_its_champion_comparable(stage: Stage) -> None:
+    """More seeds change the numbers of the champion's study, and not what was registered."""
+    record = stage.champion.record
+    assert record.predictions is not None
+    outputs = dict(record.predictions.outputs)
+    name = "confirm-random-000-seed9"
+    outputs[name] = outputs["confirm-random-000-seed1"]
+    write_predictions(stage.client, record.run_id, replace(record.predictions, outputs=outputs))
+    better = stage.study(0.95)
+    promote(stage.client, "toy", better.version, RULE, by="ada")
+    assert stage.holder() == better.version
 
 
 # Names that only begin alike.

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -104,3 +105,46 @@ def test_whoever_slept_while_another_took_the_lock_writes_nothing(client: "Mlflo
             client.delete_registered_model_tag("toy", key)
         with pytest.raises(TuningError, match="paused for so long that another one may have"):
             held.renew()
+
+
+def test_a_process_that_waits_too_is_not_taken_for_dead(client: "MlflowClient") -> None:
+    """It tries and withdraws again and again, and comes in first after a minute."""
+    now = 0.0
+    other = RegistryLock(client, "toy")
+    tags: list[str] = []
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += 20.0
+        if now < 140:
+            other.renew()
+            tags.extend(other.others(include_own=True).values())
+        else:
+            other.release()
+
+    other.renew()
+    with registry_lock(client, "toy", sleep, lambda: now):
+        assert now == 140, "it was waited for, and never taken away"
+    assert len(set(tags)) == len(tags), "every attempt looks different"
+
+
+def test_a_clock_that_is_set_takes_no_lock_away(
+    client: "MlflowClient", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with registry_lock(client, "toy"):
+        (value,) = (client.get_registered_model("toy").tags[key] for key in locks(client))
+        monkeypatch.setattr("time.time", lambda: 0.0)
+        monkeypatch.setattr("psutil.Process.create_time", lambda self: 1.0)
+        assert not lock._is_abandoned(value)
+
+
+@pytest.mark.slow
+def test_long_work_is_renewed_meanwhile(
+    client: "MlflowClient", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuning.registry.lock.RENEW_SECONDS", 0.05)
+    with registry_lock(client, "toy"):
+        (key,) = locks(client)
+        first = client.get_registered_model("toy").tags[key]
+        time.sleep(0.5)
+        assert client.get_registered_model("toy").tags[key] != first

@@ -78,3 +78,50 @@ def test_files_that_are_missing_are_named_and_not_made_again(
     with pytest.raises(BadInputError, match=r"in .*gone/mlruns/1, which does not exist; put the"):
         open_parent(client, "study", new_token())
     assert not (tmp_path / "gone").exists()
+
+
+def test_a_store_that_moved_into_a_folder_of_its_own_is_corrected_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = make_store(tmp_path / "project", monkeypatch)
+    kept = (tmp_path / "project" / "archive").as_uri()
+    open_store(f"sqlite:///{tmp_path / 'project' / 'mlflow.db'}").create_experiment("kept", kept)
+    inner = tmp_path / "project" / "store"
+    inner.mkdir()
+    copy_store(tmp_path / "project" / "mlflow.db", inner / "mlflow.db")
+    (tmp_path / "project" / "mlruns").rename(inner / "mlruns")
+    (inner / "archive").mkdir()
+    for _ in range(2):
+        client = open_store(f"sqlite:///{inner / 'mlflow.db'}")
+        address = client.get_run(run_id).info.artifact_uri
+        assert address == f"{(inner / 'mlruns' / '1').as_uri()}/{run_id}/artifacts"
+        experiment = client.get_experiment_by_name("kept")
+        assert experiment is not None
+        assert experiment.artifact_location == kept
+
+
+def test_an_old_copy_beside_the_database_is_not_taken_for_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = make_store(tmp_path / "files", monkeypatch)
+    shutil.copytree(tmp_path / "files" / "mlruns", tmp_path / "db" / "mlruns")
+    client = open_store(f"sqlite:///{tmp_path / 'files' / 'mlflow.db'}")
+    new = open_parent(client, "study", new_token()).run_id
+    client.log_text(new, "newer", "file.txt")
+    copy_store(tmp_path / "files" / "mlflow.db", tmp_path / "db" / "mlflow.db")
+    client = open_store(f"sqlite:///{tmp_path / 'db' / 'mlflow.db'}")
+    for run_id, text in ((old, "hello"), (new, "newer")):
+        assert Path(client.download_artifacts(run_id, "file.txt")).read_text() == text
+        assert client.get_run(run_id).info.artifact_uri.startswith((tmp_path / "files").as_uri())
+
+
+def test_runs_without_files_do_not_hide_a_move(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = make_store(tmp_path / "before", monkeypatch)
+    client = open_store(f"sqlite:///{tmp_path / 'before' / 'mlflow.db'}")
+    for _ in range(3):
+        open_parent(client, "study", new_token())
+    (tmp_path / "before").rename(tmp_path / "after")
+    client = open_store(f"sqlite:///{tmp_path / 'after' / 'mlflow.db'}")
+    assert Path(client.download_artifacts(run_id, "file.txt")).read_text() == "hello"

@@ -47,12 +47,30 @@ def _hash_part(digest: Any, part: Part) -> None:
         for array in leaves((part.x, part.y, part.weights)):
             _hash_array(digest, array, whole=judged)
     elif judged:
-        for batch in part.batches(1):
-            for array in leaves(batch):
-                _hash_array(digest, array, whole=True)
+        _hash_batches(digest, part)
     else:
         for array in leaves(part.head(64)):
             _hash_array(digest, array)
+
+
+def _hash_batches(digest: Any, part: Part) -> None:
+    """Hashes all examples of a data set; the size of its batches does not matter."""
+    hashes: list[Any] = []
+    for batch in part.batches(1):
+        arrays = leaves(batch)
+        if not hashes:
+            hashes = [hashlib.sha256(f"{a.dtype}{a.shape[1:]}".encode()) for a in arrays]
+        for each, array in zip(hashes, arrays, strict=True):
+            _hash_values(each, array)
+    for each in hashes:
+        digest.update(each.digest())
+
+
+def _hash_values(digest: Any, array: Any) -> None:
+    if array.dtype.hasobject:
+        digest.update("".join(f"{value}\0" for value in array.reshape(-1)).encode())
+    else:
+        digest.update(np.ascontiguousarray(array).tobytes())
 
 
 def _hash_array(digest: Any, array: Any, *, whole: bool = False) -> None:

@@ -38,7 +38,7 @@ def read_champions(client: "MlflowClient", name: str) -> Champions:
     champion = str(model.aliases.get(keys.CHAMPION, ""))
     line = tuple(filter(None, model.tags.get(keys.CHAMPIONS, "").split(",")))
     if not champion:
-        return Champions("", line)
+        return Champions("", line or _lost(client, name))
     if champion in line:
         last = len(line) - 1 - line[::-1].index(champion)
         return Champions(champion, line[:last])
@@ -48,6 +48,17 @@ def read_champions(client: "MlflowClient", name: str) -> Champions:
 def write_line(client: "MlflowClient", name: str, line: tuple[str, ...]) -> None:
     """Writes the line of champions, oldest first."""
     client.set_registered_model_tag(name, keys.CHAMPIONS, ",".join(line))
+
+
+def _lost(client: "MlflowClient", name: str) -> tuple[str, ...]:
+    """Returns the newest version that version 0.1 promoted, if there is neither line nor alias."""
+    passed = [
+        int(version.version)
+        for version in client.search_model_versions(f"name='{name}'")
+        if version.tags.get(keys.GATE, "").startswith("passed")
+        and not any(key.startswith(keys.DECISION) for key in version.tags)
+    ]
+    return (str(max(passed)),) if passed else ()
 
 
 def _by_tags(client: "MlflowClient", name: str, champion: str) -> tuple[str, ...]:

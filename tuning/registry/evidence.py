@@ -4,24 +4,20 @@ The facts for the gate are computed again from the record of the study: its tria
 predictions of its models. The tags of the version are only compared with them.
 """
 
-import json
 import math
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import tuning
 from tuning.core.errors import BadInputError
 from tuning.evaluation.comparison import Comparison, compare
 from tuning.evaluation.error_analysis import behaviour_regression
 from tuning.metrics.metric import rounded
 from tuning.registry.files import model_files
+from tuning.registry.registered import Registration, has_registrations, read_registration
 from tuning.registry.versions import registered_name
 from tuning.study.record import StudyRecord
 from tuning.tracking import keys
-from tuning.tracking.predictions import fetch
 from tuning.tracking.reader import read_record
 
 if TYPE_CHECKING:
@@ -40,6 +36,7 @@ class Evidence:
         latency_ms: Median latency when the version was registered, in milliseconds; None if it
             was not measured.
         objections: Reasons why the version cannot be trusted.
+        trials: Names of the trials that it stands for, one per seed.
     """
 
     version: str
@@ -48,6 +45,7 @@ class Evidence:
     size_mb: float | None
     latency_ms: float | None
     objections: tuple[str, ...]
+    trials: tuple[str, ...] = ()
 
 
 def version_tags(record: StudyRecord, comparison: Comparison) -> dict[str, str]:
@@ -76,14 +74,6 @@ def version_tags(record: StudyRecord, comparison: Comparison) -> dict[str, str]:
     return tags
 
 
-def write_registration(
-    client: "MlflowClient", run_id: str, name: str, version: str, facts: Mapping[str, str]
-) -> None:
-    """Stores under the study's run which version it registered, and what was measured of it."""
-    text = json.dumps({"version": version, **facts}, indent=2)
-    client.log_text(run_id, text, _registration_file(name))
-
-
 def read_evidence(client: "MlflowClient", name: str, version: Any) -> Evidence:
     """Reads the record of a version's study and the files of the version, and compares them.
 
@@ -102,25 +92,52 @@ def read_evidence(client: "MlflowClient", name: str, version: Any) -> Evidence:
         reason = "it was not registered by a study, so nothing tells how good it is"
         return Evidence(number, None, None, size, None, (*gone, reason))
     comparison = _compared(record)
-    registration = _read_registration(client, run_id, name)
+    registration = read_registration(client, run_id, name)
     objections = [*gone, *_of_another_study(record, name)]
-    if registration is None:
-        if _is_of_this_version(record):
-            objections.append(
-                "its registration was not completed; resume the study, which completes it"
-            )
-    elif str(registration["version"]) != number:
-        objections.append(
-            f"run {run_id} registered version {registration['version']}, and not this one"
+    best = comparison.best if comparison else None
+    if comparison is None or best is None or comparison.gain is None:
+        reason = "the record of its study has no winner with a gain"
+        return Evidence(number, record, None, size, None, (*objections, reason))
+    if registration is not None:
+        objections += _of_another_version(registration, number, files.digest)
+        objections += _contradictions(
+            {**registration.facts, **registration.measured}, version.tags
         )
-    elif files.digest and registration.get(keys.FILES) != files.digest:
-        objections.append("its files are not those that were registered")
-    if comparison is None or comparison.best is None or comparison.gain is None:
-        objections.append("the record of its study has no winner with a gain")
+        trials = registration.facts[keys.TRIALS].split(",")
+        latency = _number(registration.measured.get(keys.LATENCY))
+        if not set(trials) <= set(best.trials):
+            objections.append("its study went on and found another winner")
     else:
-        objections += _contradictions(record, comparison, registration, version.tags)
-    latency = _number((registration or version.tags).get(keys.LATENCY))
-    return Evidence(number, record, comparison, size, latency, tuple(objections))
+        objections += _of_no_registration(client, record, name, version)
+        trials, latency = best.trials, None
+    return Evidence(number, record, comparison, size, latency, tuple(objections), tuple(trials))
+
+
+def _of_another_version(registration: Registration, number: str, files: str) -> list[str]:
+    if not registration.version:
+        return ["its registration was not completed; resume the study, which completes it"]
+    if registration.version != number:
+        return [f"its study registered version {registration.version}, and not this one"]
+    if files and registration.measured.get(keys.FILES) != files:
+        return ["its files are not those that were registered"]
+    return []
+
+
+def _of_no_registration(
+    client: "MlflowClient", record: StudyRecord, name: str, version: Any
+) -> list[str]:
+    """Returns what speaks against a version without a note of its study, as of version 0.1."""
+    if has_registrations(client, record.run_id):
+        return ["its registration was not completed; resume the study, which completes it"]
+    facts = {keys.PARENT_RUN: record.run_id}
+    versions = client.search_model_versions(f"name='{name}'")
+    own = [int(v.version) for v in versions if v.run_id == version.run_id]
+    if int(version.version) != min(own, default=0):
+        return [f"its study registered version {min(own, default=0)}, and not this one"]
+    missing = [key for key in (keys.PARENT_RUN, keys.TRIALS) if key not in version.tags]
+    if missing:
+        return [f"it has no tag {missing[0]}, so it was not registered by a study"]
+    return _contradictions(facts, version.tags)
 
 
 def _compared(record: StudyRecord) -> Comparison | None:
@@ -139,19 +156,8 @@ def _of_another_study(record: StudyRecord, name: str) -> list[str]:
     return [f"the study of its run registers its models as {own}"]
 
 
-def _contradictions(
-    record: StudyRecord,
-    comparison: Comparison,
-    registration: Mapping[str, Any] | None,
-    tags: Mapping[str, str],
-) -> list[str]:
-    """Names the tags that say something else than the record."""
-    facts = version_tags(record, comparison)
-    if not _is_of_this_version(record):
-        # Another version may have computed or written some of them in another way.
-        facts = {key: facts[key] for key in (keys.TRIALS, keys.TRIAL, keys.PARENT_RUN)}
-    measured = registration or {}
-    facts |= {key: measured[key] for key in (keys.SIZE, keys.LATENCY) if key in measured}
+def _contradictions(facts: Mapping[str, str], tags: Mapping[str, str]) -> list[str]:
+    """Names the tags that say something else than what was registered."""
     return [
         f"its tag {key} says {tags[key]!r}, and the record of its study says {fact!r}"
         for key, fact in facts.items()
@@ -165,20 +171,6 @@ def _agree(tag: str, fact: str) -> bool:
         return tag == fact
     # Another processor may round sums in another way.
     return math.isclose(one, other, rel_tol=1e-4, abs_tol=1e-6)
-
-
-def _is_of_this_version(record: StudyRecord) -> bool:
-    return record.tags.get(keys.VERSION) == tuning.__version__
-
-
-def _registration_file(name: str) -> str:
-    return f"{keys.REGISTERED_FOLDER}/{name}.json"
-
-
-def _read_registration(client: "MlflowClient", run_id: str, name: str) -> dict[str, Any] | None:
-    with tempfile.TemporaryDirectory() as folder:
-        file: Path | None = fetch(client, run_id, _registration_file(name), folder)
-        return None if file is None else dict(json.loads(file.read_text("utf-8")))
 
 
 def _number(text: str | None) -> float | None:

@@ -22,6 +22,7 @@ class Rival:
             rows; None if it cannot be computed from their stored predictions.
         same_rows: Whether both were judged on the same test rows.
         objections: Reasons why what the store says about the champion cannot be trusted.
+        direction: Direction of the test metric; empty if unknown.
     """
 
     version: str
@@ -29,6 +30,7 @@ class Rival:
     difference: Gain | None
     same_rows: bool = True
     objections: tuple[str, ...] = ()
+    direction: str = ""
 
 
 @dataclass(frozen=True)
@@ -175,13 +177,16 @@ def _against_champion(rule: GateRule, inputs: GateInputs, champion: Rival) -> li
     if inputs.metric.name != champion.metric:
         name = inputs.metric.name
         return [f"its test metric is {name}, that of the champion is {champion.metric}"]
+    if champion.direction and inputs.metric.direction != champion.direction:
+        directions = f"{inputs.metric.direction}, and that of the champion to {champion.direction}"
+        return [f"its test metric {inputs.metric.name} is to {directions}"]
     difference = champion.difference
     if difference is None:
         return ["it cannot be compared with the champion: predictions are missing or do not match"]
     interval = inputs.metric.write_interval(difference.low, difference.high)
     text = f"{_gain(inputs.metric, difference.estimate)} ({interval}) on the same test rows"
-    if rule.over_champion == "better" and difference.low <= 0:
+    if rule.over_champion == "better" and not difference.low > 0:
         return [f"it is not clearly better than champion {champion.version}: {text}"]
-    if rule.over_champion == "not_worse" and difference.estimate < 0:
+    if rule.over_champion == "not_worse" and not difference.estimate >= 0:
         return [f"it is worse than champion {champion.version}: {text}"]
     return []

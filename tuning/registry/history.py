@@ -33,9 +33,8 @@ def history(client: "MlflowClient", name: str) -> list[list[str]]:
     for version in sorted(versions, key=lambda version: int(version.version)):
         number, tags = str(version.version), version.tags
         created = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)
-        metric = metric_of_version(tags)
-        value = tags.get(keys.test_metric_tag(metric.key), "")
-        facts = [tags.get(keys.VERDICT, ""), tags.get(keys.GAIN, ""), metric.name, value]
+        metric, value = _metric_and_value(tags)
+        facts = [tags.get(keys.VERDICT, ""), tags.get(keys.GAIN, ""), metric, value]
         own = ", ".join(sorted(alias for alias, held in aliases.items() if str(held) == number))
         rows.append([number, f"{created:%Y-%m-%d %H:%M}", *facts, own, tags.get(keys.GATE, "")])
     return rows
@@ -66,6 +65,14 @@ def _decisions(tags: Mapping[str, str]) -> list[list[str]]:
     decisions = [decision.lines for decision in read_decisions(tags)]
     last = [tags[key] for key in (keys.GATE, keys.GATE_REASONS) if tags.get(key)]
     return decisions or [last or ["no decision is recorded"]]
+
+
+def _metric_and_value(tags: Mapping[str, str]) -> tuple[str, str]:
+    try:
+        metric = metric_of_version(tags)
+    except ValueError:  # somebody has edited the tag
+        return tags.get(keys.METRIC, ""), ""
+    return metric.name, tags.get(keys.test_metric_tag(metric.key), "")
 
 
 def metric_of_version(tags: Mapping[str, str]) -> Metric:

@@ -35,7 +35,8 @@ def read_file(file: str) -> Any:
         if kind == ".csv":
             import pandas as pd
 
-            values: Any = pd.read_csv(file)
+            # As texts: "NA" may be a word, and 007 a name.
+            values: Any = pd.read_csv(file, dtype=str, keep_default_na=False)
         elif kind == ".json":
             values = json.loads(Path(file).read_text("utf-8"))
         elif kind == ".npz":

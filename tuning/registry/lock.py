@@ -13,6 +13,8 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING
 
 import psutil
@@ -27,6 +29,7 @@ PREFIX = "tuning.lock."
 # for this long. Its own clock is the only one that counts, so clocks may differ or jump.
 WAIT_SECONDS = 180.0
 ABANDONED_SECONDS = 60.0
+RENEW_SECONDS = 15.0
 
 
 class RegistryLock:
@@ -41,7 +44,9 @@ class RegistryLock:
         self._client = client
         self._name = name
         self._key = f"{PREFIX}{uuid.uuid4().hex}"
-        self._renewals = 0
+        self._renewals = 0  # never goes back: a tag that stays the same is of a dead process
+        self._held = False
+        self._one_at_a_time = Lock()
 
     def renew(self) -> None:
         """Shows that this process still works. It must be called before every lasting write.
@@ -49,20 +54,41 @@ class RegistryLock:
         Raises:
             TuningError: Another process has taken this lock for abandoned.
         """
-        if self._renewals and self._key not in self.others(include_own=True):
-            raise TuningError(
-                f"{self._name}: this process paused for so long that another one may have changed "
-                "the registry; run the command again"
-            )
-        self._renewals += 1
-        holder = {"place": _place(), "pid": os.getpid(), "started": _started(os.getpid())}
-        holder["renewal"] = self._renewals
-        self._client.set_registered_model_tag(self._name, self._key, json.dumps(holder))
+        with self._one_at_a_time:
+            if self._held and self._key not in self.others(include_own=True):
+                raise TuningError(
+                    f"{self._name}: this process paused for so long that another one may have "
+                    "changed the registry; run the command again"
+                )
+            self._renewals += 1
+            holder = {"place": _place(), "pid": os.getpid(), "started": _started(os.getpid())}
+            holder["renewal"] = self._renewals
+            self._client.set_registered_model_tag(self._name, self._key, json.dumps(holder))
+            self._held = True
 
     def release(self) -> None:
         """Removes the tag of this process."""
-        self._client.delete_registered_model_tag(self._name, self._key)
-        self._renewals = 0
+        with self._one_at_a_time:
+            self._held = False
+            self._client.delete_registered_model_tag(self._name, self._key)
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Renews the lock every few seconds, so that long work does not look like death."""
+        done = Event()
+
+        def keep() -> None:
+            while not done.wait(RENEW_SECONDS):
+                with suppress(Exception):  # the next lasting write says that the lock is lost
+                    self.renew()
+
+        thread = Thread(target=keep, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
     def others(self, *, include_own: bool = False) -> dict[str, str]:
         """Returns the tags of all processes that hold or want the lock, by name."""
@@ -101,6 +127,7 @@ def registry_lock(
         if not others:
             break
         lock.release()
+        seen = {key: value for key, value in seen.items() if key in others}
         for key, value in others.items():
             if seen.get(key, ("", 0.0))[0] != value:
                 seen[key] = value, clock()
@@ -113,7 +140,8 @@ def registry_lock(
             )
         sleep(random.uniform(0.05, 0.5))
     try:
-        yield lock
+        with lock.kept():
+            yield lock
     finally:
         with suppress(Exception):  # then the lock is abandoned
             lock.release()
@@ -130,15 +158,25 @@ def _is_abandoned(value: str) -> bool:
 
 
 def _place() -> str:
-    """Returns the name of this machine and of the container whose process ids are valid."""
+    """Returns what tells this machine, its boot and the container whose process ids are valid."""
+    parts = [socket.gethostname()]
     with suppress(OSError):
-        return f"{socket.gethostname()} {os.readlink('/proc/self/ns/pid')}"
-    return socket.gethostname()
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip())
+    with suppress(OSError):
+        parts.append(os.readlink("/proc/self/ns/pid"))
+    return " ".join(parts)
 
 
 def _started(pid: int) -> float | None:
-    """Returns the start of a process, because its id may be used again; None without one."""
+    """Returns the start of a process, because its id may be used again; None without one.
+
+    On Linux it counts from the boot of the machine, so a clock that is set changes nothing.
+    """
+    with suppress(OSError, ValueError, IndexError):
+        # The second field, the name in parentheses, may have spaces.
+        fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+        return float(fields[19])
     try:
-        return psutil.Process(pid).create_time()
+        return round(psutil.Process(pid).create_time())
     except psutil.Error:
         return None

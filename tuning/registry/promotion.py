@@ -74,9 +74,15 @@ def promote(
             raise PromotionRefusedError(f"Not promoted: {name} version {version}: {reasons}")
         if promotion.champions.champion != version:
             lock.renew()
-            write_line(client, name, (*promotion.champions.line, version))
-            lock.renew()
+            line = (*promotion.champions.line, version)
+            # A line without a champion would say that the champion was lost.
+            is_first = len(line) == 1
+            if not is_first:
+                write_line(client, name, line)
+                lock.renew()
             _set_champion(client, name, version)
+            if is_first:
+                write_line(client, name, line)
             _replaced(client, name, promotion.champions.champion, version, by)
     return promotion.gate
 
@@ -233,25 +239,38 @@ def rival_of(candidate: Evidence, champion: Evidence, confidence: float) -> Riva
     same_rows = second.data.has_test_rows_of(first.data)
     metric = first.study.compare.deciding
     difference = _difference(champion, candidate, confidence) if same_rows else None
-    return Rival(champion.version, metric.name, difference, same_rows, champion.objections)
+    return Rival(
+        champion.version, metric.name, difference, same_rows, champion.objections, metric.direction
+    )
 
 
 def _difference(champion: Evidence, candidate: Evidence, confidence: float) -> Gain | None:
     """Returns the gain over the champion; None if the predictions are missing or do not match."""
     tested = []
     for each in (champion, candidate):
-        if each.record is None or each.comparison is None or each.comparison.best is None:
+        predictions = each.record.predictions if each.record else None
+        if predictions is None or not each.trials:
             return None
-        predictions, trials = each.record.predictions, each.comparison.best.trials
-        if predictions is None or not all(trial in predictions.outputs for trial in trials):
+        if not all(trial in predictions.outputs for trial in each.trials):
             return None
-        tested.append((predictions, trials))
-    (one, _), (two, _) = tested
+        tested.append((predictions, each.trials))
+    (one, before), (two, after) = tested
     # Records of 0.1 have the same labels in another type.
-    if one.kind != two.kind or not np.array_equal(one.truth, two.truth):
+    if (one.kind, one.steps) != (two.kind, two.steps) or not np.array_equal(one.truth, two.truth):
+        return None
+    if not _are_equal(one.weights, two.weights):
         return None
     assert candidate.record is not None
-    return gain(candidate.record.study.compare.deciding, tested[0], tested[1], confidence)
+    # Scales come from the training data; the errors of both are divided by the same ones.
+    two = replace(two, scales=one.scales)
+    metric = candidate.record.study.compare.deciding
+    return gain(metric, (one, before), (two, after), confidence)
+
+
+def _are_equal(one: "np.ndarray | None", two: "np.ndarray | None") -> bool:
+    if one is None or two is None:
+        return one is two
+    return bool(np.array_equal(one, two))
 
 
 def _rows(evidence: Evidence) -> str:

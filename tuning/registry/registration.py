@@ -2,21 +2,22 @@
 
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuning.core.errors import PromotionRefusedError
 from tuning.core.task import Form
+from tuning.registry.champions import read_champions, write_line
 from tuning.registry.decisions import MAX_DESCRIPTION
-from tuning.registry.evidence import write_registration
+from tuning.registry.files import model_files
 from tuning.registry.lock import registry_lock
+from tuning.registry.registered import Registration, read_registration, write_registration
 from tuning.registry.serving import CARD_FILE, log_form, measure_model
 from tuning.tracking import keys
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-_MEASURED = (keys.SIZE, keys.LATENCY, keys.FILES)
 
 
 def register(
@@ -53,6 +54,7 @@ def register(
     import mlflow
 
     _create(client, name, stand_in_for)
+    _keep_line(client, name)
     versions = sorted(client.search_model_versions(f"name='{name}'"), key=lambda v: int(v.version))
     existing = next((version for version in versions if version.run_id == run_id), None)
     if existing is not None:
@@ -69,13 +71,16 @@ def register(
         file.write_text(text, "utf-8")
         model_id = log_form(client, run_id, name, form, file)
         measured = measure_model(f"models:/{model_id}", form)
+    # Before there is a version: nobody can later say that another one is this study's.
+    registration = Registration(model_id, "", dict(tags), measured)
+    write_registration(client, run_id, name, registration)
     # Two studies that register at the same time would fail, and leave the older one challenger.
     with registry_lock(client, name) as lock:
         version = mlflow.register_model(
             f"models:/{model_id}", name, tags={**tags, **measured}
         ).version
         lock.renew()
-        write_registration(client, run_id, name, str(version), measured)
+        write_registration(client, run_id, name, replace(registration, version=str(version)))
         client.update_model_version(name, str(version), text[:MAX_DESCRIPTION])
         client.set_registered_model_alias(name, keys.CHALLENGER, str(version))
     return str(version)
@@ -93,14 +98,28 @@ def _create(client: "MlflowClient", name: str, stand_in_for: str) -> None:
         client.set_registered_model_tag(name, keys.STAND_IN, stand_in_for)
 
 
+def _keep_line(client: "MlflowClient", name: str) -> None:
+    """Writes the line of champions of version 0.1, so that a deleted one is noticed."""
+    champions = read_champions(client, name)
+    if champions.champion and keys.CHAMPIONS not in client.get_registered_model(name).tags:
+        write_line(client, name, champions.line)
+
+
 def _complete(
     client: "MlflowClient", name: str, run_id: str, version: Any, *, is_newest: bool
 ) -> None:
     """Writes what an earlier attempt may have left out after the version was created."""
     number = str(version.version)
-    measured = {key: version.tags[key] for key in _MEASURED if key in version.tags}
-    if measured:
-        write_registration(client, run_id, name, number, measured)
+    registration = read_registration(client, run_id, name)
+    if registration is not None and not registration.version:
+        digest = model_files(f"models:/{name}/{number}").digest
+        is_own = version.source == f"models:/{registration.model_id}"
+        if not is_own or digest != registration.measured.get(keys.FILES):
+            raise PromotionRefusedError(
+                f"Not registered: {name} version {number} names run {run_id}, and is not the "
+                "model that this study has logged; delete the version and resume the study"
+            )
+        write_registration(client, run_id, name, replace(registration, version=number))
     if not version.description and (text := _card_of(name, number)):
         client.update_model_version(name, number, text)
     # If there is a newer version, that one keeps the alias.

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +113,16 @@ def _loaded(folder: Path, form: Form) -> Callable[[], object]:
         one = loaded.input_example.head(1)
         return lambda: loaded.predict(one)
     model = load_keras(str(folder))
-    return lambda: model.predict(form.example, verbose=0)
+    row = _first(form.example)
+    return lambda: model.predict(row, verbose=0)
+
+
+def _first(example: Any) -> Any:
+    if isinstance(example, Mapping):
+        return {name: _first(array) for name, array in example.items()}
+    if isinstance(example, list | tuple):
+        return type(example)(_first(array) for array in example)
+    return example[:1]
 
 
 def load_keras(address: str) -> Any:

@@ -6,11 +6,11 @@ reports, model cards and the gate say how many there were.
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tuning.core.record import Look
 from tuning.tracking import keys
@@ -62,14 +62,25 @@ def count_looks(client: "MlflowClient", rows: str, without: str = "") -> int:
     """
     from mlflow.entities import ViewType
 
-    experiments = client.search_experiments(view_type=ViewType.ALL)
-    runs = client.search_runs(
-        [experiment.experiment_id for experiment in experiments],
-        f"tags.`{keys.TEST_DIGEST}` = '{rows}'",
-        run_view_type=ViewType.ALL,
-        max_results=1_000,
+    experiments = _pages(lambda token: client.search_experiments(ViewType.ALL, page_token=token))
+    ids = [experiment.experiment_id for experiment in experiments]
+    query = f"tags.`{keys.TEST_DIGEST}` = '{rows}'"
+    runs = _pages(
+        lambda token: client.search_runs(ids, query, ViewType.ALL, 1_000, page_token=token)
     )
     return sum(_number(run.data.tags) for run in runs if run.info.run_id != without)
+
+
+def _pages(search: Callable[[str | None], Any]) -> list[Any]:
+    """Returns what all pages of a search have found."""
+    found: list[Any] = []
+    token: str | None = None
+    while True:
+        page = search(token)
+        found += page
+        token = page.token
+        if not token:
+            return found
 
 
 def read_looks(client: "MlflowClient", run_id: str) -> list[Look]:

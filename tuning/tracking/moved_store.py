@@ -8,6 +8,7 @@ import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -22,39 +23,50 @@ _ADDRESSES = (
     ("model_versions", "storage_location"),
 )
 _FILE = "file://"
+# Runs per experiment that are looked at, the newest ones.
+_RUNS = 200
+
+
+@dataclass(frozen=True)
+class _Move:
+    """A folder of files that is found beside the database now."""
+
+    old: Path
+    new: Path
+
+    def of(self, address: str) -> str | None:
+        """Returns the address after the move; None if the move does not concern it."""
+        path = path_of(address)
+        if path is None or path.is_relative_to(self.new) or not path.is_relative_to(self.old):
+            return None
+        moved = self.new / path.relative_to(self.old)
+        return moved.as_uri() if address.startswith(_FILE) else str(moved)
 
 
 def follow_move(database: Path) -> list[str]:
     """Corrects the addresses of files that are beside the database now.
 
-    Files count as moved if a folder of a run is found beside the database, under the same path as
-    below the old folder of the store. Files that are kept elsewhere on purpose are left alone.
+    The folder of an experiment counts as moved if files of its runs are found beside the database,
+    and none are found only in the old place. Files that are kept elsewhere are left alone.
 
     Args:
         database: File of the store.
 
     Returns:
-        The old folders of the store; empty if it was not moved.
+        The old folders; empty if nothing was moved.
     """
     folder = database.absolute().parent
     with closing(sqlite3.connect(database, timeout=20)) as connection:
-        old_folders = sorted({old for old in _old_folders(connection, folder) if old is not None})
-        for old in old_folders:
-            # A path as it is, and a URI.
-            for before, after in (
-                (str(old), str(folder)),
-                (old.as_uri(), folder.as_uri()),
-                (f"{_FILE}{old}", folder.as_uri()),
-            ):
-                _replace(connection, f"{before}/", f"{after}/")
-        connection.commit()
-    for old in old_folders:
+        moves = list(dict.fromkeys(_moves(connection, folder)))
+        if moves:
+            with connection:  # all of it, or nothing
+                for table, column in _ADDRESSES:
+                    _correct(connection, table, column, moves)
+    for move in moves:
         _log.warning(
-            "MLflow's store was moved from %s to %s; it uses the files that are beside it now",
-            old,
-            folder,
+            "MLflow's files were moved from %s to %s and are used there", move.old, move.new
         )
-    return [str(old) for old in old_folders]
+    return [str(move.old) for move in moves]
 
 
 def path_of(address: str) -> Path | None:
@@ -64,32 +76,53 @@ def path_of(address: str) -> Path | None:
     return None if "://" in address or address.startswith("mlflow-artifacts:") else Path(address)
 
 
-def _old_folders(connection: sqlite3.Connection, folder: Path) -> Iterator[Path | None]:
+def _moves(connection: sqlite3.Connection, folder: Path) -> Iterator[_Move]:
     try:
-        # One run per experiment tells where its files are.
-        rows = connection.execute(
-            "SELECT artifact_uri FROM runs GROUP BY experiment_id"
-        ).fetchall()
-    except sqlite3.Error:
+        rows = connection.execute("SELECT experiment_id, artifact_location FROM experiments")
+        experiments = rows.fetchall()
+    except sqlite3.OperationalError:
         return  # the tables are not made yet
-    for (address,) in rows:
-        path = path_of(address or "")
-        if path is None or not path.is_absolute() or path.is_relative_to(folder):
+    for number, address in experiments:
+        old = path_of(address or "")
+        if old is None or not old.is_absolute() or old.is_relative_to(folder):
             continue
-        # The path of a run ends with mlruns/<experiment>/<run>/artifacts.
-        parts = path.parts
-        suffixes = (Path(*parts[start:]) for start in range(1, len(parts) - 2))
-        found = next((suffix for suffix in suffixes if (folder / suffix).is_dir()), None)
-        yield None if found is None else Path(*parts[: len(parts) - len(found.parts)])
+        suffixes = (Path(*old.parts[start:]) for start in range(1, len(old.parts)))
+        suffix = next((each for each in suffixes if (folder / each).is_dir()), None)
+        if suffix is None:
+            continue
+        move = _Move(old, folder / suffix)
+        runs = connection.execute(
+            "SELECT artifact_uri FROM runs WHERE experiment_id = ? "
+            f"ORDER BY start_time DESC LIMIT {_RUNS}",
+            (number,),
+        )
+        if _is_certain(move, [row[0] for row in runs]):
+            yield move
 
 
-def _replace(connection: sqlite3.Connection, before: str, after: str) -> None:
-    for table, column in _ADDRESSES:
-        try:
+def _is_certain(move: _Move, addresses: list[str]) -> bool:
+    found = 0
+    for address in addresses:
+        before, moved = path_of(address), move.of(address)
+        after = path_of(moved) if moved else None
+        if before is None or after is None:
+            continue
+        if before.exists() and not after.exists():
+            return False  # the files beside the database are older ones
+        found += after.exists()
+    return found > 0
+
+
+def _correct(connection: sqlite3.Connection, table: str, column: str, moves: list[_Move]) -> None:
+    try:
+        rows = connection.execute(f"SELECT DISTINCT {column} FROM {table}").fetchall()
+    except sqlite3.OperationalError as error:
+        if "no such" in str(error):
+            return  # a version of MLflow without this table or column
+        raise
+    for (address,) in rows:
+        moved = next(filter(None, (move.of(address or "") for move in moves)), None)
+        if moved is not None:
             connection.execute(
-                f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
-                f"WHERE substr({column}, 1, ?) = ?",
-                (after, len(before) + 1, len(before), before),
+                f"UPDATE {table} SET {column} = ? WHERE {column} = ?", (moved, address)
             )
-        except sqlite3.OperationalError:
-            continue  # a version of MLflow without this column

@@ -1,8 +1,11 @@
 """The user's code: the imported modules that belong to a study, and their digests."""
 
 import hashlib
+import importlib
+import os
 import sys
-from collections.abc import Iterator, Mapping
+import sysconfig
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import tuning
@@ -12,38 +15,50 @@ _OWN = Path(tuning.__file__).parent
 
 
 def imported_files(task: str) -> Iterator[Path]:
-    """Yields the files of all imported modules below the current folder and that of the task.
+    """Yields the files of all imported modules below the current folder and the task's project.
 
-    Installed packages are left out.
+    Installed packages, Python itself and the script that was started are left out.
 
     Args:
         task: Task of the study, as ``module:Class``.
     """
-    task_file = getattr(sys.modules.get(task.partition(":")[0]), "__file__", None)
-    folders = [Path.cwd(), *([Path(task_file).parent] if task_file else [])]
-    modules = list(sys.modules.values())  # others may be imported meanwhile
+    folders = [Path.cwd(), _root(task)]
+    python = [Path(sysconfig.get_paths()[name]) for name in ("stdlib", "platstdlib")]
+    modules = [module for name, module in [*sys.modules.items()] if name != "__main__"]
     for name in sorted({getattr(module, "__file__", None) or "" for module in modules}):
         file = Path(name)
         is_near = file.suffix == ".py" and any(map(file.is_relative_to, folders))
-        if is_near and not set(_INSTALLED) & set(file.parts) and file.exists():
+        is_installed = set(_INSTALLED) & set(file.parts) or any(map(file.is_relative_to, python))
+        if is_near and not is_installed and file.exists():
             yield file
 
 
-def code_digests(task: str) -> dict[str, str]:
+def code_digests(task: str, metrics: Iterable[str] = ()) -> dict[str, str]:
     """Returns the digest of every file of a study's code, without this library, by its name.
 
-    Names are relative to the folder of the task's package, so a project may move.
+    Names are relative to the folder of the task's top-level package, so a project may move.
+
+    Args:
+        task: Task of the study, as ``module:Class``.
+        metrics: Names of the study's metrics; modules of metrics of the user are imported.
     """
-    task_file = getattr(sys.modules.get(task.partition(":")[0]), "__file__", None)
-    depth = task.partition(":")[0].count(".")
-    root = Path(task_file).parents[depth] if task_file else Path.cwd()
-    digests = {}
-    for file in imported_files(task):
-        if not file.is_relative_to(_OWN):
-            near = file.is_relative_to(root)
-            name = file.relative_to(root).as_posix() if near else file.name
-            digests[name] = hashlib.sha256(file.read_bytes()).hexdigest()
-    return digests
+    for metric in metrics:
+        module, colon, _ = metric.partition(":")
+        if colon:
+            importlib.import_module(module)
+    root = _root(task)
+    return {
+        Path(os.path.relpath(file, root)).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in imported_files(task)
+        if not file.is_relative_to(_OWN)
+    }
+
+
+def _root(task: str) -> Path:
+    """Returns the folder from which the task's module is imported."""
+    name = task.partition(":")[0]
+    file = getattr(sys.modules.get(name), "__file__", None)
+    return Path(file).parents[name.count(".")] if file else Path.cwd()
 
 
 def changed_files(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

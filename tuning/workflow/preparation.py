@@ -112,7 +112,8 @@ def prepare_study(plan: Plan, kind: str, stack: ExitStack) -> PreparedStudy:
     data = replace(info or describe_data(type(task).__name__, parts), classes=loader.classes)
     if "test" in parts and not data.test_digest:
         data = replace(data, test_digest=digest_of_test(parts["test"]))
-    code, changed_code = code_digests(study.task), []
+    metrics = [study.compare.metric, *study.compare.additional_metrics]
+    code, changed_code = code_digests(study.task, metrics), []
     if earlier is not None:
         check_same_data(earlier.record, data)
         run_id, allow_change = earlier.record.run_id, plan.options.allow_change

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuning.core.errors import PromotionRefusedError
+from tuning.core.errors import PromotionRefusedError, TuningError
 from tuning.core.task import KerasForm, Serves
 from tuning.core.trial import TrialRecord
 from tuning.study.record import StudyRecord
@@ -114,6 +114,9 @@ def _promote(study_run: StudyRun, record: StudyRecord, name: str, version: str) 
         )
     except PromotionRefusedError as refusal:
         say(str(refusal))
+        return False
+    except TuningError as error:  # the study is done, and what it found is registered
+        say(f"Not promoted: {error}; `tuning promote` tries it again")
         return False
     say(f"Promoted {name} version {version} to {keys.CHAMPION}")
     return True

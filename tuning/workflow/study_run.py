@@ -283,9 +283,10 @@ def _begin(
     write_head(client, parent.run_id, study, prepared.written, data)
     client.log_text(parent.run_id, _environment(), keys.ENVIRONMENT_FILE)
     earlier = prepared.earlier.code if prepared.earlier else {}
-    client.log_text(
-        parent.run_id, json.dumps({**earlier, **prepared.code}, indent=2), keys.CODE_FILE
-    )
+    # A study of 0.1 that goes on stays without: the file says that the study notes its version.
+    if prepared.earlier is None or earlier:
+        code = json.dumps({**earlier, **prepared.code}, indent=2)
+        client.log_text(parent.run_id, code, keys.CODE_FILE)
     client.log_inputs(parent.run_id, datasets=dataset_inputs(data, "training"))
     # These tags come last: a run that has them counts as a study that can be resumed.
     client.set_tag(parent.run_id, keys.KIND, prepared.kind)
