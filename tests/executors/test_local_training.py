@@ -43,7 +43,8 @@ def spec(
     )
 
 
-@pytest.mark.parametrize("backend", ["jax", pytest.param("tensorflow", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("backend", ["jax", "tensorflow"])
 def test_a_search_in_two_workers(tmp_path: Path, backend: str) -> None:
     executor = LocalExecutor(spec(tmp_path, backend, keras=True), 2)
     listener = RecordingListener()

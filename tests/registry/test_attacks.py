@@ -281,7 +281,8 @@ def _kill(client: "MlflowClient", writes: int, after: bool, run: Callable[[Any],
     return False
 
 
-@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [pytest.param(False, marks=pytest.mark.full), True])
 def test_a_killed_first_promotion(
     client: "MlflowClient", tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: bool
 ) -> None:

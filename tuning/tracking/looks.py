@@ -9,11 +9,11 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuning.core.record import Look
 from tuning.tracking import keys
+from tuning.tracking.predictions import fetch
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -83,14 +83,17 @@ def _pages(search: Callable[[str | None], Any]) -> list[Any]:
             return found
 
 
-def read_looks(client: "MlflowClient", run_id: str) -> list[Look]:
-    """Returns the looks of a study, in their order."""
-    parent = str(Path(keys.LOOKS_FILE).parent)
-    if keys.LOOKS_FILE not in {file.path for file in client.list_artifacts(run_id, parent)}:
-        return []
+def read_looks(client: "MlflowClient", run_id: str, address: str = "") -> list[Look]:
+    """Returns the looks of a study, in their order.
+
+    Args:
+        client: Client of the MLflow store.
+        run_id: Id of the parent run.
+        address: Address of the run's artifacts; empty to ask the store for it.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(client.download_artifacts(run_id, keys.LOOKS_FILE, folder))
-        looks = json.loads(file.read_text("utf-8"))
+        file = fetch(client, run_id, keys.LOOKS_FILE, folder, address)
+        looks = [] if file is None else json.loads(file.read_text("utf-8"))
     return [Look(**{**look, "models": tuple(look["models"])}) for look in looks]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuning.core.record import BehaviourCount, Predictions
 from tuning.tracking import keys
-from tuning.tracking.retry import or_none
+from tuning.tracking.retry import like, or_none
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,10 +84,29 @@ def load_predictions(file: Path) -> Predictions:
         )
 
 
-def fetch(client: "MlflowClient", run_id: str, path: str, folder: str) -> Path | None:
-    """Downloads an artifact of a run into a folder; None if the run has no such artifact."""
-    # The list is read first, so that an outage is an error and not a missing file.
-    parent = str(Path(path).parent) if "/" in path else None
-    if path not in {file.path for file in client.list_artifacts(run_id, parent)}:
-        return None
-    return Path(client.download_artifacts(run_id, path, folder))
+def fetch(
+    client: "MlflowClient", run_id: str, path: str, folder: str, address: str = ""
+) -> Path | None:
+    """Downloads an artifact of a run into a folder; None if the run has no such artifact.
+
+    Args:
+        client: Client of the MLflow store; if it retries, so does this function.
+        run_id: Id of the run.
+        path: Path of the artifact in the run.
+        folder: Folder for the file.
+        address: Address of the run's artifacts; empty to ask the store for it, which reads the
+            whole run.
+    """
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    place = address or str(client.get_run(run_id).info.artifact_uri)
+
+    def download() -> Path | None:
+        repository: Any = get_artifact_repository(place)
+        # The list is read first, so that an outage is an error and not a missing file.
+        parent = str(Path(path).parent) if "/" in path else None
+        if path not in {file.path for file in repository.list_artifacts(parent)}:
+            return None
+        return Path(repository.download_artifacts(path, folder))
+
+    return like(client, download)

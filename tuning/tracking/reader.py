@@ -83,9 +83,10 @@ def read_record(
     """
     parent = get_run(client, run_id)
     help_planner(client.tracking_uri)
+    address = str(parent.info.artifact_uri)
     with tempfile.TemporaryDirectory() as folder:
-        study_file = fetch(client, run_id, keys.STUDY_FILE, folder)
-        data_file = fetch(client, run_id, DATA_FILE, folder)
+        study_file = fetch(client, run_id, keys.STUDY_FILE, folder, address)
+        data_file = fetch(client, run_id, DATA_FILE, folder, address)
         if study_file is None or data_file is None:
             _check_files(parent)
             raise BadInputError(
@@ -93,14 +94,14 @@ def read_record(
                 "pass the id of a parent run"
             )
         study = _load_study(study_file)
-        written_file = fetch(client, run_id, keys.WRITTEN_FILE, folder)
+        written_file = fetch(client, run_id, keys.WRITTEN_FILE, folder, address)
         written = _load_study(written_file) if written_file else study
         facts = json.loads(data_file.read_text("utf-8"))
         # Before 0.2, a warning made the data a stand-in.
         stand_in = facts.get("stand_in", bool(facts.get("warning")))
         classes = tuple(facts.get("classes", ()))
         data = DataInfo(**{**facts, "classes": classes, "stand_in": stand_in})
-        predictions_file = fetch(client, run_id, keys.PREDICTIONS_FILE, folder)
+        predictions_file = fetch(client, run_id, keys.PREDICTIONS_FILE, folder, address)
         predictions = load_predictions(predictions_file) if predictions_file else None
     cache: Curves | None = ({} if curves is None else curves) if with_curves else None
     return StudyRecord(
@@ -116,7 +117,7 @@ def read_record(
         ),
         predictions=predictions,
         started_ms=parent.info.start_time,
-        looks=tuple(read_looks(client, run_id)),
+        looks=tuple(read_looks(client, run_id, address)),
     )
 
 

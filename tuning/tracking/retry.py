@@ -97,10 +97,17 @@ def retrying(client: "MlflowClient", retry_policy: RetryPolicy | None = None) ->
     return cast("MlflowClient", _RetryingClient(client, retry_policy or RetryPolicy()))
 
 
+def like(client: "MlflowClient", operation: Callable[[], T]) -> T:
+    """Runs an operation with the retries of a client, or once if the client has none."""
+    if isinstance(client, _RetryingClient):
+        return client.retry_policy(operation)
+    return operation()
+
+
 class _RetryingClient:
     def __init__(self, client: "MlflowClient", retry_policy: RetryPolicy) -> None:
         self._client = client
-        self._retry_policy = retry_policy
+        self.retry_policy = retry_policy
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._client, name)
@@ -109,7 +116,7 @@ class _RetryingClient:
 
         @wraps(attribute)
         def call(*args: Any, **kwargs: Any) -> Any:
-            return self._retry_policy(lambda: attribute(*args, **kwargs))
+            return self.retry_policy(lambda: attribute(*args, **kwargs))
 
         return call
 

@@ -49,6 +49,7 @@ def cluster() -> Iterator[Any]:
         yield cluster
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("cluster")
 class TestRay(ExecutorContract, LosesWorkers):
     @pytest.fixture

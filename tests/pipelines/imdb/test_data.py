@@ -153,6 +153,7 @@ def test_synthetic_reviews_are_named_so_and_short(tmp_path: Path, monkeypatch: P
 
 
 @pytest.mark.imdb
+@pytest.mark.full
 @pytest.mark.skipif("TUNING_IMDB_DIR" not in os.environ, reason="needs a folder with imdb.npz")
 def test_equals_what_keras_loads(tmp_path: Path, monkeypatch: Patch) -> None:
     import keras
