@@ -555,6 +555,26 @@ def test_an_epoch_that_a_later_attempt_repeats_is_written_once(
         assert [point.step for point in history] == [1, 2, 3]
 
 
+def test_an_epoch_that_a_study_which_goes_on_repeats_is_written_once(
+    client: "MlflowClient", parent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A driver that was killed after the epoch was logged, and before its checkpoint."""
+    seconds = iter(range(100))
+    trial = make_trial()
+    for epochs in (2, 3):
+        tracker = make_tracker(client, parent)
+        monkeypatch.setattr(tracker, "_now_ms", lambda: 1000 * next(seconds))
+        tracker.restore([])
+        tracker.trial_started(trial)
+        for step in range(1, epochs + 1):
+            tracker.measured(trial, make_measurement(step, 0.5))
+        tracker.flush()
+        run_id = tracker.run_id(trial.name)
+        tracker.close()
+    history = client.get_metric_history(run_id, "val_accuracy")
+    assert [point.step for point in history] == [1, 2, 3]
+
+
 def test_best_so_far_is_on_the_parent(
     client: "MlflowClient", parent: str, tracker: MlflowTracker
 ) -> None:
