@@ -36,11 +36,19 @@ HANGS = 300
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Gives slow tests their time, and keeps tests that share what is slow in one process."""
     for item in items:
+        if _needs_a_store(item):
+            item.add_marker(pytest.mark.slow)
         slow = any(map(item.get_closest_marker, ("slow", "browser", "full")))
         if slow and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(HANGS))
         if group := _group(item):
             item.add_marker(pytest.mark.xdist_group(group))
+
+
+def _needs_a_store(item: pytest.Item) -> bool:
+    """Whether a test writes many things into a store, which takes half a second or more."""
+    fixtures: set[str] = {*getattr(item, "fixturenames", ())}
+    return "client" in fixtures and item.nodeid.startswith(("tests/registry/", "tests/tracking/"))
 
 
 def _group(item: pytest.Item) -> str:
