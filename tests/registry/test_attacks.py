@@ -54,6 +54,12 @@ class Stage:
         aliases = self.client.get_registered_model(name).aliases
         return str(aliases.get(keys.CHAMPION, ""))
 
+    def resume(self, study: Registered) -> None:
+        """Registers again, as the end of a resumed study does; no model is made again."""
+        arguments: dict[str, Any] = {"make": None, "card": None}
+        tags = version_tags(study.record, study.comparison)
+        register(self.client, name="toy", run_id=study.run_id, tags=tags, **arguments)
+
     def refuse(self, study: Registered, reason: str, rule: GateRule = RULE) -> None:
         """Tries to promote, and expects this reason and the champion of before."""
         before = self.holder(study.name)
@@ -454,14 +460,7 @@ def test_a_resumed_study_does_not_vouch_for_exchanged_files(stage: Stage) -> Non
     (study.files / "weights").write_text("another model")
     stage.tag(study, keys.FILES, describe_files(study.files).digest)
     stage.tag(study, keys.LATENCY, "1.0")
-    register(
-        stage.client,
-        name="toy",
-        run_id=study.run_id,
-        make=None,  # type: ignore[arg-type]
-        tags=version_tags(study.record, study.comparison),
-        card=None,  # type: ignore[arg-type]
-    )
+    stage.resume(study)
     stage.refuse(study, "its files are not those that were registered")
 
 
@@ -472,14 +471,7 @@ def test_a_resumed_study_does_not_adopt_a_version_of_somebody_else(stage: Stage)
     unfinished = replace(written, version="", model_id="m-own")
     write_registration(stage.client, study.run_id, "toy", unfinished)
     with pytest.raises(PromotionRefusedError, match="is not the model that this study has logged"):
-        register(
-            stage.client,
-            name="toy",
-            run_id=study.run_id,
-            make=None,  # type: ignore[arg-type]
-            tags=version_tags(study.record, study.comparison),
-            card=None,  # type: ignore[arg-type]
-        )
+        stage.resume(study)
     stage.refuse(study, "its registration was not completed")
 
 

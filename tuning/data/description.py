@@ -15,21 +15,27 @@ SAMPLED_ROWS = 10_000
 
 
 def describe_data(name: str, parts: Mapping[str, Part]) -> DataInfo:
-    """Returns a description of the data with a digest of their values.
+    """Returns a description of the data with digests of their values; each part is read once.
 
     Args:
         name: Name of the task.
         parts: All parts by name.
     """
     digest = hashlib.sha256()
+    test_digest = ""
     for part in parts.values():
         digest.update(part.name.encode())
-        _hash_part(digest, part)
+        if part.name == "test":
+            test_digest = digest_of_test(part)
+            digest.update(test_digest.encode())
+        else:
+            _hash_part(digest, part)
     return DataInfo(
         label="data",
         name=name,
         source=f"load of {name}",
         digest=digest.hexdigest(),
+        test_digest=test_digest,
         sizes={part.name: part.examples for part in parts.values() if part.examples is not None},
     )
 

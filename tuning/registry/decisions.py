@@ -69,17 +69,20 @@ def now() -> str:
 
 def read_decisions(tags: Mapping[str, str]) -> list[RegistryDecision]:
     """Returns the decisions in the tags of a version, in their order."""
-    numbered = [
-        (int(key.removeprefix(keys.DECISION)), value)
-        for key, value in tags.items()
-        if key.startswith(keys.DECISION) and key.removeprefix(keys.DECISION).isdigit()
-    ]
     decisions = []
-    for _, value in sorted(numbered):
+    for _, value in sorted(_numbered(tags).items()):
         facts = json.loads(value)
         known = {name: str(facts.get(name, "")) for name in RegistryDecision.__dataclass_fields__}
         decisions.append(RegistryDecision(**known))
     return decisions
+
+
+def _numbered(tags: Mapping[str, str]) -> dict[int, str]:
+    """Returns the decisions in the tags of a version as they are stored, by number."""
+    numbers = {
+        key: key.removeprefix(keys.DECISION) for key in tags if key.startswith(keys.DECISION)
+    }
+    return {int(number): tags[key] for key, number in numbers.items() if number.isdigit()}
 
 
 def add_decision(
@@ -91,12 +94,7 @@ def add_decision(
         The number of the decision, with leading zeros.
     """
     present = client.get_model_version(name, str(version.version))
-    numbers = [
-        int(key.removeprefix(keys.DECISION))
-        for key in present.tags
-        if key.startswith(keys.DECISION) and key.removeprefix(keys.DECISION).isdigit()
-    ]
-    number = f"{max(numbers, default=0) + 1:03}"
+    number = f"{max(_numbered(present.tags), default=0) + 1:03}"
     tag = f"{keys.DECISION}{number}"
     client.set_model_version_tag(
         name, str(version.version), tag, json.dumps(asdict(decision), ensure_ascii=False)

@@ -13,7 +13,7 @@ from tuning.core.errors import BadInputError
 from tuning.evaluation.comparison import Comparison, compare
 from tuning.evaluation.error_analysis import behaviour_regression
 from tuning.metrics.metric import rounded
-from tuning.registry.files import model_files
+from tuning.registry.files import files_of
 from tuning.registry.registered import Registration, has_registrations, read_registration
 from tuning.registry.versions import registered_name
 from tuning.study.record import StudyRecord
@@ -83,7 +83,7 @@ def read_evidence(client: "MlflowClient", name: str, version: Any) -> Evidence:
         version: The version, as MLflow returns it.
     """
     number, run_id = str(version.version), version.run_id or version.tags.get(keys.PARENT_RUN, "")
-    files = model_files(f"models:/{name}/{number}")
+    files = files_of(f"models:/{name}/{number}")
     size = files.size_mb if files.digest else None
     gone = () if files.digest else ("its files are gone from the store",)
     try:

@@ -24,7 +24,7 @@ class ModelFiles:
     size_mb: float
 
 
-def model_files(address: str) -> ModelFiles:
+def files_of(address: str) -> ModelFiles:
     """Downloads a model and describes its files.
 
     Args:

@@ -1,7 +1,7 @@
 """Predicts with registered models."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -99,10 +99,10 @@ def _ask_keras(address: str, values: Any, schema: Any) -> list[str]:
             f"model: {address} has layers that need the code of its task ({error}); its model "
             "card says how to build it and load its weights"
         ) from error
-    return _lines(model.predict(inputs, verbose=0), _write)
+    return _lines(model.predict(inputs, verbose=0))
 
 
-def _lines(outputs: Any, write: Callable[[Any], str]) -> list[str]:
+def _lines(outputs: Any) -> list[str]:
     """Returns a line per example; several outputs stand beside each other with their names."""
     if isinstance(outputs, dict):
         named = {f"{name}=": output for name, output in outputs.items()}
@@ -110,7 +110,7 @@ def _lines(outputs: Any, write: Callable[[Any], str]) -> list[str]:
         named = {f"{number}=": output for number, output in enumerate(outputs)}
     else:
         named = {"": outputs}
-    columns = [[f"{name}{write(row)}" for row in output] for name, output in named.items()]
+    columns = [[f"{name}{_write(row)}" for row in output] for name, output in named.items()]
     return ["  ".join(row) for row in zip(*columns, strict=True)]
 
 

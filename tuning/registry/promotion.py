@@ -16,7 +16,7 @@ from tuning.registry.champions import read_champions, write_line
 from tuning.registry.changes import changes_since
 from tuning.registry.decisions import RegistryDecision, add_decision, now
 from tuning.registry.evidence import Evidence, read_evidence
-from tuning.registry.files import model_files
+from tuning.registry.files import files_of
 from tuning.registry.gate import Gate, GateInputs, Rival, apply_gate, describe_limits
 from tuning.registry.lock import registry_lock
 from tuning.registry.versions import get_champion, get_version
@@ -226,7 +226,7 @@ def _predecessor(client: "MlflowClient", name: str) -> tuple[str, tuple[str, ...
 def _trouble(client: "MlflowClient", name: str, version: str) -> str:
     if or_none(lambda: client.get_model_version(name, version)) is None:
         return f"version {version} was deleted"
-    if not model_files(f"models:/{name}/{version}").digest:
+    if not files_of(f"models:/{name}/{version}").digest:
         return f"the files of version {version} are gone"
     return ""
 

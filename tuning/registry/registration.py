@@ -10,7 +10,7 @@ from tuning.core.errors import PromotionRefusedError
 from tuning.core.task import Form
 from tuning.registry.champions import read_champions, write_line
 from tuning.registry.decisions import MAX_DESCRIPTION
-from tuning.registry.files import model_files
+from tuning.registry.files import files_of
 from tuning.registry.lock import registry_lock
 from tuning.registry.registered import Registration, read_registration, write_registration
 from tuning.registry.serving import CARD_FILE, log_form, measure_model
@@ -112,7 +112,7 @@ def _complete(
     number = str(version.version)
     registration = read_registration(client, run_id, name)
     if registration is not None and not registration.version:
-        digest = model_files(f"models:/{name}/{number}").digest
+        digest = files_of(f"models:/{name}/{number}").digest
         is_own = version.source == f"models:/{registration.model_id}"
         if not is_own or digest != registration.measured.get(keys.FILES):
             raise PromotionRefusedError(

@@ -90,11 +90,10 @@ def measure_model(address: str, form: Form) -> dict[str, str]:
         tags = {keys.SIZE: f"{files.size_mb:.2f}", keys.FILES: files.digest}
         try:
             predict = _loaded(folder, form)
-        except Exception as error:
+        except Exception:
             if isinstance(form, ServedModel):
                 raise
-            _ = error  # its layers need the code of the task
-            return tags
+            return tags  # its layers need the code of the task
         predict()  # the first call compiles the model
         times = []
         for _round in range(LATENCY_ROUNDS):

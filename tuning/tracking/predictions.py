@@ -44,15 +44,25 @@ def write_predictions(client: "MlflowClient", run_id: str, predictions: Predicti
         client.log_artifact(run_id, str(file), str(path.parent))
 
 
-def read_predictions(client: "MlflowClient", run_id: str) -> Predictions | None:
-    """Returns a study's predictions for the test split; None if the store has none."""
+def read_predictions(client: "MlflowClient", run_id: str, address: str = "") -> Predictions | None:
+    """Returns a study's predictions for the test split; None if the store has none.
+
+    Args:
+        client: Client of the MLflow store.
+        run_id: Id of the parent run.
+        address: Address of the run's artifacts; empty to ask the store for it.
+    """
+    if not address:
+        run = or_none(lambda: client.get_run(run_id))
+        if run is None:
+            return None
+        address = str(run.info.artifact_uri)
     with tempfile.TemporaryDirectory() as folder:
-        file = or_none(lambda: fetch(client, run_id, keys.PREDICTIONS_FILE, folder))
-        return load_predictions(file) if file is not None else None
+        file = fetch(client, run_id, keys.PREDICTIONS_FILE, folder, address)
+        return None if file is None else _load(file)
 
 
-def load_predictions(file: Path) -> Predictions:
-    """Reads the file that ``write_predictions`` stores."""
+def _load(file: Path) -> Predictions:
     import numpy as np
 
     with np.load(file, allow_pickle=False) as arrays:

@@ -28,7 +28,7 @@ from tuning.study.yaml_text import read_yaml
 from tuning.tracking import keys
 from tuning.tracking.looks import read_looks
 from tuning.tracking.moved_store import path_of
-from tuning.tracking.predictions import fetch, load_predictions
+from tuning.tracking.predictions import fetch, read_predictions
 from tuning.tracking.store import help_planner
 
 if TYPE_CHECKING:
@@ -101,8 +101,6 @@ def read_record(
         stand_in = facts.get("stand_in", bool(facts.get("warning")))
         classes = tuple(facts.get("classes", ()))
         data = DataInfo(**{**facts, "classes": classes, "stand_in": stand_in})
-        predictions_file = fetch(client, run_id, keys.PREDICTIONS_FILE, folder, address)
-        predictions = load_predictions(predictions_file) if predictions_file else None
     cache: Curves | None = ({} if curves is None else curves) if with_curves else None
     return StudyRecord(
         run_id=run_id,
@@ -115,7 +113,7 @@ def read_record(
         trials=tuple(
             _trial_record(client, run, study, cache) for run in _children(client, parent)
         ),
-        predictions=predictions,
+        predictions=read_predictions(client, run_id, address),
         started_ms=parent.info.start_time,
         looks=tuple(read_looks(client, run_id, address)),
     )
