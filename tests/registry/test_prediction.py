@@ -1,6 +1,7 @@
 """Predictions with registered Keras models, from files of every kind."""
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,7 +142,12 @@ def test_a_pickle_in_an_npz_file_is_not_loaded(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_registered_keras_model_predicts_a_file(client: "MlflowClient", tmp_path: Path) -> None:
+def test_a_registered_keras_model_predicts_a_file(
+    client: "MlflowClient",
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     import keras
 
     from tuning.training.saved_model import save_model
@@ -172,8 +178,11 @@ def test_a_registered_keras_model_predicts_a_file(client: "MlflowClient", tmp_pa
     tags = client.get_model_version("toy", version).tags
     assert float(tags[keys.LATENCY]) > 0 and float(tags[keys.SIZE]) > 0
     values = values_of(tmp_path, "rows.csv", "a,b,c\n1,2,3\n4,5,6\n")
+    assert "━" not in "".join(capfd.readouterr()), "no progress bar"
+    monkeypatch.delenv("KERAS_BACKEND")
     address, *lines = predict(client, None, make_study(), values)
     assert address == "models:/toy@challenger"
+    assert os.environ["KERAS_BACKEND"] == "jax", "the backend that trained it"
     expected = model.predict(example, verbose=0)
     found = [[float(number) for number in line.split()] for line in lines]
     assert np.allclose(found, expected, atol=1e-5)

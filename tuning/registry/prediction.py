@@ -1,5 +1,6 @@
 """Predicts with registered models."""
 
+import os
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,8 @@ def predict(
         if "keras" in info.flavors:
             if explain is not None:
                 raise BadInputError("explain: the model takes arrays, and explains none of them")
+            # Keras takes TensorFlow by itself, which may not be installed.
+            os.environ.setdefault("KERAS_BACKEND", info.flavors["keras"]["keras_backend"])
             return [address, *_ask_keras(address, values, info.signature.inputs)]
         return [address, *_ask_served(address, values, explain)]
     except MlflowException as error:

@@ -45,6 +45,8 @@ def log_keras_model(
     Model.log(
         artifact_path=None,
         flavor=_KerasFlavour,
+        # It would load the model and predict, and print a progress bar.
+        validate_serving_input=False,
         model_id=model_id,
         run_id=run_id,
         step=step,
@@ -108,7 +110,8 @@ class _KerasFlavour:
     """MLflow's keras flavour, which writes an example before it has made the folder for it."""
 
     @staticmethod
-    def save_model(path: str, **options: Any) -> None:
+    def save_model(path: str, *, validate_serving_input: bool, **options: Any) -> None:
+        """Saves a model; the option is for ``Model.log``, which passes on all that it gets."""
         import mlflow.keras
 
         Path(path).mkdir(parents=True, exist_ok=True)
