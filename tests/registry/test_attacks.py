@@ -228,6 +228,25 @@ def test_a_deleted_champion(stage: Stage, how: str) -> None:
     stage.refuse(worse, "not clearly better than champion")
 
 
+def test_a_deleted_champion_whose_alias_the_store_keeps(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow before 3.17 does so."""
+    second = stage.study(0.95)
+    promote(stage.client, "toy", second.version, RULE, by="ada")
+    stage.client.delete_model_version("toy", second.version)
+    read = stage.client.get_registered_model
+
+    def keeps_alias(name: str) -> Any:
+        model = read(name)
+        model.aliases.setdefault(keys.CHAMPION, second.version)
+        return model
+
+    monkeypatch.setattr(stage.client, "get_registered_model", keeps_alias)
+    worse = stage.study(0.84)
+    stage.refuse(worse, f"champion {second.version} was deleted or has lost its alias")
+
+
 def test_a_predecessor_that_is_gone_is_passed_over(stage: Stage) -> None:
     second, third = stage.study(0.92), stage.study(0.97)
     for study in (second, third):

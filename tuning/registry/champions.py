@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tuning.tracking import keys
+from tuning.tracking.retry import or_none
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -37,6 +38,9 @@ def read_champions(client: "MlflowClient", name: str) -> Champions:
     model = client.get_registered_model(name)
     champion = str(model.aliases.get(keys.CHAMPION, ""))
     line = tuple(filter(None, model.tags.get(keys.CHAMPIONS, "").split(",")))
+    # MLflow before 3.17 keeps the alias of a version that is deleted.
+    if champion and or_none(lambda: client.get_model_version(name, champion)) is None:
+        return Champions("", line or (champion,))
     if not champion:
         return Champions("", line or _lost(client, name))
     if champion in line:
