@@ -27,7 +27,8 @@ def values(uri: str) -> dict[str, float]:
     return {name: value for name, value in found.items() if not name.startswith("optuna")}
 
 
-@pytest.mark.parametrize("keras", [False, pytest.param(True, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("keras", [False, True])
 def test_a_study_on_ray_is_the_same_as_on_this_machine(tmp_path: Path, keras: bool) -> None:
     local = Tune(make_folder(tmp_path / "local"), keras=keras)
     check_whole(local)

@@ -38,6 +38,7 @@ def test_random_attacks_at_random_instants(tmp_path: Path, seed: int) -> None:
     assert done.good, f"{done.attacks}: {done.losses}\n{done.error}"
 
 
+@pytest.mark.full
 def test_workers_killed_in_mid_epoch_cost_an_attempt(tmp_path: Path) -> None:
     options = {"servable": True, "epoch_seconds": 0.2}
     process = Tune(make_folder(tmp_path, task_options=options))
@@ -83,6 +84,7 @@ def test_ctrl_c_reports_what_there_is_and_only_the_same_study_goes_on(folder: Pa
     assert "Interim" not in client.get_run(run_id).data.tags["mlflow.note.content"]
 
 
+@pytest.mark.full
 def test_a_stop_at_once_leaves_nothing_running(folder: Path) -> None:
     process = Tune(folder)
     assert process.until("Baseline and")

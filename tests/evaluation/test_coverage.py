@@ -17,7 +17,7 @@ from tuning.evaluation.statistics import Verdict, verdict_of
 from tuning.metrics.catalogue import make_metric
 from tuning.metrics.scoring import scores
 
-STUDIES = 1_000
+STUDIES = 600
 EXAMPLES = 400
 
 Drawn = tuple[Predictions, list[str]]
@@ -100,8 +100,8 @@ def studies(name: str, seeds: int, draws: tuple[Any, Any], count: int) -> Any:
         yield gain(metric, pair[0], pair[1], 0.95)
 
 
-@pytest.mark.slow
 @pytest.mark.full
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seeds", [3, 8])
 @pytest.mark.parametrize("name", WORSE_AND_BETTER)
 def test_intervals_of_95_percent_cover_the_truth(name: str, seeds: int) -> None:
@@ -113,8 +113,8 @@ def test_intervals_of_95_percent_cover_the_truth(name: str, seeds: int) -> None:
     assert 0.93 <= np.mean(covered) <= 0.98
 
 
-@pytest.mark.slow
 @pytest.mark.full
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seeds", [3, 8])
 @pytest.mark.parametrize("name", WORSE_AND_BETTER)
 def test_of_two_equal_configurations_neither_is_better(name: str, seeds: int) -> None:

@@ -102,7 +102,6 @@ CASES = [
         "ThreeClasses",
         "f1_macro",
         lambda y, p: sk.f1_score(coded(y), p.argmax(axis=1), average="macro"),
-        slow=False,
     ),
     Case("OneHot", "log_loss", lambda y, p: sk.log_loss(y.argmax(axis=1), p)),
     Case(
@@ -164,7 +163,6 @@ CASES = [
             },
             "baseline": {"units": 4, "window": 6},
         },
-        slow=False,
     ),
     Case(
         "Horizon",

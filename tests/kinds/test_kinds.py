@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,13 @@ def predict_by_hand(case: Case, model_file: Path, params: dict[str, Any]) -> tup
     model.load_weights(model_file)
     raw = model.predict(x, verbose=0)
     return y, raw
+
+
+@pytest.fixture(autouse=True)
+def without_autologging() -> Iterator[None]:
+    """One of the tasks switches it on, which would last for other tests of this process."""
+    yield
+    mlflow.autolog(disable=True)
 
 
 def marks(case: Case) -> Any:

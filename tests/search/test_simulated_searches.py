@@ -2,6 +2,7 @@
 
 import statistics
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -12,8 +13,11 @@ SECONDS = 1_500.0
 REPETITIONS = 18
 SEARCHERS = ["optuna:tpe+none", "optuna:cmaes+none", "optuna:qmc+none", "optuna+median"]
 SEARCHERS += ["optuna+hyperband", "optuna+asha", "keras_tuner:hyperband", "keras_tuner:random"]
-# What the libraries find, and not only what this project makes of it: minutes each.
-quality = pytest.mark.full
+
+
+def quality(test: Any) -> Any:
+    """Marks a test of what the libraries find, and not only of this project: minutes each."""
+    return pytest.mark.full(pytest.mark.timeout(900)(test))
 
 
 def regrets(

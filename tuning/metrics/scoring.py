@@ -2,8 +2,9 @@
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -133,8 +134,20 @@ def _value_or_nan(metric: Metric, truth: Any, output: Any, weights: Any) -> floa
             return math.nan
 
 
-def _sample_counts(examples: int) -> Iterator[NDArray[np.int64]]:
-    """Yields how often each sample has each example, in batches of shape (samples, examples)."""
+def _sample_counts(examples: int) -> Iterable[NDArray[np.int64]]:
+    """Returns how often each sample has each example, in batches of shape (samples, examples)."""
+    if SAMPLES * examples <= MAX_WEIGHTS:
+        return _kept_counts(examples)
+    return _draw_counts(examples)
+
+
+@lru_cache(maxsize=1)
+def _kept_counts(examples: int) -> list[NDArray[np.int64]]:
+    """Keeps the batches, because the samples are the same for all models."""
+    return list(_draw_counts(examples))
+
+
+def _draw_counts(examples: int) -> Iterator[NDArray[np.int64]]:
     random = np.random.default_rng(SEED)
     batch = max(1, min(SAMPLES, MAX_WEIGHTS // max(examples, 1)))
     for start in range(0, SAMPLES, batch):
