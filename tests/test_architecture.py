@@ -45,7 +45,22 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "registry",
         "report",
     ),
-    "cli": ("core", "study", "tracking", "evaluation", "registry", "report", "workflow"),
+    "api": (
+        "core",
+        "data",
+        "metrics",
+        "study",
+        "training",
+        "search",
+        "tracking",
+        "evaluation",
+        "registry",
+        "report",
+        "workflow",
+    ),
+    "integrations": ("core", "data", "metrics", "study", "tracking", "workflow", "api"),
+    "cli": ("core", "study", "tracking", "evaluation", "registry", "report", "workflow", "api"),
+    "testing": ("core", "study"),
 }
 # Package to the libraries that it must not import.
 WITHOUT: dict[str, tuple[str, ...]] = {

@@ -13,7 +13,7 @@ from tuning.cli.commands import _shortest_command
 from tuning.cli.main import main
 from tuning.cli.parser import build_parser
 from tuning.core.errors import EXIT_BAD_INPUT, EXIT_ERROR, BadInputError
-from tuning.study.ranges import IntRange
+from tuning.study.ranges import Int
 from tuning.workflow.plan import Options, choose_backend, make_plan
 
 
@@ -168,7 +168,7 @@ def test_the_plan_applies_the_options(tmp_path: Path) -> None:
     settings = ("budget.trials=7", "searchers=random", "seed=3", "space.units.high=64")
     plan = make_plan(Options(study=STUDY, settings=settings), {})
     units = plan.study.space.root["units"]
-    assert isinstance(units, IntRange)
+    assert isinstance(units, Int)
     assert units.high == 64
     assert plan.study.budget.trials == 7
     assert [spec.name for spec in plan.searchers] == ["random"]

@@ -8,7 +8,7 @@ import pytest
 from tests.toy_task import ToyTask
 from tuning.core.errors import BadInputError, redact
 from tuning.core.seeds import LARGEST_SEED, derive_seed
-from tuning.core.task import import_task
+from tuning.core.task_class import import_task
 from tuning.core.trial import Decision, TrialResult, TrialState, config_hash
 
 

@@ -6,19 +6,13 @@ from multiprocessing.connection import Connection
 import pytest
 
 from tests import toy_worker
-from tests.executors.executor_contract import (
-    ExecutorContract,
-    LosesWorkers,
-    alive,
-    collect,
-    finished,
-)
 from tests.factories import make_trial
 from tests.fakes import FakeExecutor
 from tuning.core.trial import FailureKind, Trial, TrialState
 from tuning.executors.local import LocalExecutor
 from tuning.executors.simulated import SimulatedExecutor
 from tuning.study.sections import Objective
+from tuning.testing.executors import ExecutorContract, LosesWorkers, alive, collect, finished
 from tuning.training.messages import WorkerSpec
 
 SPEC = WorkerSpec(

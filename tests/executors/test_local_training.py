@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.executors.executor_contract import alive, collect, finished
 from tests.factories import make_study, make_trial
 from tests.fakes import RecordingListener
 from tests.stand_in import STAND_IN
@@ -21,6 +20,7 @@ from tuning.executors.local import LocalExecutor
 from tuning.search.fixed_searcher import FixedSearcher
 from tuning.search.random_searcher import RandomSearcher
 from tuning.study.sections import Limits
+from tuning.testing.executors import alive, collect, finished
 from tuning.training.messages import WorkerSpec
 
 pytestmark = pytest.mark.slow

@@ -5,6 +5,7 @@ Both need the package index and minutes, so only ``make test-all`` runs them.
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -90,7 +91,8 @@ def run(*command: str | Path, cwd: Path, **env: str) -> str:
 def make_environment(folder: Path, *requirements: str) -> Path:
     """A fresh virtual environment; its folder of programs."""
     run(sys.executable, "-m", "venv", folder, cwd=folder.parent)
-    run(folder / "bin" / "pip", "install", "--quiet", *requirements, cwd=folder.parent)
+    if requirements:
+        run(folder / "bin" / "pip", "install", "--quiet", *requirements, cwd=folder.parent)
     return folder / "bin"
 
 
@@ -100,18 +102,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = folder / "source"
     # A copy, for the build leaves files in the source tree.
     run("git", "clone", "--quiet", ROOT, source, cwd=folder)
-    run(
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "-w",
-        folder,
-        source,
-        cwd=folder,
-    )
+    # An environment that uv has made has no pip of its own.
+    pip = make_environment(folder / "builder") / "pip"
+    run(pip, "wheel", "--quiet", "--no-deps", "-w", folder, source, cwd=folder)
     (file,) = folder.glob("*.whl")
     return file
 
@@ -134,6 +127,22 @@ def test_the_wheel_in_an_empty_environment_runs_a_study(wheel: Path, tmp_path: P
     assert "Verdict: " in output
     assert "Nothing is registered: it is an example" in output
     assert "Verdict: " in run(programs / "tuning", "report", "--study", "study.yaml", cwd=project)
+
+
+@pytest.mark.parametrize("manager", ["local", "uv"])
+def test_a_new_project_runs_at_once_by_mlflow(wheel: Path, tmp_path: Path, manager: str) -> None:
+    if manager == "uv" and shutil.which("uv") is None:
+        pytest.skip("uv is not installed")
+    programs = make_environment(tmp_path / "venv", f"{wheel}[jax]", "pytest")
+    project = tmp_path / "churn"
+    run(programs / "tuning", "init", project, "--source", wheel, cwd=tmp_path)
+    path = f"{programs}:{os.environ['PATH']}"
+    command = ["run", ".", "-e", "tune", "--env-manager", manager]
+    options = [*command, "-P", "trials=1", "-P", "seeds=2", "-P", "set=budget.epochs=2"]
+    output = run(programs / "mlflow", *options, cwd=project, PATH=path, KERAS_BACKEND="jax")
+    assert "Verdict: " in output
+    if manager == "local":
+        assert "1 passed" in run(programs / "pytest", "-q", cwd=project, PATH=path)
 
 
 def lowest() -> list[str]:

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from tuning.search import optuna_window
 from tuning.search.optuna_samplers import make_sampler
 from tuning.search.optuna_window import WindowedTPESampler, _Window
-from tuning.study.ranges import FloatRange
+from tuning.study.ranges import Float
 from tuning.study.space import SearchSpace
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -183,7 +183,7 @@ def test_a_batch_stays_short_however_much_runs(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_options_are_still_those_of_optuna() -> None:
-    space = SearchSpace({"x": FloatRange(type="float", low=0.0, high=1.0)})
+    space = SearchSpace({"x": Float(type="float", low=0.0, high=1.0)})
     sampler = make_sampler("tpe", space, 0, {"n_ei_candidates": 12, "multivariate": False})
     assert isinstance(sampler, WindowedTPESampler)
     with pytest.raises(ValueError, match="n_startup_trails"):

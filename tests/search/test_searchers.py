@@ -11,17 +11,6 @@ from optuna.pruners import MedianPruner
 from optuna.samplers import TPESampler
 
 from tests.factories import make_measurement, make_result, make_study, make_trial
-from tests.search.searcher_contract import (
-    EPOCHS,
-    FIRST,
-    SMALL,
-    SPACE,
-    MakeSearcher,
-    SearcherContract,
-    ask,
-    play,
-    value_of,
-)
 from tuning.core.errors import BadInputError
 from tuning.core.interfaces import NoProposal, Searcher
 from tuning.core.trial import Proposal, TrialRecord, TrialState, config_hash
@@ -35,6 +24,17 @@ from tuning.search.optuna_searcher import OptunaSearcher
 from tuning.search.random_searcher import RandomSearcher
 from tuning.study.sections import Objective
 from tuning.study.space import SearchSpace
+from tuning.testing.searchers import (
+    EPOCHS,
+    FIRST,
+    SMALL,
+    SPACE,
+    MakeSearcher,
+    SearcherContract,
+    ask,
+    play,
+    value_of,
+)
 
 OBJECTIVE = Objective()
 VAL_LOSS = Objective(metric="val_loss", direction="minimize")

@@ -18,6 +18,8 @@ OTHERS = {
     "inherited_epochs",
     "baseline",
     "tune",
+    "search",
+    "test",
     "study.yaml",
     "study_file.yaml",
     "environment.txt",

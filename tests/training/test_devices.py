@@ -84,8 +84,16 @@ def test_the_backend_is_one_that_can_use_the_gpus(
     two_gpus: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan, "can_use_gpus", lambda backend: backend == "tensorflow")
+    monkeypatch.setattr(plan, "_imported_backend", lambda: "")
     assert plan.choose_backend("auto", "auto") == "tensorflow"
     assert plan.choose_backend("auto", "none") == "jax"
+
+
+def test_a_backend_that_is_imported_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "_imported_backend", lambda: "torch")
+    assert plan.choose_backend("auto") == "torch"
+    monkeypatch.setattr(plan, "_imported_backend", lambda: "numpy")
+    assert plan.choose_backend("auto") == "jax", "it cannot train"
 
 
 def test_each_process_sees_its_own_gpu_and_its_share_of_the_memory() -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.executors.executor_contract import collect, finished
 from tests.factories import make_study, make_trial
 from tuning.core.trial import FailureKind, TrialResult, TrialState
 from tuning.executors.local import LocalExecutor
+from tuning.testing.executors import collect, finished
 from tuning.training.devices import can_use_gpus, gpu_environment, visible_gpus
 from tuning.training.messages import WorkerSpec
 

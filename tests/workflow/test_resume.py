@@ -112,6 +112,8 @@ OTHERS = {
     "fixed": "{batch_size: 32}",
     "baseline": "{units: 4, rate: 0.0}",
     "references": "{other: {units: 4, rate: 0.0}}",
+    "enqueue": "[{units: 4, rate: 0.0}]",
+    "warm_start": "0123456789abcdef0123456789abcdef",
     "objective": "{metric: val_loss}",
     "searchers": "[random]",
     "budget": "{trials: 9, epochs: 2}",
@@ -144,6 +146,12 @@ def test_every_field_is_a_part_of_the_identity_or_may_change(field: str) -> None
     else:
         with pytest.raises(BadInputError, match="begin a new study"):
             check_same(RECORD, file, file, wanted, allow_change=True)
+
+
+def test_the_number_of_repeats_cannot_change() -> None:
+    file = STUDY.change(["budget.repeats=2"])
+    with pytest.raises(BadInputError, match=r"budget.repeats: 1, now 2"):
+        check_same(RECORD, file, file, merge(RECORD, file), allow_change=True)
 
 
 def test_other_code_is_named_and_may_be_allowed() -> None:

@@ -92,5 +92,6 @@ def test_why_a_search_ended_is_said(trials: int, reason: str, said: str) -> None
         study=make_study(),
         searchers=["random"],
         driver=SimpleNamespace(trained=lambda *phases: [None] * trials),
+        prepared=SimpleNamespace(plan=SimpleNamespace(options=SimpleNamespace(candidates={}))),
     )
     assert _end_of_search(cast(StudyRun, study_run), limit) == said

@@ -15,6 +15,7 @@ from tuning.core.errors import EXIT_OK, EXIT_REFUSED, BadInputError, TuningError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+    from tuning.study.file import Study
     from tuning.study.record import StudyRecord
     from tuning.workflow.plan import Plan
     from tuning.workflow.summary import Outcome
@@ -53,7 +54,23 @@ def _make_plan(options: argparse.Namespace) -> "Plan":
     given = {f.name: getattr(options, f.name) for f in fields(Options) if hasattr(options, f.name)}
     given["settings"] = tuple(filter(None, options.settings))
     given["cache_dir"] = Path(options.cache_dir)
-    return make_plan(Options(**given, command=_shortest_command(options)))
+    planned = Options(**given, command=_shortest_command(options))
+    if options.study.suffix != ".py":
+        return make_plan(planned)
+    from tuning.api.python_file import plan_file
+
+    return plan_file(planned)
+
+
+def _settings(options: argparse.Namespace) -> "Study":
+    """The study that the file defines; of a Python file without its space."""
+    if options.study.suffix != ".py":
+        from tuning.study.file import load_study
+
+        return load_study(options.study)
+    from tuning.api.python_file import read_settings
+
+    return read_settings(options.study)
 
 
 def _shortest_command(options: argparse.Namespace) -> str:
@@ -114,6 +131,36 @@ def compare(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+def judge(options: argparse.Namespace) -> int:
+    """Compares two groups of runs that are in MLflow already."""
+    from tuning.api.judge import judge
+
+    os.environ.pop("MLFLOW_RUN_ID", None)
+    print(
+        judge(
+            options.baseline,
+            options.candidate,
+            metric=options.metric,
+            direction=options.direction,
+            predictions=options.predictions or "",
+            experiments=options.experiment,
+            min_gain=options.min_gain,
+            confidence=options.confidence,
+        )
+    )
+    return EXIT_OK
+
+
+def init(options: argparse.Namespace) -> int:
+    """Writes a new project."""
+    from tuning.api.project import write_project
+
+    for file in write_project(options.folder, options.source or ""):
+        print(f"wrote {file}")
+    print(f"\nNow: cd {shlex.quote(str(options.folder))} && tuning tune study.py")
+    return EXIT_OK
+
+
 def clean(options: argparse.Namespace) -> int:
     """Lists the models that are no longer worth their disk, and removes them if told to."""
     client, record = _open_record(options)
@@ -134,9 +181,7 @@ def clean(options: argparse.Namespace) -> int:
 
 def promote(options: argparse.Namespace) -> int:
     """Makes a version champion, if the gate allows it."""
-    from tuning.study.file import load_study
-
-    study = load_study(options.study)
+    study = _settings(options)
     client = _open_store()
     from tuning.registry.promotion import promote
     from tuning.registry.versions import find_version
@@ -195,13 +240,11 @@ def history(options: argparse.Namespace) -> int:
 
 def predict(options: argparse.Namespace) -> int:
     """Asks a registered model about raw input."""
-    from tuning.study.file import load_study
-
-    study = load_study(options.study)
+    study = _settings(options)
     values = _inputs(options)
     explain = None
     if options.explain:
-        from tuning.core.task import import_task
+        from tuning.core.task_class import import_task
 
         explain = getattr(import_task(study.task), "explain", None)
         if explain is None:
@@ -226,9 +269,7 @@ def _inputs(options: argparse.Namespace) -> Any:
 
 def ui(options: argparse.Namespace) -> int:
     """Prints the link to the leaderboard and becomes the MLflow server."""
-    from tuning.study.file import load_study
-
-    study = load_study(options.study)
+    study = _settings(options)
     from tuning.tracking.leaderboard import leaderboard_link
     from tuning.tracking.store import get_experiment, open_store, resolve_uri
 
@@ -254,9 +295,7 @@ def ui(options: argparse.Namespace) -> int:
 
 def _open_record(options: argparse.Namespace) -> "tuple[MlflowClient, StudyRecord]":
     """The study that ``--run-id`` names."""
-    from tuning.study.file import load_study
-
-    study = load_study(options.study)
+    study = _settings(options)
     client = _open_store()
     from tuning.tracking.reader import read_record
     from tuning.workflow.resume import find_run
@@ -266,9 +305,7 @@ def _open_record(options: argparse.Namespace) -> "tuple[MlflowClient, StudyRecor
 
 def _open_registered(options: argparse.Namespace) -> "tuple[str, MlflowClient]":
     """The registered model that ``--name`` or the study names."""
-    from tuning.study.file import load_study
-
-    name = options.name or load_study(options.study).registered_model
+    name = options.name or _settings(options).registered_model
     return name, _open_store()
 
 

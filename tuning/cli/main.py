@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from tuning.cli.parser import build_parser
+from tuning.cli.parser import parse
 from tuning.core.errors import EXIT_ERROR, EXIT_INTERRUPTED, TuningError, redact
 
 
@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     # Else Python looks through all of Keras and MLflow for garbage before it ends: two seconds.
     atexit.register(gc.freeze)
-    options = build_parser().parse_args(argv)
+    options = parse(argv)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         code: int = options.run(options)

@@ -2,14 +2,16 @@
 
 import argparse
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import tuning
 from tuning.cli import commands
+from tuning.core.version import VERSION
 
 _EXAMPLES = """examples:
+  tuning tune wine.py
+  tuning tune wine.py --trials 20 --set compare.metric=rmse
   tuning tune --study study.yaml
   tuning tune --study study.yaml --trials 20 --epochs 8 --seeds 5
   tuning tune --study study.yaml --searchers optuna:tpe+hyperband,keras_tuner:bayesian,random
@@ -32,6 +34,12 @@ examples:
 
 exit codes: 0 the study can be run, 2 it cannot"""
 
+_JUDGE = """examples:
+  tuning judge "tags.model = 'old'" "tags.model = 'new'" --metric test_rmse
+  tuning judge 0f…a1,7c…9d 33…0b,e2…41 --metric accuracy --predictions test/predictions.npz
+
+exit codes: 0 done, 2 bad input"""
+
 _SEARCHERS = (
     "comma-separated; optuna[:tpe|gp|cmaes|qmc|random|grid|brute]"
     "[+median|hyperband|asha|wilcoxon|none], keras_tuner[:bayesian|hyperband|random|grid], "
@@ -43,6 +51,20 @@ if TYPE_CHECKING:
     _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parses the arguments of a command; a study file may be given with or without its name."""
+    options = build_parser().parse_args(argv)
+    if not hasattr(options, "study_file"):
+        return options
+    file = options.__dict__.pop("study_file")
+    if file is not None and options.study is not None:
+        options.parser.error(f"the study file is given twice: {file}, and --study {options.study}")
+    options.study = options.study or file
+    if options.study is None:
+        options.parser.error("the study file is missing: FILE, or --study FILE")
+    return options
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
     parser = argparse.ArgumentParser(
@@ -51,9 +73,10 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="`tuning COMMAND --help` explains a command. An option that is given an empty "
         "text counts as not given.",
     )
-    parser.add_argument("--version", action="version", version=f"tuning {tuning.__version__}")
+    parser.add_argument("--version", action="version", version=f"tuning {VERSION}")
     parsers = parser.add_subparsers(metavar="command", required=True)
     _add_training_commands(parsers)
+    _add_free_commands(parsers)
     _add_reading_commands(parsers)
     _add_registry_commands(parsers)
     return parser
@@ -181,6 +204,50 @@ def _add_field(
     )
 
 
+def _add_free_commands(parsers: "_Commands") -> None:
+    """Commands that need no study file."""
+    init = parsers.add_parser(
+        "init",
+        help="write a new project with a study",
+        description="Writes a project: study.py with a model and data to replace, MLproject with "
+        "the entry point tune, exact requirements, and a test.",
+        epilog="examples:\n  tuning init churn\n  cd churn\n  mlflow run . -e tune",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    init.add_argument("folder", type=Path, metavar="FOLDER", help="a new folder")
+    init.add_argument(
+        "--source",
+        type=_text,
+        metavar="WHERE",
+        help="where others install this library from: a wheel, or git+https://…; default: where "
+        "it was installed from here",
+    )
+    init.set_defaults(run=commands.init, parser=init)
+    judge = parsers.add_parser(
+        "judge",
+        help="compare two groups of runs that are in MLflow already",
+        description="Compares two groups of runs, each of one configuration with several seeds, "
+        "by the same interval and verdict as a study, and says what could not be known.",
+        epilog=_JUDGE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    judge.add_argument("baseline", metavar="RUNS", help="a filter of MLflow, or run ids: to beat")
+    judge.add_argument("candidate", metavar="RUNS", help="a filter of MLflow, or run ids")
+    judge.add_argument("--metric", required=True, help="name of the metric of the runs")
+    judge.add_argument("--direction", choices=("maximize", "minimize"))
+    judge.add_argument(
+        "--predictions",
+        type=_text,
+        metavar="PATH",
+        help="artifact of every run with truth and prediction (.npz or .csv); the interval then "
+        "covers other test examples too",
+    )
+    judge.add_argument("--experiment", action="append", default=[], metavar="NAME")
+    judge.add_argument("--min-gain", type=float, default=0.0)
+    judge.add_argument("--confidence", type=float, default=0.95)
+    judge.set_defaults(run=commands.judge, parser=judge)
+
+
 def _add_reading_commands(parsers: "_Commands") -> None:
     report = _command(
         parsers, "report", commands.report, "write a study's report again, from MLflow"
@@ -238,7 +305,14 @@ def _add_registry_commands(parsers: "_Commands") -> None:
 
 def _command(parsers: "_Commands", name: str, run: Command, text: str) -> argparse.ArgumentParser:
     parser = parsers.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-    parser.add_argument("--study", type=Path, required=True, metavar="FILE", help="the study file")
+    parser.add_argument(
+        "study_file",
+        nargs="?",
+        type=Path,
+        metavar="FILE",
+        help="a study file (YAML), or a Python file that defines build and data",
+    )
+    parser.add_argument("--study", type=Path, metavar="FILE", help="the same, by name")
     parser.set_defaults(run=run, parser=parser)
     return parser
 

@@ -1,7 +1,7 @@
 """The protocols between the parts of the library: order of calls, threads and exceptions.
 
-The tests of every searcher inherit ``tests/search/searcher_contract.py``. The tests of every
-executor, including the fake one, inherit ``tests/executors/executor_contract.py``.
+The tests of every searcher inherit ``tuning/testing/searchers.py``. The tests of every
+executor, including the fake one, inherit ``tuning/testing/executors.py``.
 """
 
 from collections.abc import Callable, Iterable, Sequence

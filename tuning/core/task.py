@@ -1,15 +1,9 @@
 """The protocol of a user's task: data, model, and optional extras."""
 
-import importlib
-import inspect
-import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
-
-from tuning.core.errors import BadInputError
 
 if TYPE_CHECKING:
     import keras
@@ -217,6 +211,15 @@ class HasWorkerOptions(Protocol):
 
 
 @runtime_checkable
+class HasCode(Protocol):
+    """A task whose code stands in no file that is imported (optional)."""
+
+    def code_digests(self) -> Mapping[str, str]:
+        """Returns digests of the code, by names that users understand."""
+        ...
+
+
+@runtime_checkable
 class HasCallbacks(Protocol):
     """A task with Keras callbacks of its own (optional)."""
 
@@ -250,6 +253,28 @@ class Fits(Protocol):
             params: Hyperparameters of the trial.
             data: The parts ``train`` and ``validation``, as ``load`` returns them.
             callbacks: Callbacks that report every epoch.
+        """
+        ...
+
+
+@runtime_checkable
+class Trains(Protocol):
+    """A task that trains models of any framework itself (instead of ``load`` and ``build``)."""
+
+    def train(
+        self, params: Mapping[str, object], seed: int, report: Callable[..., None]
+    ) -> Mapping[str, Any]:
+        """Trains a model and predicts with it.
+
+        Args:
+            params: Hyperparameters of the trial.
+            seed: Seed for everything random.
+            report: Function ``report(value, **metrics)``, to be called after every step of the
+                training with the objective on validation rows; it may end the training.
+
+        Returns:
+            ``validation`` and ``test``, each a pair of truth and predictions, or a number per
+            example for the metrics ``mean_score`` and ``mean_cost``.
         """
         ...
 
@@ -320,53 +345,3 @@ class Task(Protocol):
             InfeasibleError: The hyperparameters cannot make a model.
         """
         ...
-
-
-def task_arguments(
-    task_class: Any, options: Mapping[str, object], dataset: str, cache_dir: str
-) -> dict[str, object]:
-    """Returns the keyword arguments of a task's constructor, in the driver and in the workers.
-
-    Args:
-        task_class: Class of the task.
-        options: The study's ``task_options``.
-        dataset: Name or path of the data set, as the user has said it; ``auto`` if not said.
-        cache_dir: Folder of prepared data.
-
-    Raises:
-        BadInputError: The user has named a data set, but the constructor does not ask for one.
-    """
-    parameters = inspect.signature(task_class).parameters
-    takes_all = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
-    offered = {"dataset": dataset, "cache_dir": cache_dir}
-    if dataset != "auto" and "dataset" not in parameters and not takes_all:
-        raise BadInputError(
-            f"dataset: {task_class.__name__} has no parameter dataset, so {dataset!r} would be "
-            "ignored; leave the option out, or add the parameter"
-        )
-    given = {name: value for name, value in offered.items() if takes_all or name in parameters}
-    return {**given, **options}
-
-
-def import_task(path: str) -> Any:
-    """Imports the class that ``package.module:Class`` names.
-
-    Raises:
-        BadInputError: The module or the class cannot be imported.
-    """
-    if os.getcwd() not in sys.path:
-        # A script such as ``tuning`` does not search the current folder, unlike ``python -m``.
-        sys.path.insert(0, os.getcwd())
-    module_name, _, class_name = path.partition(":")
-    if module_name == "__main__":
-        raise BadInputError(
-            f"task: {path!r} stands in a script or a notebook, which workers cannot import; put "
-            "the class into a file and name that"
-        )
-    try:
-        return getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise BadInputError(
-            f"task: {path!r} cannot be imported ({error}); "
-            "write it as package.module:Class; the current folder must be able to import it"
-        ) from error

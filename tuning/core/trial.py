@@ -14,6 +14,10 @@ ParamValue = int | float | str | bool | None | list[Any]
 Params = Mapping[str, Any]
 
 
+# Tag of a search trial that trains the configuration of another one again, with another seed.
+REPEAT = "tuning.repeat"
+
+
 class Phase(StrEnum):
     """Purpose of a trial."""
 

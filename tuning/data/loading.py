@@ -27,7 +27,8 @@ class Loader:
     """
 
     def __init__(self, task: Task, classes: Sequence[str] = ()) -> None:
-        self.takes_params = "params" in inspect.signature(task.load).parameters
+        load = getattr(task, "load", None)  # a task that trains itself has none
+        self.takes_params = load is not None and "params" in inspect.signature(load).parameters
         self.classes = tuple(classes)
         self._task = task
         self._kept: dict[Split, tuple[dict[str, Any], dict[str, Part]]] = {}

@@ -3,7 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from tuning.core.trial import Phase, Trial, TrialRecord, TrialResult, TrialState, config_hash
+from tuning.core.trial import (
+    REPEAT,
+    Phase,
+    Trial,
+    TrialRecord,
+    TrialResult,
+    TrialState,
+    config_hash,
+)
 
 
 class Duplicates:
@@ -61,4 +69,6 @@ class Duplicates:
 
 def _key(trial: Trial) -> str:
     unique = trial.phase is not Phase.SEARCH or trial.keep_checkpoint or trial.resume_from
+    if REPEAT in trial.tags:
+        return ""  # it repeats a configuration on purpose
     return "" if unique else f"{config_hash(trial.params)}-{trial.epochs}"

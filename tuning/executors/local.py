@@ -5,8 +5,10 @@ A worker trains many trials. It is replaced if it dies or if its memory has grow
 
 import contextlib
 import multiprocessing
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -181,7 +183,8 @@ class LocalExecutor:
         slot.process = self._context.Process(
             target=self._target, args=arguments, daemon=True, name="tuning-worker"
         )
-        slot.process.start()
+        with _without_main_module():
+            slot.process.start()
         worker_end.close()  # so that the pipe closes when the worker dies
         slot.dead, slot.first_memory_mb = False, 0.0
 
@@ -232,6 +235,21 @@ class LocalExecutor:
 
     def _slot_of(self, name: str) -> _WorkerSlot | None:
         return next((s for s in self._slots if s.trial is not None and s.trial.name == name), None)
+
+
+@contextlib.contextmanager
+def _without_main_module() -> Iterator[None]:
+    """Starts a process that does not run the user's script again.
+
+    A process that is spawned imports the main module, which of a script without
+    ``if __name__ == "__main__"`` would start the study once more.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _failure(slot: _WorkerSlot) -> Failure:

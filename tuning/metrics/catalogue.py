@@ -30,6 +30,8 @@ METRICS: dict[str, Callable[..., Metric]] = {
     "smape": regression.smape,
     "mase": regression.mase,
     "pinball": regression.pinball,
+    "mean_score": regression.mean_score,
+    "mean_cost": regression.mean_cost,
 }
 
 _FUNCTION = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")

@@ -20,6 +20,24 @@ def mae() -> Metric:
     return Metric("mae", "minimize", False, REGRESSION, compute, per_row=_absolute_errors)
 
 
+def mean_score() -> Metric:
+    """Mean of a score per example, which a function of the user computes itself."""
+    return Metric("mean_score", "maximize", False, REGRESSION, _mean, per_row=_given)
+
+
+def mean_cost() -> Metric:
+    """Mean of a cost per example, which a function of the user computes itself."""
+    return Metric("mean_cost", "minimize", False, REGRESSION, _mean, per_row=_given)
+
+
+def _mean(truth: Any, prediction: Any, weights: Any) -> float:
+    return float(np.average(prediction, weights=weights))
+
+
+def _given(truth: Any, prediction: Any) -> Any:
+    return prediction
+
+
 def mse() -> Metric:
     """Mean squared error."""
     compute = by_sklearn("mean_squared_error")

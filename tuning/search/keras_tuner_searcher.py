@@ -6,7 +6,7 @@ oracle's lock would stay locked, and every other thread would wait for ever.
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 from tuning.core.errors import BadInputError
@@ -25,8 +25,9 @@ from tuning.core.trial import (
     config_hash,
     trial_name,
 )
+from tuning.search.keras_tuner_space import declare_space
 from tuning.search.options import refuse_unknown
-from tuning.study.ranges import Choice, FloatRange, IntRange
+from tuning.study.ranges import Choice, Float
 from tuning.study.sections import Objective
 from tuning.study.space import SearchSpace
 
@@ -41,9 +42,6 @@ NEVER = 10**9
 MAX_ORACLE_REPEATS = 20
 _PREFIX = "tuner/"
 
-# Ranges with more steps are declared as continuous ones.
-MAX_LISTED = 10_000
-
 
 class KerasTunerSearcher:
     """An oracle of KerasTuner.
@@ -54,10 +52,12 @@ class KerasTunerSearcher:
         objective: Objective of the search.
         seed: Seed of the oracle.
         first: Configuration to propose first; ``grid`` ignores it, because it has a fixed order.
+        enqueue: Configurations to propose after it; ``grid`` ignores them.
         epochs: Maximum number of epochs per trial.
         trials: Number of trials in the budget; the number of random trials at the beginning of
             Bayesian optimisation depends on it.
-        oracle: Name of the oracle, one of ``ORACLES``.
+        oracle: Name of the oracle, one of ``ORACLES``; or an oracle, which is changed to search
+            this space for this objective.
         options: Options of the oracle, by KerasTuner's names.
 
     Raises:
@@ -74,18 +74,25 @@ class KerasTunerSearcher:
         first: Params,
         epochs: int,
         trials: int,
-        oracle: str = "bayesian",
+        oracle: Any = "bayesian",
         options: Params | None = None,
+        enqueue: Sequence[Params] = (),
     ) -> None:
-        _check_options(oracle, options or {})
+        if isinstance(oracle, str):
+            _check_options(oracle, options or {})
         self.name = name
         self._space = space
         self._objective = objective
         self._seed = seed
-        self._multi_fidelity = oracle == "hyperband"
+        self._multi_fidelity = oracle == "hyperband" or "Hyperband" in type(oracle).__name__
+        self._first = [first, *enqueue]
         with _quiet():
-            self._oracle = self._make_oracle(oracle, epochs, trials, options or {})
-        self._oracle.first = dict(space.labels(first))
+            self._oracle = (
+                self._make_oracle(oracle, epochs, trials, options or {})
+                if isinstance(oracle, str)
+                else self._adapt(oracle)
+            )
+        self._oracle.first = [dict(space.labels(each)) for each in self._first]
         self._running: dict[int, Any] = {}
         self._number_of: dict[str, int] = {}
         self._values: dict[str, float | None] = {}
@@ -161,7 +168,7 @@ class KerasTunerSearcher:
 
         common: dict[str, Any] = {
             "objective": kt.Objective(self._objective.metric, self._objective.direction[:3]),
-            "hyperparameters": _hyperparameters(self._space),
+            "hyperparameters": declare_space(self._space),
             "seed": self._seed,
             "allow_new_entries": False,
             "tune_new_entries": False,
@@ -174,7 +181,9 @@ class KerasTunerSearcher:
                     "max_trials": NEVER,
                     # KerasTuner's default, three per dimension, would make small budgets fully
                     # random.
-                    "num_initial_points": min(3 * len(self._space.names), max(3, trials // 3)),
+                    "num_initial_points": max(
+                        min(3 * len(self._space.names), max(3, trials // 3)), len(self._first)
+                    ),
                 },
             ),
             "hyperband": (
@@ -189,6 +198,19 @@ class KerasTunerSearcher:
         instance = type(f"AskTell{base.__name__}", bases, {})(**common, **{**defaults, **options})
         instance.verbose = 0
         return instance
+
+    def _adapt(self, oracle: Any) -> Any:
+        """Makes an oracle of the user search this space, without files and limits."""
+        import keras_tuner as kt
+
+        kind = type(oracle)
+        oracle.__class__ = type(f"AskTell{kind.__name__}", (_AskTell, kind), {})
+        oracle.objective = kt.Objective(self._objective.metric, self._objective.direction[:3])
+        oracle.hyperparameters = declare_space(self._space)
+        oracle.allow_new_entries = oracle.tune_new_entries = False
+        oracle.max_trials = oracle.max_consecutive_failed_trials = NEVER
+        oracle.verbose = 0
+        return oracle
 
     def _replay(self, records: Sequence[TrialRecord]) -> None:
         """Repeats all asks and tells in their old order, because the brackets depend on it."""
@@ -228,7 +250,7 @@ class KerasTunerSearcher:
                 # KerasTuner converts booleans to whole numbers.
                 label = bool(value) if isinstance(declared.labels[0], bool) else value
                 value = declared.value_of(label)
-            elif isinstance(declared, FloatRange):
+            elif isinstance(declared, Float):
                 value = declared.nearest(value)
             config[name] = value
         return self._space.canonical(config)
@@ -243,7 +265,8 @@ class KerasTunerSearcher:
         trial = Trial(hyperparameters, trial_id=trial_id, status="RUNNING")
         oracle.trials[trial_id] = oracle.ongoing_trials[f"trial-{number}"] = trial
         oracle.start_order.append(trial_id)
-        oracle.first = None
+        if number >= 0:  # the trials of another study have negative numbers
+            oracle.first = oracle.first[1:]
         oracle._record_values(trial)
         self._number_of[trial_id] = number
         self._values[config_hash(params)] = None
@@ -296,9 +319,9 @@ def _quiet() -> Iterator[None]:
 
 
 class _AskTell:
-    """Mixin for an oracle: no files, no limit of failures, and the baseline as first proposal."""
+    """Mixin for an oracle: no files, no limit of failures, and given first proposals."""
 
-    first: dict[str, ParamValue] | None = None
+    first: Sequence[dict[str, ParamValue]] = ()
 
     def save(self) -> None:
         """Writes no files, because MLflow keeps the record."""
@@ -311,8 +334,8 @@ class _AskTell:
 
     def _random_values(self) -> Any:
         # Random search, the start of Bayesian optimisation and Hyperband's first rung call this.
-        if self.first is not None:
-            values, self.first = self.first, None
+        if self.first:
+            values, *self.first = self.first
             return values
         return super()._random_values()  # type: ignore[misc]
 
@@ -327,42 +350,3 @@ class _NoRepeats:
         if values is not None and self._duplicate(values):  # type: ignore[attr-defined]
             return self._random_populate_space()  # type: ignore[attr-defined]
         return answer
-
-
-def _labels(declared: IntRange | FloatRange | Choice, values: Sequence[ParamValue]) -> list[Any]:
-    is_choice = isinstance(declared, Choice)
-    return [declared.label_of(value) if is_choice else value for value in values]  # type: ignore[union-attr]
-
-
-def _hyperparameters(space: SearchSpace) -> Any:
-    import keras_tuner as kt
-
-    hyperparameters = kt.HyperParameters()
-    for name in space.names:
-        declared = space[name]
-        with ExitStack() as scopes:
-            for parent, values in (declared.when or {}).items():
-                scopes.enter_context(
-                    hyperparameters.conditional_scope(parent, _labels(space[parent], values))
-                )
-            if isinstance(declared, Choice):
-                # KerasTuner refuses an order of texts.
-                ordered = declared.ordered and not isinstance(declared.labels[0], str)
-                hyperparameters.Choice(name, declared.labels, ordered=ordered)
-            elif (
-                isinstance(declared, FloatRange)
-                and (grid := declared.grid()) is not None
-                and len(grid) <= MAX_LISTED
-            ):
-                # hp.Float with a step never reaches its highest value, and it changes values
-                # slightly.
-                hyperparameters.Choice(name, list(grid), ordered=True)
-            else:
-                whole = isinstance(declared, IntRange)
-                declare = hyperparameters.Int if whole else hyperparameters.Float
-                # Of a range with very many steps, the nearest step is taken afterwards.
-                step = declared.step if whole else None
-                scale = {"sampling": "log"} if declared.log else {"step": step}
-                declare(name, declared.low, declared.high, **scale)
-    hyperparameters.values = {}
-    return hyperparameters

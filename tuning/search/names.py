@@ -10,6 +10,7 @@ from tuning.core.errors import BadInputError
 from tuning.core.trial import Params, ParamValue
 from tuning.search.keras_tuner_searcher import ORACLES
 from tuning.search.optuna_samplers import PRUNERS, SAMPLERS
+from tuning.search.plugins import GROUP, OWN, find_plugin
 
 # Algorithms and pruners by library; the first of each is the default.
 LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -29,7 +30,8 @@ class SearcherSpec:
 
     Attributes:
         name: Name of the searcher, unique in the study; the names of its trials begin with it.
-        library: Name of the library: ``optuna``, ``keras_tuner`` or ``random``.
+        library: Name of the library: ``optuna``, ``keras_tuner``, ``random``, that of a package
+            with an entry point, or ``own`` for an object from Python code.
         algorithm: Name of the sampler or oracle; empty for ``random``.
         pruner: Name of the pruner; empty if the library has none.
         options: Options of the algorithm, by the library's names.
@@ -64,8 +66,11 @@ def parse_searchers(texts: Sequence[str]) -> list[SearcherSpec]:
         if any(spec == other for other in specs):
             raise BadInputError(f"searchers: {text!r} is listed twice; remove one")
         specs.append(spec)
-    libraries = [spec.library for spec in specs]
-    specs = [spec if libraries.count(spec.library) == 1 else _long_name(spec) for spec in specs]
+    libraries = [spec.library for spec in specs if spec.library != OWN]
+    specs = [
+        spec if spec.library == OWN or libraries.count(spec.library) == 1 else _long_name(spec)
+        for spec in specs
+    ]
     return [_numbered(spec, specs[:index]) for index, spec in enumerate(specs)]
 
 
@@ -76,9 +81,12 @@ def _parse(text: str) -> SearcherSpec:
             f"searchers: {text!r} is not of the form library:algorithm(option=value)+pruner"
         )
     library = match["library"]
+    if library == OWN or (library not in LIBRARIES and find_plugin(library) is not None):
+        return _foreign(text, library, match)
     if library not in LIBRARIES:
         raise BadInputError(
-            f"searchers: there is no library {library!r}; accepted are {', '.join(LIBRARIES)}"
+            f"searchers: there is no library {library!r}; accepted are {', '.join(LIBRARIES)}, "
+            f"and those that installed packages offer under the entry point {GROUP}"
         )
     algorithms, pruners = LIBRARIES[library]
     return SearcherSpec(
@@ -88,6 +96,20 @@ def _parse(text: str) -> SearcherSpec:
         pruner=_one_of(library, "pruner", match["pruner"], pruners),
         options=_options(text, match["algorithm_options"]),
         pruner_options=_options(text, match["pruner_options"]),
+    )
+
+
+def _foreign(text: str, library: str, match: "re.Match[str]") -> SearcherSpec:
+    """Reads the name of a searcher from outside, which itself checks algorithm and options."""
+    if match["pruner"]:
+        raise BadInputError(f"searchers: {text!r}: {library} takes no pruner")
+    algorithm = match["algorithm"] or ""
+    return SearcherSpec(
+        name=algorithm if library == OWN else library,
+        library=library,
+        algorithm=algorithm,
+        pruner="",
+        options=_options(text, match["algorithm_options"]),
     )
 
 

@@ -1,7 +1,7 @@
 """Optuna's samplers and pruners as a searcher, through Optuna's ask, report and tell."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from tuning.core.trial import (
 )
 from tuning.search.optuna_samplers import make_pruner, make_sampler
 from tuning.search.random_searcher import draw_unseen
-from tuning.study.ranges import Choice, FloatRange, IntRange
+from tuning.study.ranges import Choice, Float, Int
 from tuning.study.sections import Objective
 from tuning.study.space import SearchSpace
 
@@ -40,6 +40,7 @@ class OptunaSearcher:
         objective: Objective of the search.
         seed: Seed of the sampler.
         first: Configuration to propose first; it is never pruned.
+        enqueue: Configurations to propose after it.
         epochs: Maximum number of epochs per trial.
         sampler: Name of the sampler, one of ``SAMPLERS``.
         pruner: Name of the pruner, one of ``PRUNERS``.
@@ -59,10 +60,11 @@ class OptunaSearcher:
         seed: int,
         first: Params,
         epochs: int,
-        sampler: str = "tpe",
-        pruner: str = "median",
+        sampler: "str | optuna.samplers.BaseSampler" = "tpe",
+        pruner: "str | optuna.pruners.BasePruner" = "median",
         sampler_options: Params | None = None,
         pruner_options: Params | None = None,
+        enqueue: Sequence[Params] = (),
     ) -> None:
         import optuna
 
@@ -71,14 +73,20 @@ class OptunaSearcher:
         self._space = space
         self._objective = objective
         self._seed = seed
-        self._first = first
-        self._make_sampler = partial(make_sampler, sampler, space, options=sampler_options or {})
+        self._first = [first, *enqueue]
+        self._make_sampler = (
+            partial(make_sampler, sampler, space, options=sampler_options or {})
+            if isinstance(sampler, str)
+            else partial(_same, sampler)
+        )
         self._study = optuna.create_study(
             # Hyperband chooses brackets by a hash of the name, so the name must not be random.
             study_name=f"{name}-{seed}",
             direction=objective.direction,
             sampler=self._make_sampler(seed=derive_seed(seed, "sampler", 0)),
-            pruner=make_pruner(pruner, epochs, pruner_options or {}),
+            pruner=make_pruner(pruner, epochs, pruner_options or {})
+            if isinstance(pruner, str)
+            else pruner,
         )
         # Some samplers stop the study at the end of the space; ``ask`` handles that case here.
         self._study.stop = lambda: None  # type: ignore[method-assign]
@@ -87,9 +95,9 @@ class OptunaSearcher:
 
     def ask(self, number: int) -> Proposal | NoProposal:
         """Asks the sampler for a configuration that has not been proposed."""
-        if number == 0:
-            self._study.enqueue_trial(dict(self._space.labels(self._first)))
-        elif len(self._seen) >= self._space.size():
+        if number < len(self._first):
+            return self._propose(number, self._enqueued(self._first[number]))
+        if len(self._seen) >= self._space.size():
             return NoProposal.EXHAUSTED
         for _ in range(MAX_SAMPLER_REPEATS):
             trial = self._study.ask()
@@ -103,12 +111,8 @@ class OptunaSearcher:
             drawn = draw_unseen(self._space, self._seed, number, self._seen)
             if drawn is None:
                 return NoProposal.EXHAUSTED
-            self._study.enqueue_trial(dict(self._space.labels(drawn)))
-            trial = self._study.ask()
-            params = _suggest(trial, self._space)
-        self._seen.add(config_hash(params))
-        self._trials[number] = trial
-        return Proposal(params=params)
+            trial, params = self._enqueued(drawn)
+        return self._propose(number, (trial, params))
 
     def report(self, number: int, measurement: Measurement) -> Decision:
         """Reports the epoch to the pruner, and returns its decision."""
@@ -133,15 +137,24 @@ class OptunaSearcher:
             params = self._space.select(record.trial.params)
             self._seen.add(config_hash(params))
             if record.result.state is TrialState.INTERRUPTED:
-                self._study.enqueue_trial(dict(self._space.labels(params)))
-                trial = self._study.ask()
-                _suggest(trial, self._space)
-                self._trials[record.trial.number] = trial
+                self._trials[record.trial.number], _ = self._enqueued(params)
             else:
                 frozen = frozen_trial(self._space, self._objective, params, record.result)
                 self._study.add_trial(frozen)
         seed = derive_seed(self._seed, "sampler", len(records))
         self._study.sampler = self._make_sampler(seed=seed)
+
+    def _enqueued(self, params: Params) -> "tuple[optuna.Trial, dict[str, ParamValue]]":
+        self._study.enqueue_trial(dict(self._space.labels(params)))
+        trial = self._study.ask()
+        return trial, _suggest(trial, self._space)
+
+    def _propose(
+        self, number: int, asked: "tuple[optuna.Trial, dict[str, ParamValue]]"
+    ) -> Proposal:
+        self._trials[number], params = asked
+        self._seen.add(config_hash(params))
+        return Proposal(params=params)
 
     def _tell(
         self, trial: "optuna.Trial", value: float | None = None, state: str | None = None
@@ -177,6 +190,10 @@ def frozen_trial(
     )
 
 
+def _same(sampler: "optuna.samplers.BaseSampler", seed: int) -> "optuna.samplers.BaseSampler":
+    return sampler  # an object of the user has its own seed
+
+
 def _suggest(trial: "optuna.Trial", space: SearchSpace) -> dict[str, ParamValue]:
     params: dict[str, ParamValue] = {}
     for name in space.names:
@@ -187,7 +204,7 @@ def _suggest(trial: "optuna.Trial", space: SearchSpace) -> dict[str, ParamValue]
         if isinstance(declared, Choice):
             value = declared.value_of(trial.suggest_categorical(name, declared.labels))
         else:
-            whole = isinstance(declared, IntRange)
+            whole = isinstance(declared, Int)
             suggest: Any = trial.suggest_int if whole else trial.suggest_float
             value = suggest(
                 name, declared.low, declared.high, step=declared.step, log=declared.log
@@ -197,10 +214,10 @@ def _suggest(trial: "optuna.Trial", space: SearchSpace) -> dict[str, ParamValue]
     return params
 
 
-def _distribution(declared: IntRange | FloatRange | Choice) -> Any:
+def _distribution(declared: Int | Float | Choice) -> Any:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if isinstance(declared, Choice):
         return CategoricalDistribution(declared.labels)
-    kind: Any = IntDistribution if isinstance(declared, IntRange) else FloatDistribution
+    kind: Any = IntDistribution if isinstance(declared, Int) else FloatDistribution
     return kind(declared.low, declared.high, log=declared.log, step=declared.step)

@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from tuning.core.interfaces import NoProposal
 from tuning.core.seeds import derive_seed
@@ -17,7 +17,7 @@ from tuning.core.trial import (
     TrialResult,
     config_hash,
 )
-from tuning.study.ranges import FloatRange, IntRange
+from tuning.study.ranges import Float, Int
 from tuning.study.space import SearchSpace
 
 MAX_DRAWS = 100
@@ -31,19 +31,27 @@ class RandomSearcher:
         space: Search space.
         seed: Seed of the draws; a draw depends on the seed and on the number of the trial.
         first: Configuration to propose first.
+        enqueue: Configurations to propose after it.
     """
 
-    def __init__(self, name: str, space: SearchSpace, seed: int, first: Params) -> None:
+    def __init__(
+        self,
+        name: str,
+        space: SearchSpace,
+        seed: int,
+        first: Params,
+        enqueue: Sequence[Params] = (),
+    ) -> None:
         self.name = name
         self._space = space
         self._seed = seed
-        self._first = first
+        self._first = [first, *enqueue]
         self._seen: set[str] = set()
 
     def ask(self, number: int) -> Proposal | NoProposal:
         """Proposes a configuration that was not proposed before."""
-        if number == 0:
-            return self._propose(self._first)
+        if number < len(self._first):
+            return self._propose(self._first[number])
         params = draw_unseen(self._space, self._seed, number, self._seen)
         return NoProposal.EXHAUSTED if params is None else self._propose(params)
 
@@ -94,15 +102,15 @@ def _draw(space: SearchSpace, source: random.Random) -> dict[str, ParamValue]:
         if not space.is_active(name, params):
             continue
         hyperparameter = space[name]
-        if isinstance(hyperparameter, IntRange | FloatRange) and hyperparameter.log:
+        if isinstance(hyperparameter, Int | Float) and hyperparameter.log:
             low, high = math.log(hyperparameter.low), math.log(hyperparameter.high)
             drawn = math.exp(source.uniform(low, high))
-            drawn = round(drawn) if isinstance(hyperparameter, IntRange) else drawn
+            drawn = round(drawn) if isinstance(hyperparameter, Int) else drawn
             value: ParamValue = min(max(drawn, hyperparameter.low), hyperparameter.high)
         elif (grid := hyperparameter.grid()) is not None:
             value = source.choice(grid)
         else:
-            assert isinstance(hyperparameter, FloatRange), "all others have a grid"
+            assert isinstance(hyperparameter, Float), "all others have a grid"
             value = source.uniform(hyperparameter.low, hyperparameter.high)
         params[name] = value
     return space.canonical(params)

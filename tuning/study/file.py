@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
@@ -32,12 +32,16 @@ from tuning.study.sections import (
 from tuning.study.space import SearchSpace, check_not_reserved
 from tuning.study.yaml_text import read_yaml, write_yaml
 
+TaskPath = Annotated[str, Field(pattern=r"^([A-Za-z_][\w.]*:[A-Za-z_]\w*)?$")]
 # Label of the baseline among the configurations that are compared.
 BASELINE = "baseline"
 
 
 class Study(Section):
-    """A validated study file.
+    """The settings of a study, as a study file or Python code gives them.
+
+    A study without a task, as Python code writes it, is not complete: ``tuning.tune`` adds the
+    task, the space and the baseline.
 
     Attributes:
         name: Name of the study; also the name of the MLflow experiment.
@@ -45,8 +49,12 @@ class Study(Section):
         task_options: Keyword arguments of the task's constructor.
         space: The search space.
         fixed: Hyperparameters that have the same value in every trial.
-        baseline: Configuration that the search tries to beat.
+        baseline: Configuration that the search tries to beat. Hyperparameters that it does not
+            name have the defaults of the space.
         references: Other configurations for the comparison, by name.
+        enqueue: Configurations that every searcher proposes first, after the baseline.
+        warm_start: Run id of an earlier study on the same space, whose trials the searchers learn
+            before they begin; empty for none.
         objective: Metric that the search optimises.
         searchers: Searchers, each written as ``library:algorithm(option=value)+pruner``. Only the
             library is required.
@@ -61,18 +69,20 @@ class Study(Section):
         gate: Conditions under which a version may become champion.
         keep_models: Models that stay in MLflow: those of all completed trials (``all``), or only
             those from outside the search (``confirmed``).
-        registered_model: Name of the model in the registry.
+        registered_model: Name of the model in the registry; the study's name if it is not given.
         profiles: Changes to the study, by label of the data set.
         seed: Seed from which all other seeds are derived.
     """
 
-    name: Name
-    task: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    name: Name = "study"
+    task: TaskPath = ""
     task_options: dict[str, Any] = Field(default_factory=dict)
-    space: SearchSpace
+    space: SearchSpace = SearchSpace.empty()
     fixed: Config = Field(default_factory=dict)
-    baseline: Config
+    baseline: Config = Field(default_factory=dict)
     references: dict[Name, Config] = Field(default_factory=dict)
+    enqueue: list[Config] = Field(default_factory=list)
+    warm_start: str = Field(default="", pattern=r"^\w*$")
     objective: Objective = Objective()
     searchers: list[str] = Field(default=["optuna", "keras_tuner"], min_length=1)
     budget: Budget = Budget()
@@ -84,7 +94,7 @@ class Study(Section):
     compare: Compare = Compare()
     gate: GateRule = GateRule()
     keep_models: Literal["all", "confirmed"] = "all"
-    registered_model: Name
+    registered_model: Name | Literal[""] = ""
     profiles: dict[str, Profile] = Field(default_factory=dict)
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
 
@@ -98,6 +108,10 @@ class Study(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        # The model is frozen, so its setter refuses what the validation changes.
+        object.__setattr__(self, "registered_model", self.registered_model or self.name)
+        if not self.task:
+            return self
         clash = set(self.fixed) & set(self.space.names)
         if clash:
             raise ValueError(f"{sorted(clash)[0]} is both fixed and in the search space; drop one")
@@ -111,13 +125,16 @@ class Study(Section):
             raise ValueError(
                 f"references: {BASELINE} is the name of the baseline itself; choose another name"
             )
-        # The model is frozen, so its setter refuses the canonical form of the configurations.
-        object.__setattr__(self, "baseline", self._canonical("baseline", self.baseline))
+        object.__setattr__(self, "baseline", self._complete_baseline())
         references = {
             name: self._canonical(f"references.{name}", config)
             for name, config in self.references.items()
         }
         object.__setattr__(self, "references", references)
+        enqueued = [
+            self._canonical(f"enqueue.{index}", each) for index, each in enumerate(self.enqueue)
+        ]
+        object.__setattr__(self, "enqueue", enqueued)
         for field in ("batch_size", "patience"):
             self._check_training(field)
         return self
@@ -158,6 +175,17 @@ class Study(Section):
             declared = self.space[name]
             ends = declared.values if isinstance(declared, Choice) else [declared.low]
         return all(type(value) is int and value >= 1 for value in ends)
+
+    def _complete_baseline(self) -> Config:
+        """Returns the baseline with the defaults of the hyperparameters that it does not name."""
+        config: Config = {}
+        for name in self.space.names:
+            if name in self.baseline:
+                config[name] = self.baseline[name]
+            elif self.space.is_active(name, config) and self.space[name].default is not None:
+                config[name] = self.space[name].default
+        unknown = {name: self.baseline[name] for name in self.baseline if name not in config}
+        return self._canonical("baseline", config | unknown)
 
     def _canonical(self, field: str, config: Config) -> Config:
         try:
@@ -236,6 +264,14 @@ class Study(Section):
         return write_yaml(data)
 
 
+class _StudyFile(Study):
+    """A study that a file defines, which has to be complete."""
+
+    name: Name
+    task: TaskPath = Field(min_length=1)
+    space: SearchSpace
+
+
 def _assign(data: dict[str, Any], name: str, value: Any) -> None:
     *sections, field = name.split(".")
     for section in sections:
@@ -285,7 +321,7 @@ def parse_study(data: Mapping[str, Any], origin: str) -> Study:
         BadInputError: A field is wrong; the message names every wrong field.
     """
     try:
-        return Study.model_validate(dict(data))
+        return _StudyFile.model_validate(dict(data))
     except ValidationError as error:
         lines = [_explain(detail) for detail in error.errors(include_url=False)]
         raise BadInputError("\n  ".join([f"{origin} is not a valid study:", *lines])) from None

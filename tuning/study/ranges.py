@@ -15,27 +15,53 @@ _SCALARS = (bool, int, float, str)
 
 
 class _Hyperparameter(BaseModel):
+    """What all kinds share.
+
+    Attributes:
+        when: Values that other hyperparameters must have for this one to exist, by their names.
+        default: Value in the baseline if the baseline does not name this hyperparameter; None for
+            no default.
+    """
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    when: dict[str, list[ParamValue]] | None = Field(
-        default=None, description="the hyperparameter exists only if others have these values"
-    )
+    when: dict[str, list[ParamValue]] | None = None
+    default: ParamValue = None
+
+    def canonical(self, value: object) -> ParamValue:
+        """Returns ``value`` with the declared type; raises ValueError if it is not accepted."""
+        raise NotImplementedError
+
+    def _check_default(self) -> None:
+        if self.default is None:
+            return
+        try:
+            object.__setattr__(self, "default", self.canonical(self.default))
+        except ValueError as error:
+            raise ValueError(f"default: {error}") from None
 
 
-class IntRange(_Hyperparameter):
-    """Whole numbers from ``low`` to ``high``, in steps or on a logarithmic scale."""
+class Int(_Hyperparameter):
+    """Whole numbers from ``low`` to ``high``, in steps or on a logarithmic scale.
 
-    type: Literal["int"]
+    In Python, for example ``Int(16, 128, step=16, default=32)``.
+    """
+
+    type: Literal["int"] = "int"
     low: int
     high: int
     step: int = Field(default=1, ge=1)
     log: bool = False
 
+    def __init__(self, *bounds: int, **fields: Any) -> None:
+        super().__init__(**_named(("low", "high"), bounds), **fields)
+
     @model_validator(mode="after")
-    def _check(self) -> "IntRange":
+    def _check(self) -> "Int":
         _check_range(self.low, self.high, self.log, stepped=self.step != 1)
         if (self.high - self.low) % self.step:
             raise ValueError(f"steps of {self.step} from {self.low} do not end at {self.high}")
+        self._check_default()
         return self
 
     def grid(self) -> Sequence[ParamValue] | None:
@@ -59,22 +85,29 @@ class IntRange(_Hyperparameter):
         return f"whole numbers from {self.low} to {self.high}{step}"
 
 
-class FloatRange(_Hyperparameter):
-    """Numbers from ``low`` to ``high``, continuous or in steps."""
+class Float(_Hyperparameter):
+    """Numbers from ``low`` to ``high``, continuous or in steps.
 
-    type: Literal["float"]
+    In Python, for example ``Float(1e-4, 1e-2, log=True, default=1e-3)``.
+    """
+
+    type: Literal["float"] = "float"
     low: float = Field(allow_inf_nan=False)
     high: float = Field(allow_inf_nan=False)
     step: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     log: bool = False
 
+    def __init__(self, *bounds: float, **fields: Any) -> None:
+        super().__init__(**_named(("low", "high"), bounds), **fields)
+
     @model_validator(mode="after")
-    def _check(self) -> "FloatRange":
+    def _check(self) -> "Float":
         _check_range(self.low, self.high, self.log, stepped=self.step is not None)
         if self.step is not None:
             steps = (self.high - self.low) / self.step
             if not math.isclose(steps, round(steps), rel_tol=1e-9, abs_tol=1e-6):
                 raise ValueError(f"steps of {self.step} from {self.low} do not end at {self.high}")
+        self._check_default()
         return self
 
     @cached_property
@@ -136,11 +169,17 @@ class Steps(Sequence[float]):
 
 
 class Choice(_Hyperparameter):
-    """One value of a list; ``ordered`` if the order of the values has a meaning."""
+    """One value of a list; ``ordered`` if the order of the values has a meaning.
 
-    type: Literal["choice"]
+    In Python, for example ``Choice(["lstm", "gru"], default="gru")``.
+    """
+
+    type: Literal["choice"] = "choice"
     values: list[ParamValue] = Field(min_length=1)
     ordered: bool = False
+
+    def __init__(self, *values: list[ParamValue], **fields: Any) -> None:
+        super().__init__(**_named(("values",), values), **fields)
 
     @model_validator(mode="after")
     def _check(self) -> "Choice":
@@ -155,6 +194,7 @@ class Choice(_Hyperparameter):
         repeated = next((text for text in texts if texts.count(text) > 1), None)
         if repeated is not None:
             raise ValueError(f"values repeat in {self.values}; write {repeated} once")
+        self._check_default()
         return self
 
     def grid(self) -> Sequence[ParamValue] | None:
@@ -189,7 +229,13 @@ class Choice(_Hyperparameter):
         return ", ".join(map(repr, self.values))
 
 
-Hyperparameter = Annotated[IntRange | FloatRange | Choice, Field(discriminator="type")]
+Hyperparameter = Annotated[Int | Float | Choice, Field(discriminator="type")]
+
+
+def _named(names: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
+    if len(values) > len(names):
+        raise TypeError(f"at most {len(names)} values without a name; got {len(values)}")
+    return dict(zip(names, values, strict=False))
 
 
 def _check_range(low: float, high: float, log: bool, *, stepped: bool) -> None:

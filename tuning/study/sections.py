@@ -101,7 +101,9 @@ class Budget(Section):
     """Limits on trials, epochs and time.
 
     Attributes:
-        trials: Number of trials per searcher.
+        trials: Number of trials per searcher; with ``repeats``, of configurations.
+        repeats: Number of trainings per configuration in the search, with different seeds. The
+            searchers learn the mean, and nothing is pruned if it is above 1.
         epochs: Maximum number of epochs per trial, except in ``confirm.long_run``.
         timeout: Time limit for the training in all phases, in seconds, summed over resumes; None
             for no limit. The search ends early to leave time for the confirmation.
@@ -111,10 +113,16 @@ class Budget(Section):
     """
 
     trials: int = Field(default=12, ge=1, le=100_000)
+    repeats: int = Field(default=1, ge=1, le=100)
     epochs: int = Field(default=5, ge=1, le=10_000)
     timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     plateau_trials: int | None = Field(default=None, ge=1)
     plateau_gain: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+
+    @property
+    def trainings(self) -> int:
+        """Number of search trials per searcher."""
+        return self.trials * self.repeats
 
 
 class Confirm(Section):

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, RootModel, model_validator
 
 from tuning.core.names import check_hyperparameter
 from tuning.core.trial import Params, ParamValue
-from tuning.study.ranges import Choice, FloatRange, Hyperparameter, IntRange
+from tuning.study.ranges import Choice, Float, Hyperparameter, Int
 
 # Names of parameters that the record of a trial has besides its hyperparameters.
 RESERVED = ("epochs", "seed")
@@ -40,8 +40,22 @@ class SearchSpace(RootModel[dict[str, Hyperparameter]]):
             earlier.add(name)
         return self
 
-    def __getitem__(self, name: str) -> IntRange | FloatRange | Choice:
+    def __getitem__(self, name: str) -> Int | Float | Choice:
         return self.root[name]
+
+    @classmethod
+    def empty(cls) -> "SearchSpace":
+        """Returns the space of a study whose space is not known yet."""
+        return cls.model_construct({})
+
+    @property
+    def defaults(self) -> dict[str, ParamValue]:
+        """Defaults of the hyperparameters that have one and that exist with these defaults."""
+        config: dict[str, ParamValue] = {}
+        for name, declared in self.root.items():
+            if declared.default is not None and self.is_active(name, config):
+                config[name] = declared.default
+        return config
 
     @property
     def names(self) -> list[str]:

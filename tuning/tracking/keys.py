@@ -43,6 +43,7 @@ INHERITED = "inherited_epochs"
 
 BASELINE = "baseline"
 TUNE = "tune"
+SEARCH = "search"
 
 RUN_STATUS = {
     TrialState.COMPLETED: "FINISHED",
@@ -57,6 +58,8 @@ ENVIRONMENT_FILE = "environment.txt"
 CODE_FILE = "code.json"
 LOOKS_FILE = "evaluation/looks.json"
 PREDICTIONS_FILE = "evaluation/predictions.npz"
+# Of a trial whose task trains itself: its predictions of the test rows.
+TEST_FOLDER = "test"
 REGISTERED_FOLDER = "registry"
 REPORT_FOLDER = "report"
 

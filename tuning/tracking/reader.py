@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+# Metrics of a trial that are logged once, besides those that begin with best_ and test_.
+_ONCE = ("train_seconds", "parameter_count", keys.INHERITED)
 DATA_FILE = "data.json"
 
 # Curves of ended runs, by run id and end time: a run that is trained again has a new end time.
@@ -281,14 +283,17 @@ def _result(run: "Run", study: Study, measurements: tuple[Measurement, ...]) -> 
     )
 
 
+def _is_curve(key: str) -> bool:
+    """Whether a metric of a trial has a value per epoch; the others are logged once."""
+    return not key.startswith(("best_", "test_")) and key not in _ONCE
+
+
 def _measurements(client: "MlflowClient", run: "Run") -> tuple[Measurement, ...]:
     run_id = run.info.run_id
     steps: dict[int, dict[str, float]] = {}
-    curves = [key for key in run.data.metrics if f"val_{key}" in run.data.metrics]
-    for key in [*curves, *(f"val_{key}" for key in curves), "epoch_seconds"]:
-        if key in run.data.metrics:
-            for metric in client.get_metric_history(run_id, key):
-                steps.setdefault(metric.step, {})[key] = metric.value
+    for key in filter(_is_curve, run.data.metrics):
+        for metric in client.get_metric_history(run_id, key):
+            steps.setdefault(metric.step, {})[key] = metric.value
     elapsed, result = 0.0, []
     for step, metrics in sorted(steps.items()):
         elapsed += metrics.get("epoch_seconds", 0.0)

@@ -6,6 +6,7 @@ its active run belongs to one thread, and the variable MLFLOW_RUN_ID would chang
 
 import json
 import logging
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -258,7 +259,8 @@ class MlflowTracker:
         if is_tested and self._workspace is not None:
             # The model is still needed for the test split, and perhaps for the registry.
             for file in (self._workspace / trial.name).glob("*"):
-                if str(file) != result.artifacts.get("model"):
+                kept = (result.artifacts.get(kind) for kind in ("model", "predictions"))
+                if str(file) not in kept:
                     file.unlink(missing_ok=True)
             return
         for artifact in result.artifacts.values():
@@ -291,6 +293,10 @@ class MlflowTracker:
             if result.failure is not None:
                 text = result.failure.traceback or result.failure.message
                 Path(folder, "failure.txt").write_text(text, "utf-8")
+            if "predictions" in result.artifacts:
+                file = Path(result.artifacts["predictions"])
+                Path(folder, keys.TEST_FOLDER).mkdir()
+                shutil.copyfile(file, Path(folder, keys.TEST_FOLDER, file.name))
             self._client.log_artifacts(run_id, folder)
 
     def _count_best(self, trial: Trial, result: TrialResult) -> tuple[int, float] | None:

@@ -28,7 +28,9 @@ def backend_environment(backend: str, cache_dir: str) -> dict[str, str]:
         backend: Keras backend.
         cache_dir: Folder of compiled programs; empty for no cache.
     """
-    variables = {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    variables = {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    if backend != "none":
+        variables["KERAS_BACKEND"] = backend
     if cache_dir:
         # Confirmation and replaced workers compile programs that the search has compiled before.
         variables["JAX_COMPILATION_CACHE_DIR"] = cache_dir

@@ -24,6 +24,7 @@ class WorkerSpec:
         cache_dir: Folder of compiled programs, which later workers use again; empty for no cache.
         environment: Further environment variables of the worker.
         path: Folders from which the task is imported.
+        with_keras: Whether the worker trains with Keras, and not by a function of the task.
     """
 
     task: str
@@ -37,6 +38,7 @@ class WorkerSpec:
     cache_dir: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     path: tuple[str, ...] = ()
+    with_keras: bool = True
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from errno import EDQUOT, ENOSPC, EROFS
 from functools import partial
 from multiprocessing.connection import Connection
@@ -19,8 +20,17 @@ from pathlib import Path
 from typing import Any
 
 from tuning.core.errors import BadInputError, FatalTrialError, InfeasibleError
-from tuning.core.task import Task, import_task
-from tuning.core.trial import CONTINUE, Decision, Failure, FailureKind, Measurement, Trial
+from tuning.core.task import Task, Trains
+from tuning.core.task_class import import_task
+from tuning.core.trial import (
+    CONTINUE,
+    Decision,
+    Failure,
+    FailureKind,
+    Measurement,
+    Trial,
+    TrialResult,
+)
 from tuning.data.loading import Loader
 from tuning.training.devices import check_gpu, has_gpu
 from tuning.training.environment import thread_environment
@@ -106,8 +116,9 @@ class TrialWorker:
         Errors are ignored here, because they occur again in the first trial, which reports them.
         """
         with contextlib.suppress(Exception):
-            import_keras()
-            import tuning.training.fit  # noqa: F401
+            if self._spec.with_keras:
+                import_keras()
+                import tuning.training.fit  # noqa: F401
 
             self._load()
         # The present objects stay until the process ends. A garbage collection that skips them is
@@ -126,26 +137,35 @@ class TrialWorker:
             return decision
 
         try:
-            from tuning.training.fit import train
-
-            task, loader = self._load()
-            data = loader.load("search", trial.params)
-            folder.mkdir(parents=True, exist_ok=True)
-            spec = self._spec
-            result = train(
-                task, data, trial, spec.objective, spec.training, record, folder, spec.rule
-            )
+            result = self._train(trial, record, folder)
         except _DriverGoneError:
             raise
         except BaseException as error:
             result = lost_result(tuple(measurements), _failure(error))
         return Done(trial.name, trial.attempt, result, self._tidy())
 
+    def _train(
+        self, trial: Trial, record: Callable[[Measurement], Decision], folder: Path
+    ) -> TrialResult:
+        spec = self._spec
+        task, loader = self._load()
+        if isinstance(task, Trains):
+            from tuning.training.any_model import train_any
+
+            folder.mkdir(parents=True, exist_ok=True)
+            assert spec.rule is not None, "such a task is always judged"
+            return train_any(task, trial, spec.objective, spec.rule, record, folder)
+        from tuning.training.fit import train
+
+        data = loader.load("search", trial.params)
+        folder.mkdir(parents=True, exist_ok=True)
+        return train(task, data, trial, spec.objective, spec.training, record, folder, spec.rule)
+
     def _tidy(self) -> float:
         """Frees memory of earlier trials if the process has grown; returns its memory in MB."""
         memory_mb = memory_of()
         self._first_mb = self._first_mb or memory_mb
-        if memory_mb > GROWTH * self._first_mb:
+        if self._spec.with_keras and memory_mb > GROWTH * self._first_mb:
             free_memory()
             memory_mb = memory_of()
         return memory_mb
@@ -156,7 +176,7 @@ class TrialWorker:
             try:
                 task = import_task(self._spec.task)(**self._spec.task_options)
                 loader = Loader(task, self._spec.classes)
-                if not loader.takes_params:
+                if not loader.takes_params and not isinstance(task, Trains):
                     loader.load("search", {})
             except Exception as error:
                 raise FatalTrialError(f"the task cannot be loaded: {error}") from error

@@ -3,6 +3,7 @@
 from contextlib import ExitStack
 
 from tuning.core.errors import BadInputError
+from tuning.core.task import Trains
 from tuning.tracking import keys, store
 from tuning.training.workspace import clear
 from tuning.workflow.check import check_models
@@ -17,8 +18,11 @@ def check_once(prepared: PreparedStudy) -> None:
     Raises:
         BadInputError: Something of the study cannot work.
     """
+    # Only the function of such a task knows its models; a mere search judges none.
+    if isinstance(prepared.task, Trains) or prepared.kind == keys.SEARCH:
+        return
     folder = prepared.plan.options.cache_dir
-    token = check_token(prepared.study, prepared.data.digest, prepared.plan.backend)
+    token = check_token(prepared.study, prepared.data.digest, prepared.plan.backend, prepared.code)
     if not has_passed(folder, token):
         check_models(prepared.task, prepared.study, prepared.parts)
         remember(folder, token)
@@ -36,8 +40,13 @@ def check_study(plan: Plan) -> list[str]:
     with ExitStack() as stack:
         prepared = prepare_study(plan, keys.TUNE, stack)
         stack.callback(clear, prepared.workspace)
-        form = check_models(prepared.task, prepared.study, prepared.parts)
         place = _check_store(plan)
+        if isinstance(prepared.task, Trains):
+            return [
+                f"function  {prepared.data.name} takes params, seed and report",
+                f"store     {place}",
+            ]
+        form = check_models(prepared.task, prepared.study, prepared.parts)
     rule, sizes = prepared.study.compare, prepared.data.sizes
     rows = ", ".join(f"{part} {count:,}" for part, count in sizes.items())
     return [

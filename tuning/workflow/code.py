@@ -8,10 +8,10 @@ import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-import tuning
+from tuning.core.version import FOLDER
 
 _INSTALLED = ("site-packages", "dist-packages")
-_OWN = Path(tuning.__file__).parent
+_OWN = FOLDER
 
 
 def imported_files(task: str) -> Iterator[Path]:
@@ -58,7 +58,9 @@ def _root(task: str) -> Path:
     """Returns the folder from which the task's module is imported."""
     name = task.partition(":")[0]
     file = getattr(sys.modules.get(name), "__file__", None)
-    return Path(file).parents[name.count(".")] if file else Path.cwd()
+    if file is None or Path(file).is_relative_to(_OWN):
+        return Path.cwd()
+    return Path(file).parents[name.count(".")]
 
 
 def changed_files(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tuning.core.record import Predictions
+from tuning.core.task import Trains
 from tuning.core.trial import TrialRecord
 from tuning.metrics.metric import rounded
 from tuning.metrics.scoring import score
@@ -16,6 +17,7 @@ from tuning.tracking import keys
 from tuning.tracking.looks import record_look
 from tuning.tracking.predictions import write_predictions
 from tuning.tracking.trial_models import download_keras_file
+from tuning.workflow.judge_any import join_predictions
 from tuning.workflow.study_run import StudyRun
 
 
@@ -25,10 +27,12 @@ def judge_models(study_run: StudyRun) -> None:
     If the record has predictions of every model already, they are used.
     """
     record = study_run.read()
-    trials = [trial for trial in record.in_phase(*keys.TESTED) if trial.model_id]
+    trains = isinstance(study_run.prepared.task, Trains)
+    trials = [t for t in record.in_phase(*keys.TESTED) if (t.completed if trains else t.model_id)]
     predictions = record.predictions
     if predictions is None or any(t.trial.name not in predictions.outputs for t in trials):
-        predictions = _predict(study_run, record, trials)
+        join = join_predictions if trains else _predict
+        predictions = join(study_run, record, trials)
     # An earlier driver may have been killed after it wrote the predictions and before it logged
     # the scores. Logging the same scores again changes nothing.
     rule = study_run.study.compare
@@ -42,7 +46,7 @@ def judge_models(study_run: StudyRun) -> None:
                 keys.test_metric(metric.key),
                 rounded(value),
                 step=trial.result.best_step or 0,
-                model_id=trial.model_id,
+                model_id=trial.model_id or None,
             )
 
 

@@ -12,7 +12,7 @@ from tuning.tracking.leaderboard import share_leaderboard
 from tuning.workflow.judge import judge_models
 from tuning.workflow.plan import Plan
 from tuning.workflow.register import register_best
-from tuning.workflow.sources import baseline_source, search_limit, study_sources
+from tuning.workflow.sources import baseline_source, search_limit, search_sources, study_sources
 from tuning.workflow.study_run import StudyRun, open_study_run
 from tuning.workflow.summary import (
     Outcome,
@@ -76,12 +76,32 @@ def train_baseline(plan: Plan) -> Outcome:
     return Outcome(parent.run_id, parent.experiment_id)
 
 
+def search(plan: Plan) -> Outcome:
+    """Runs the search alone. Neither the baseline is repeated, nor is the test split read."""
+    with open_study_run(plan, keys.SEARCH) as study_run:
+        study, parent = study_run.study, study_run.parent
+        searchers = ", ".join(spec.name for spec in study_run.searchers)
+        expected = study.budget.trainings * len(study_run.searchers)
+        done = len(study_run.driver.trained(Phase.SEARCH))
+        study_run.progress.phase(f"Search ({searchers})", expected, done)
+        limit = search_limit(study_run)
+        study_run.driver.run(search_sources(study_run), limit)
+        study_run.progress.close()
+        study_run.tracker.flush()
+        study_run.client.set_tag(
+            parent.run_id, keys.SEARCH_END, limit.over() or "all trials are done"
+        )
+        share_leaderboard(study_run.client, parent.experiment_id, study)
+    return Outcome(parent.run_id, parent.experiment_id)
+
+
 def _train(study_run: StudyRun) -> None:
     """Trains the trials of all phases in one pool of workers."""
     driver, run_id = study_run.driver, study_run.parent.run_id
+    given = study_run.prepared.plan.options.candidates
     searchers = ", ".join(spec.name for spec in study_run.searchers)
     study_run.progress.phase(
-        f"Baseline and search ({searchers})",
+        "Baseline and candidates" if given else f"Baseline and search ({searchers})",
         _expected_trials(study_run),
         len(driver.trained(*Phase)),
     )
@@ -97,14 +117,19 @@ def _train(study_run: StudyRun) -> None:
 def _expected_trials(study_run: StudyRun) -> int:
     """Returns the number of trials of the study, as far as it is known at the start."""
     study = study_run.study
+    given = study_run.prepared.plan.options.candidates
+    if given:
+        return study.confirm.seeds * (1 + len(study.references) + len(given))
     configurations = 1 + len(study.references)
     rounds = 1 if study.confirm.long_run is None else 2
     fresh = study.confirm.seeds * (configurations * rounds + study.confirm.top_k)
-    return fresh + study.budget.trials * len(study_run.searchers)
+    return fresh + study.budget.trainings * len(study_run.searchers)
 
 
 def _end_of_search(study_run: StudyRun, limit: SearchLimit) -> str:
-    trials = study_run.study.budget.trials * len(study_run.searchers)
+    if study_run.prepared.plan.options.candidates:
+        return "the candidates were given"
+    trials = study_run.study.budget.trainings * len(study_run.searchers)
     if len(study_run.driver.trained(Phase.SEARCH)) >= trials:
         return "all trials are done"
     return limit.over() or "the searchers have no more configurations to propose"

@@ -5,12 +5,14 @@ import inspect
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tuning.core.errors import BadInputError
-from tuning.core.task import Task, import_task, task_arguments
+from tuning.core.task import Task, Trains
+from tuning.core.task_class import import_task, task_arguments
+from tuning.core.trial import Params
 from tuning.search.factory import check_installed, check_options
 from tuning.search.names import SearcherSpec, parse_searchers
 from tuning.study.file import Study, load_study
@@ -18,8 +20,11 @@ from tuning.tracking.store import resolve_uri
 from tuning.training.devices import can_use_gpus, choose_gpus, gpu_environment, visible_gpus
 from tuning.training.environment import backend_environment
 from tuning.workflow.progress.printers import Output
+from tuning.workflow.warm_start import check_warm_start
 
 BACKENDS = ("jax", "tensorflow", "torch")
+# The backend of a study that trains without Keras.
+NO_BACKEND = "none"
 EXECUTORS = ("local", "ray")
 MAX_WORKERS = 1024
 
@@ -39,6 +44,7 @@ METHODS = (
     _Method("fit", ("model", "params", "data", "callbacks"), ("epochs", "initial_epoch")),
     _Method("callbacks", ("params",)),
 )
+TRAIN = _Method("train", ("params", "seed", "report"), required=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +52,7 @@ class Options:
     """Options of a command that runs a study.
 
     Attributes:
-        study: Path of the study file.
+        study: Path of the study file, or the study itself.
         settings: Fields of the study to set for this run, each as ``field=value``.
         dataset: Name or path of the data set, which is passed to the task.
         workers: Number of trials that are trained at the same time. 0 means one per core,
@@ -62,9 +68,15 @@ class Options:
         allow_change: Whether a resumed study may change the fields in
             ``workflow.resume.CHANGEABLE_FIELDS``, such as its budget.
         output: Form of the progress output: ``auto``, ``quiet`` or ``json``.
+        task_files: Files that the task needs on this machine, by the names of the constructor's
+            arguments. They are no part of the record.
+        own_searchers: Searchers that are objects, by name.
+        candidates: Configurations that are confirmed instead of a search, by label.
+        tracking_uri: Address of MLflow's store; empty for that of the environment.
+        resume_with: How to resume the study, with ``{run_id}`` for its run id.
     """
 
-    study: Path
+    study: Path | Study
     settings: tuple[str, ...] = ()
     dataset: str = "auto"
     workers: int = 0
@@ -78,6 +90,11 @@ class Options:
     resume: str | None = None
     allow_change: bool = False
     output: Output = "auto"
+    task_files: Mapping[str, Path] = field(default_factory=dict)
+    own_searchers: Mapping[str, Any] = field(default_factory=dict)
+    candidates: Mapping[str, Params] = field(default_factory=dict)
+    tracking_uri: str = ""
+    resume_with: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,16 +132,20 @@ def make_plan(options: Options, env: Mapping[str, str] = os.environ) -> Plan:
     _check_executor(options)
     if options.promote not in ("gate", "never"):
         raise BadInputError(f"promote: gate or never; got {options.promote!r}")
-    file = load_study(options.study)
+    file = load_study(options.study) if isinstance(options.study, Path) else options.study
     study = file.change(options.settings)
     searchers = parse_searchers(study.searchers)
     check_installed(searchers)
-    check_options(searchers, study)
+    check_options(searchers, study, options.own_searchers)
+    check_warm_start(study, searchers)
     backend = choose_backend(options.backend, options.gpus)
     gpus = choose_gpus(options.gpus, backend, env)
-    plan = Plan(options, file, study, searchers, backend, gpus, resolve_uri(env))
+    uri = options.tracking_uri
+    uri = resolve_uri({"MLFLOW_TRACKING_URI": uri} if uri else env)
+    plan = Plan(options, file, study, searchers, backend, gpus, uri)
     # Before the task is imported, because its module may import Keras.
-    os.environ["KERAS_BACKEND"] = backend
+    if backend != NO_BACKEND:
+        os.environ["KERAS_BACKEND"] = backend
     make_task(plan)
     check_backend(plan)
     return plan
@@ -167,6 +188,8 @@ def continue_plan(plan: Plan, study: Study, dataset: str, backend: str) -> Plan:
 def choose_backend(name: str, gpus: str = "none") -> str:
     """Chooses the Keras backend: the named one, or the first of ``BACKENDS`` that is installed.
 
+    If this process has imported Keras, its backend is chosen instead of the first.
+
     Args:
         name: Name of the backend, or ``auto``.
         gpus: GPUs to train on, or ``none``. If this machine has GPUs and they are to be used, an
@@ -175,7 +198,12 @@ def choose_backend(name: str, gpus: str = "none") -> str:
     Raises:
         BadInputError: The backend is unknown or not installed.
     """
+    if name == NO_BACKEND:
+        return name
     if name == "auto":
+        imported = _imported_backend()
+        if imported in BACKENDS:
+            return imported
         installed = [backend for backend in BACKENDS if importlib.util.find_spec(backend)]
         if not installed:
             raise BadInputError(
@@ -205,7 +233,7 @@ def make_task(plan: Plan) -> Task:
             f"task_options: {plan.study.task} does not accept them: {error}; correct them in the "
             "study file"
         ) from error
-    for method in METHODS:
+    for method in (TRAIN,) if isinstance(task, Trains) else METHODS:
         _check_method(plan.study.task, task, method)
     return task
 
@@ -234,17 +262,19 @@ def constructor_arguments(plan: Plan) -> dict[str, object]:
         BadInputError: The task cannot be imported, or it has no use for the named data set.
     """
     options = plan.options
-    return task_arguments(
+    arguments = task_arguments(
         import_task(plan.study.task),
         plan.study.task_options,
         options.dataset,
         str(options.cache_dir.absolute()),
     )
+    return {**arguments, **options.task_files}
 
 
 def use_backend(plan: Plan) -> None:
     """Sets the environment variables of this process; call it before Keras is imported."""
-    os.environ.update(backend_environment(plan.backend, str(compile_cache(plan))))
+    if plan.backend != NO_BACKEND:
+        os.environ.update(backend_environment(plan.backend, str(compile_cache(plan))))
     # This process predicts the test split after the training; one GPU is enough for that.
     os.environ.update(process_environment(plan, plan.gpus[:1]))
 
@@ -256,16 +286,23 @@ def check_backend(plan: Plan) -> None:
         BadInputError: It uses another one. The models would be judged by another backend than the
             one that trained them.
     """
-    keras = sys.modules.get("keras")
-    backend = getattr(keras, "backend", None)
+    imported = _imported_backend()
+    if plan.backend == NO_BACKEND:
+        return
     # A backend that cannot train, such as NumPy's, fails in the check of the models.
-    if backend is None or backend.backend() not in {*BACKENDS} - {plan.backend}:
+    if imported not in {*BACKENDS} - {plan.backend}:
         return
     raise BadInputError(
-        f"backend: the study uses {plan.backend}, but Keras was imported with "
-        f"{backend.backend()}; pass --backend {backend.backend()}, or --backend {plan.backend} "
-        "before anything imports Keras"
+        f"backend: the study uses {plan.backend}, but Keras was imported with {imported}; choose "
+        f"the backend {imported}, or set KERAS_BACKEND={plan.backend} before anything imports "
+        "Keras"
     )
+
+
+def _imported_backend() -> str:
+    """Returns the backend of Keras in this process; empty if nothing has imported Keras."""
+    backend = getattr(sys.modules.get("keras"), "backend", None)
+    return "" if backend is None else str(backend.backend())
 
 
 def process_environment(plan: Plan, gpus: Sequence[str]) -> dict[str, str]:

@@ -1,12 +1,13 @@
 """Prepares a study: its data, the record of an earlier run, and the lock on the run."""
 
+import hashlib
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuning.core.errors import BadInputError
-from tuning.core.task import DataInfo, Prepares, Task
+from tuning.core.task import DataInfo, HasCode, Prepares, Task, Trains
 from tuning.data.description import describe_data, digest_of_test
 from tuning.data.loading import Loader
 from tuning.data.parts import Part
@@ -98,7 +99,7 @@ def prepare_study(plan: Plan, kind: str, stack: ExitStack) -> PreparedStudy:
     Raises:
         BadInputError: The data cannot be used or judged, or the run cannot be resumed.
     """
-    earlier = _find_earlier_run(plan, stack) if plan.options.resume else None
+    earlier = _find_earlier_run(plan, kind, stack) if plan.options.resume else None
     if earlier is not None:
         plan = _as_begun(plan, earlier.record)
     use_backend(plan)
@@ -108,12 +109,17 @@ def prepare_study(plan: Plan, kind: str, stack: ExitStack) -> PreparedStudy:
     loader = Loader(task, info.classes if info else ())
     written = plan.file.for_dataset(info.label if info else "data")
     study = written.change(plan.options.settings) if earlier is None else plan.study
-    parts = load_parts(loader, study, with_test=kind == keys.TUNE)
-    data = replace(info or describe_data(type(task).__name__, parts), classes=loader.classes)
+    trains = isinstance(task, Trains)
+    parts = {} if trains else load_parts(loader, study, with_test=kind == keys.TUNE)
+    name = getattr(task, "name", type(task).__name__)
+    data = info or (_unknown_data(name) if trains else describe_data(name, parts))
+    data = replace(data, classes=loader.classes)
     if "test" in parts and not data.test_digest:
         data = replace(data, test_digest=digest_of_test(parts["test"]))
     metrics = [study.compare.metric, *study.compare.additional_metrics]
     code, changed_code = code_digests(study.task, metrics), []
+    if isinstance(task, HasCode):
+        code |= task.code_digests()
     if earlier is not None:
         check_same_data(earlier.record, data)
         run_id, allow_change = earlier.record.run_id, plan.options.allow_change
@@ -136,11 +142,23 @@ def prepare_study(plan: Plan, kind: str, stack: ExitStack) -> PreparedStudy:
     )
 
 
-def _find_earlier_run(plan: Plan, stack: ExitStack) -> EarlierRun:
+def _unknown_data(name: str) -> DataInfo:
+    """Describes the data of a task that trains models itself, and loads its data itself."""
+    return DataInfo(
+        label="data",
+        name=name,
+        source=f"train of {name}",
+        digest=hashlib.sha256(name.encode()).hexdigest(),
+        sizes={},
+        cannot_serve="a study that trains by a function of its own has no Keras model",
+    )
+
+
+def _find_earlier_run(plan: Plan, kind: str, stack: ExitStack) -> EarlierRun:
     assert plan.options.resume is not None
     client = open_store(plan.tracking_uri)
     retrying_client = retrying(client)
-    run_id = find_run(retrying_client, plan.options.resume, plan.study.name)
+    run_id = find_run(retrying_client, plan.options.resume, plan.study.name, kind)
     stack.enter_context(run_lock(plan, run_id))
     last_heartbeat = check_abandoned(retrying_client, run_id, machine_id(plan.options.cache_dir))
     # The record is read only now: until the earlier driver has ended, it may still write.

@@ -39,13 +39,14 @@ _RETRIED_FAILURES = (
 )
 
 
-def find_run(client: "MlflowClient", run_id: str, study: str) -> str:
+def find_run(client: "MlflowClient", run_id: str, study: str, kind: str = keys.TUNE) -> str:
     """Returns the id of the parent run of a study.
 
     Args:
         client: Client of the MLflow store.
         run_id: Id of the parent run, or ``last`` for the newest run of the study.
-        study: Name of the study.
+        study: Name of the study; empty for any study.
+        kind: Kind of the parent run.
 
     Raises:
         BadInputError: The newest run is wanted, and the study has no run yet.
@@ -55,10 +56,13 @@ def find_run(client: "MlflowClient", run_id: str, study: str) -> str:
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     runs = client.search_runs(
         experiments,
-        f"tags.`{keys.STUDY}` = '{study}' and tags.`{keys.KIND}` = '{keys.TUNE}'",
+        f"tags.`{keys.KIND}` = '{kind}'"
+        + (f" and tags.`{keys.STUDY}` = '{study}'" if study else ""),
         order_by=["attributes.start_time DESC"],
         max_results=1,
     )
+    if not runs and not study:
+        raise BadInputError("run_id: there is no run of a study in this store yet; run one first")
     if not runs:
         raise BadInputError(f"run_id: there is no run of the study {study!r} yet; run it first")
     return str(runs[0].info.run_id)
@@ -126,6 +130,11 @@ def _refuse(old: Study, new: Study, allow_change: bool, complaint: str) -> None:
             f"{complaint}, or begin a new study. The number of epochs cannot change, because "
             "models that were trained for longer would be compared with the others: "
             + "; ".join(filter(None, epochs))
+        )
+    if old.budget.repeats != new.budget.repeats:
+        raise BadInputError(
+            f"{complaint}, or begin a new study. The number of trainings per configuration cannot "
+            f"change: budget.repeats: {old.budget.repeats}, now {new.budget.repeats}"
         )
     if refused:
         changeable = set(refused) <= set(CHANGEABLE_FIELDS)

@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from statistics import fmean
 
 from tuning.core.errors import StudyFailedError
 from tuning.core.interfaces import Searcher
@@ -12,7 +14,7 @@ from tuning.driver.search_limit import SearchLimit
 from tuning.driver.source import TrialSource
 from tuning.evaluation.spending import busy_seconds, longest_first, seconds_to_confirm
 from tuning.search.deferred_searcher import DeferredSearcher
-from tuning.search.factory import make_searcher
+from tuning.search.factory import make_repeated, make_searcher
 from tuning.search.fixed_searcher import FixedSearcher
 from tuning.search.names import SearcherSpec
 from tuning.study.file import Study
@@ -20,6 +22,7 @@ from tuning.study.sections import Config
 from tuning.tracking import keys
 from tuning.workflow.resume import pending
 from tuning.workflow.study_run import StudyRun
+from tuning.workflow.warm_start import warm_trials
 
 # Makes the proposals of a source from the trials that have ended before the source begins.
 _Propose = Callable[[Sequence[TrialRecord]], Sequence[Proposal]]
@@ -33,14 +36,17 @@ def study_sources(study_run: StudyRun, limit: SearchLimit) -> list[TrialSource]:
     """
     study = study_run.study
     baseline = baseline_source(study_run)
-    search = [_search_source(study_run, spec) for spec in study_run.searchers]
+    given = study_run.prepared.plan.options.candidates
+    search = [] if given else search_sources(study_run)
     proposals = _repeats(study, study.references, "reference-")
     references = _fixed_source(study_run, "reference", Phase.REFERENCE, proposals, priority=2)
     confirmation = _dependent_source(
         study_run,
         "confirm",
         Phase.CONFIRM,
-        lambda ended: _confirmation(study_run, limit, ended),
+        lambda ended: (
+            _repeats(study, given, "confirm-") if given else _confirmation(study_run, limit, ended)
+        ),
         after=[baseline, *search],
     )
     sources = [baseline, *search, references, confirmation]
@@ -60,6 +66,11 @@ def study_sources(study_run: StudyRun, limit: SearchLimit) -> list[TrialSource]:
             )
         )
     return sources
+
+
+def search_sources(study_run: StudyRun) -> list[TrialSource]:
+    """Returns a source per searcher."""
+    return [_search_source(study_run, spec) for spec in study_run.searchers]
 
 
 def baseline_source(study_run: StudyRun) -> TrialSource:
@@ -104,12 +115,31 @@ def choose_candidates(study: Study, search: Sequence[TrialRecord]) -> list[Trial
     so that a resumed study chooses the same candidates as an uninterrupted one.
     """
     chosen: dict[str, TrialRecord] = {}
-    completed = [record for record in search if record.completed]
+    completed = _averaged(study, [record for record in search if record.completed])
     for record in sorted(completed, key=lambda record: _rank(study, record)):
         config = study.config_id(record.trial.params)
         if config != study.config_id(study.baseline) and len(chosen) < study.confirm.top_k:
             chosen.setdefault(config, record)
     return list(chosen.values())
+
+
+def _averaged(study: Study, completed: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Returns one record per configuration and searcher, with the mean of its repeats."""
+    if study.budget.repeats == 1:
+        return list(completed)
+    groups: dict[tuple[str, str], list[TrialRecord]] = {}
+    for record in completed:
+        key = record.trial.searcher, study.config_id(record.trial.params)
+        groups.setdefault(key, []).append(record)
+    return [
+        replace(each[0], result=replace(each[0].result, value=fmean(_values(each))))
+        for each in groups.values()
+        if len(each) >= study.budget.repeats
+    ]
+
+
+def _values(records: Sequence[TrialRecord]) -> list[float]:
+    return [record.result.value for record in records if record.result.value is not None]
 
 
 def _in_phase(records: Sequence[TrialRecord], phase: Phase) -> list[TrialRecord]:
@@ -128,13 +158,19 @@ def _rank(study: Study, record: TrialRecord) -> tuple[float, str, int]:
 def _search_source(study_run: StudyRun, spec: SearcherSpec) -> TrialSource:
     study = study_run.study
     earlier = study_run.earlier(Phase.SEARCH, searcher=spec.name)
-    searcher = DeferredSearcher(spec.name, partial(make_searcher, spec, study))
+    own = study_run.prepared.plan.options.own_searchers
+    repeats = study.budget.repeats
+    searcher = DeferredSearcher(
+        spec.name, partial(make_repeated, repeats, partial(make_searcher, spec, study, own))
+    )
     source = _source(study_run, searcher, Phase.SEARCH, earlier, priority=1)
-    if earlier:
+    if study.warm_start:
+        searcher.restore([*warm_trials(study_run.client, study), *earlier])
+    if earlier or study.warm_start:
         # The searcher may reject the earlier trials; that must show before any work starts.
         searcher.prepare()
     # A kill, or a deletion in MLflow, may have left gaps in the numbers; they are made up for.
-    source.budget = study.budget.trials + source.asked - len(earlier)
+    source.budget = study.budget.trials * repeats + source.asked - len(earlier)
     source.prepare = searcher.prepare
     return source
 
@@ -188,19 +224,16 @@ def _source(
 def _confirmation(
     study_run: StudyRun, limit: SearchLimit, ended: Sequence[TrialRecord]
 ) -> list[Proposal]:
-    """Returns the best configurations of the search, each with every fresh seed.
+    """Returns the best configurations of the search, or those given, with every fresh seed.
 
     Raises:
         StudyFailedError: No trial of the baseline was completed, so that there is no comparison.
     """
     study = study_run.study
-    baseline = _in_phase(ended, Phase.BASELINE)
-    if not any(record.completed for record in baseline):
-        failures = [r.result.failure.message for r in baseline if r.result.failure]
-        raise StudyFailedError(
-            "the baseline could not be trained with any seed; correct the study file or the task. "
-            f"First failure: {next(iter(failures), 'unknown')}"
-        )
+    _check_baseline(ended)
+    given = study_run.prepared.plan.options.candidates
+    if given:
+        return _repeats(study, given, "confirm-")
     search = _in_phase(ended, Phase.SEARCH)
     candidates = choose_candidates(study, search)
     _announce_confirmation(study_run, limit, len(search), len(candidates))
@@ -210,13 +243,23 @@ def _confirmation(
     return _repeats(study, configs, "confirm-")
 
 
+def _check_baseline(ended: Sequence[TrialRecord]) -> None:
+    baseline = _in_phase(ended, Phase.BASELINE)
+    if not any(record.completed for record in baseline):
+        failures = [r.result.failure.message for r in baseline if r.result.failure]
+        raise StudyFailedError(
+            "the baseline could not be trained with any seed; correct the study file or the task. "
+            f"First failure: {next(iter(failures), 'unknown')}"
+        )
+
+
 def _announce_confirmation(
     study_run: StudyRun, limit: SearchLimit, trials: int, candidates: int
 ) -> None:
     study, progress = study_run.study, study_run.progress
     progress.status.expect(
         trials
-        - study.budget.trials * len(study_run.searchers)
+        - study.budget.trainings * len(study_run.searchers)
         + study.confirm.seeds * (candidates - study.confirm.top_k)
     )
     if ended_by := limit.over():

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import TYPE_CHECKING
 
-import tuning
 from tuning.core.errors import BadInputError, InterruptedStudyError, redact
 from tuning.core.interfaces import Executor, UploadsModels
 from tuning.core.trial import Phase, TrialRecord
+from tuning.core.version import VERSION
 from tuning.driver.driver import Driver
 from tuning.driver.failures import FailurePolicy
 from tuning.driver.interrupts import StopSignal, listening
@@ -233,7 +233,7 @@ def _ending(
         interrupted = isinstance(error, InterruptedStudyError | KeyboardInterrupt)
         with suppress(Exception):
             client.set_terminated(parent.run_id, "KILLED" if interrupted else "FAILED")
-        if prepared.kind != keys.TUNE:
+        if prepared.kind == keys.BASELINE:
             clear(prepared.workspace)
         elif _is_worth_resuming(prepared, error, progress):
             progress.close()
@@ -251,6 +251,8 @@ def _is_worth_resuming(prepared: PreparedStudy, error: BaseException, progress: 
 
 def _resume_command(prepared: PreparedStudy, parent: store.Parent) -> str:
     options = prepared.plan.options
+    if options.resume_with:
+        return options.resume_with.format(run_id=parent.run_id)
     words = ["python", "-m", "tuning", "tune", "--study", str(options.study)]
     words += ["--resume", parent.run_id]
     for setting in options.settings:
@@ -269,7 +271,7 @@ def _begin(
         keys.DATASET_DIGEST: data.digest,
         keys.BACKEND: prepared.plan.backend,
         keys.SEED: str(study.seed),
-        keys.VERSION: tuning.__version__,
+        keys.VERSION: VERSION,
         keys.WORKSPACE: prepared.workspace.name,
     }
     if prepared.record is None:

@@ -1,15 +1,26 @@
 """Starts the workers of a study: on this machine, or on a Ray cluster."""
 
 import os
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 from tuning.core.interfaces import Executor
-from tuning.core.task import HasWorkerOptions
+from tuning.core.task import HasWorkerOptions, Trains
 from tuning.executors.local import LocalExecutor
+from tuning.tracking import keys
 from tuning.training.devices import gpu_share_environment
 from tuning.training.messages import WorkerSpec
 from tuning.workflow.plan import compile_cache, constructor_arguments, process_environment
 from tuning.workflow.preparation import PreparedStudy
+
+
+def _own_folders() -> tuple[str, ...]:
+    """Returns the folders from which the user's modules are imported."""
+    folders = [entry for entry in sys.path if entry and Path(entry).is_dir()]
+    own = [folder for folder in folders if not Path(folder).is_relative_to(sys.prefix)]
+    own = [folder for folder in own if not Path(folder).is_relative_to(sys.base_prefix)]
+    return tuple(dict.fromkeys([os.getcwd(), *own]))
 
 
 def start_workers(prepared: PreparedStudy) -> Executor:
@@ -20,13 +31,14 @@ def start_workers(prepared: PreparedStudy) -> Executor:
         task=study.task,
         task_options={**constructor_arguments(plan), **own_options},
         classes=prepared.loader.classes,
-        rule=study.compare,
+        rule=None if prepared.kind == keys.SEARCH else study.compare,
         objective=study.objective,
         training=study.training,
         backend=plan.backend,
         folder=str(prepared.workspace),
         cache_dir=str(compile_cache(plan)),
-        path=(os.getcwd(),),
+        path=_own_folders(),
+        with_keras=not isinstance(task, Trains),
     )
     if plan.options.executor == "local":
         # Every GPU gets its first worker before any GPU gets a second one.

@@ -11,13 +11,6 @@ from typing import Any
 import pytest
 
 from tests import toy_worker
-from tests.executors.executor_contract import (
-    ExecutorContract,
-    LosesWorkers,
-    collect,
-    finished,
-    wait_for_slots,
-)
 from tests.factories import make_trial
 from tests.ray_nodes import joined
 from tests.stand_in import ROOT, STAND_IN
@@ -27,6 +20,13 @@ from tuning.core.trial import FailureKind, Trial, TrialState
 from tuning.executors.ray.executor import LOOK_SECONDS, RayExecutor
 from tuning.executors.ray.files import describe, node_folder, pack, receive, sweep
 from tuning.study.sections import Objective
+from tuning.testing.executors import (
+    ExecutorContract,
+    LosesWorkers,
+    collect,
+    finished,
+    wait_for_slots,
+)
 from tuning.training.messages import WorkerSpec
 
 pytestmark = pytest.mark.slow

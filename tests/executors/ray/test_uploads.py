@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.executors.executor_contract import collect, finished, wait_for_slots
 from tests.executors.ray.test_ray import spec
 from tests.factories import make_trial
 from tests.ray_nodes import joined
@@ -18,6 +17,7 @@ from tuning.core.interfaces import Finished, UploadTarget
 from tuning.core.trial import FailureKind, Trial, TrialResult, TrialState
 from tuning.executors.ray.executor import RayExecutor
 from tuning.executors.ray.files import node_folder
+from tuning.testing.executors import collect, finished, wait_for_slots
 from tuning.tracking.keras_flavour import ModelPlace
 
 if TYPE_CHECKING:

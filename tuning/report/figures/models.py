@@ -59,6 +59,8 @@ def validation_curves(record: StudyRecord, comparison: Comparison) -> Figure | N
         _band(axes, index, config, _curves(record, config, metric))
     _epochs(axes)
     axes.set_ylabel(words(metric))
+    if not axes.lines:
+        return None
     axes.legend(title="mean and range over seeds")
     return figure
 
@@ -104,6 +106,8 @@ def loss_curves(record: StudyRecord, comparison: Comparison) -> Figure | None:
             _band(axes, index, config, _curves(record, config, metric))
         axes.set_title("training" if metric == "loss" else "validation")
         _epochs(axes)
+    if not any(axes.lines for axes in every):
+        return None  # a study that does not train with Keras
     every[0].set_ylabel("loss")
     every[1].legend()
     return figure

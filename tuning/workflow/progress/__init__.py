@@ -15,7 +15,7 @@ def make_progress(output: Output, objective: Objective, stream: TextIO | None = 
 
     Args:
         output: Form of the output: ``quiet``, ``json``, or ``auto`` for a live table on a terminal
-            and lines elsewhere.
+            and in a notebook, and lines elsewhere.
         objective: Objective of the search.
         stream: Stream to print to; the standard output if None.
     """
@@ -24,6 +24,10 @@ def make_progress(output: Output, objective: Objective, stream: TextIO | None = 
         return QuietProgress(status, stream)
     if output == "json":
         return JsonProgress(status, stream)
+    if stream is None and _is_notebook():
+        from tuning.workflow.progress.notebook import NotebookProgress
+
+        return NotebookProgress(status)
     from rich.console import Console
 
     console = Console(file=stream or sys.stdout)
@@ -32,3 +36,10 @@ def make_progress(output: Output, objective: Objective, stream: TextIO | None = 
     from tuning.workflow.progress.live import LiveProgress
 
     return LiveProgress(status, console)
+
+
+def _is_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell is not None and hasattr(shell, "kernel")

@@ -1,11 +1,10 @@
-"""What every Searcher must do. An implementation inherits these tests and gives a ``searcher``."""
+"""What every Searcher must do. A test class inherits these tests and makes its searcher."""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.factories import make_measurement, make_result, make_trial
 from tuning.core.interfaces import NoProposal, Searcher
 from tuning.core.trial import (
     Decision,
@@ -17,6 +16,7 @@ from tuning.core.trial import (
     config_hash,
 )
 from tuning.study.space import SearchSpace
+from tuning.testing.examples import make_measurement, make_result, make_trial
 
 MakeSearcher = Callable[..., Searcher]
 
@@ -76,22 +76,39 @@ def play(searcher: Searcher, number: int, proposal: Proposal) -> TrialResult:
 
 
 def ask(searcher: Searcher, number: int) -> Proposal:
+    """Asks a searcher that must have a proposal."""
     proposal = searcher.ask(number)
     assert isinstance(proposal, Proposal)
     return proposal
 
 
 class SearcherContract:
-    """Inherit, and define the fixture ``make`` (``space``, ``first``, ``seed``)."""
+    """Tests that every searcher must pass; inherit them, and define ``make_searcher``.
+
+    The objective is ``val_accuracy``, to maximize.
+
+    Attributes:
+        repeats_configurations: Whether the searcher trains a configuration further.
+        space: Search space of most tests.
+        first: Configuration that the searcher must propose first.
+        trials: Number of trials of the longest test.
+    """
 
     repeats_configurations = False
     space = SPACE
     first = FIRST
     trials = 15
 
+    def make_searcher(self, space: SearchSpace, first: Params, seed: int) -> Searcher:
+        """Makes a new searcher for a space, with the configuration to propose first."""
+        raise NotImplementedError
+
     @pytest.fixture
     def make(self) -> MakeSearcher:
-        raise NotImplementedError
+        """Returns the function that makes searchers; all its arguments have defaults."""
+        return lambda space=self.space, first=self.first, seed=11: self.make_searcher(
+            space, first, seed
+        )
 
     def test_the_first_proposal_is_the_baseline(self, make: MakeSearcher) -> None:
         assert ask(make(), 0).params == self.first

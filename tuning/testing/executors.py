@@ -6,9 +6,9 @@ from contextlib import suppress
 
 import pytest
 
-from tests.factories import make_trial
 from tuning.core.interfaces import Executor, Finished, Measured
 from tuning.core.trial import CONTINUE, Decision, FailureKind, Trial, TrialState
+from tuning.testing.examples import make_trial
 
 SECONDS = 90
 
@@ -43,7 +43,11 @@ def finished(events: list[Measured | Finished]) -> dict[str, Finished]:
 
 
 class ExecutorContract:
-    """Inherit, and define the fixture ``executor`` with two slots; ``trial`` makes trials."""
+    """Tests that every executor must pass; inherit them.
+
+    Define the fixture ``executor``, which yields an executor with two slots and closes it, and
+    ``trial``, which makes a trial that behaves as told.
+    """
 
     @pytest.fixture
     def executor(self) -> Iterator[Executor]:

@@ -1,0 +1,82 @@
+"""Data that are handed to ``tune``: every form is read, and workers read back the same values."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tuning.api.given_data import Split, as_loaded, load_parts, read_data, store_parts
+from tuning.core.errors import BadInputError
+
+X = np.arange(200, dtype="float32").reshape(100, 2)
+Y = np.arange(100.0)
+
+
+def sizes(data: Any, split: Split | None = None) -> dict[str, int | None]:
+    parts, _ = read_data(data, split or Split())
+    return {name: part.examples for name, part in parts.items()}
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ((X, Y), (60, 20, 20)),
+        ([X, Y], (60, 20, 20)),
+        ((X, Y, np.ones(100)), (60, 20, 20)),
+        ((pd.DataFrame(X), pd.Series(Y)), (60, 20, 20)),
+        (({"a": X, "b": X}, Y), (60, 20, 20)),
+        (([X, X], Y), (60, 20, 20)),
+        (((X, Y), (X[:30], Y[:30])), (74, 26, 30)),
+        (((X, Y), (X[:20], Y[:20]), (X[:30], Y[:30])), (100, 20, 30)),
+        ({"train": (X, Y), "validation": (X[:9], Y[:9]), "test": (X[:8], Y[:8])}, (100, 9, 8)),
+        ({"train": (X, Y), "test": (X, Y)}, (60, 40, 100)),
+        (lambda: (X, Y), (60, 20, 20)),
+        (((X, Y, Y), (X, Y, Y), (X, Y, Y)), (100, 100, 100)),
+    ],
+)
+def test_every_form_is_read(data: Any, expected: tuple[int, ...]) -> None:
+    assert sizes(data) == dict(zip(("train", "validation", "test"), expected, strict=True))
+
+
+def test_the_split_is_said() -> None:
+    assert read_data((X, Y), Split(seed=3))[1] == (
+        "split at random into 60% train, 20% validation and 20% test (seed 3)"
+    )
+    assert "by time" in read_data((X, Y), Split(times=Y))[1]
+    assert "by group" in read_data((X, Y), Split(groups=Y // 5))[1]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (None, "data: is required"),
+        (X, "data: pass \\(x, y\\).* got a ndarray"),
+        ((X,), "got a tuple"),
+        ((X, Y[:5]), "the labels of the part 'all' are 5 for 100 inputs"),
+        ({"train": (X, Y)}, "there is no part test"),
+        (((X, Y), (X, Y)), "may be inputs and labels, or train and test"),
+        (lambda wrong: (X, Y), "a function takes no arguments, or split"),
+        ({"train": (X, Y), "tset": (X, Y)}, "pass \\(x, y\\)"),
+    ],
+)
+def test_another_form_is_refused(data: Any, message: str) -> None:
+    with pytest.raises(BadInputError, match=message):
+        read_data(data, Split())
+
+
+def test_workers_read_the_same_values_from_files(tmp_path: Path) -> None:
+    texts = np.array([f"text {number}" for number in range(100)], dtype=object)
+    given = {"x": X, "t": texts}, (Y, X), np.ones(100)
+    parts, _ = read_data(given, Split())
+    folder = store_parts(parts, tmp_path)
+    for name, part in load_parts(folder).items():
+        x, y, weights = as_loaded(part)
+        np.testing.assert_array_equal(x["x"], parts[name].x["x"])
+        assert isinstance(x["x"], np.memmap)
+        assert list(x["t"]) == list(parts[name].x["t"])
+        np.testing.assert_array_equal(y[0], parts[name].y[0])
+        np.testing.assert_array_equal(weights, parts[name].weights)
+    assert store_parts(parts, tmp_path) == folder
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]

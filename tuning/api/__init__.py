@@ -1,0 +1,1 @@
+"""Studies from Python code: functions instead of files, and results as objects."""

@@ -1,0 +1,231 @@
+"""Data that are handed to a function: read, split, and stored for the workers."""
+
+import inspect
+import os
+import pickle
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tuning.core.errors import BadInputError
+from tuning.data.description import describe_data
+from tuning.data.parts import Part, is_dataset, leaves, read_part, rows_of, structure_map
+from tuning.data.splits import split_part
+
+PARTS = ("train", "validation", "test")
+_FORMS = (
+    "(x, y), (train, test), (train, validation, test), a mapping with these names, or a function "
+    "that returns one of them"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """How examples are split if the data do not say it.
+
+    Attributes:
+        validation: Share of validation among all examples.
+        test: Share of test among all examples.
+        seed: Seed of the choice.
+        groups: Group of each example; None if examples are independent.
+        times: Time of each example; None if they have no order.
+    """
+
+    validation: float = 0.2
+    test: float = 0.2
+    seed: int = 0
+    groups: Any = None
+    times: Any = None
+
+    def describe(self) -> str:
+        """Describes the split in words."""
+        train = round(100 * (1 - self.validation - self.test))
+        how = "at random"
+        if self.groups is not None:
+            how = "by group"
+        elif self.times is not None:
+            how = "by time"
+        return (
+            f"split {how} into {train}% train, {round(100 * self.validation)}% validation and "
+            f"{round(100 * self.test)}% test (seed {self.seed})"
+        )
+
+
+def is_loader(data: Any) -> bool:
+    """Returns whether data are a function with a parameter ``split``, as ``Task.load`` is."""
+    return callable(data) and "split" in inspect.signature(data).parameters
+
+
+def read_data(data: Any, split: Split, *, with_test: bool = True) -> tuple[dict[str, Part], str]:
+    """Reads data in any form, and splits what is not split.
+
+    Args:
+        data: Inputs and labels, or parts of them, or a function without parameters that returns
+            them.
+        split: How to split.
+        with_test: Whether a part test is needed.
+
+    Returns:
+        The parts train, validation and test by name, and how they were split, in words.
+
+    Raises:
+        BadInputError: The data have another form. The message says which are possible.
+    """
+    if data is None:
+        raise BadInputError(f"data: is required: {_FORMS}")
+    if callable(data) and not is_dataset(data):
+        try:
+            data = data()
+        except TypeError as error:
+            raise BadInputError(
+                f"data: a function takes no arguments, or split, or split and params ({error})"
+            ) from error
+    parts = _given_parts(data)
+    if not with_test and {*parts} == {"train", "validation"}:
+        return parts, "as given"
+    if "test" not in parts and "train" in parts:
+        raise BadInputError("data: there is no part test; add it, or pass (x, y)")
+    if "train" in parts and "validation" in parts:
+        return {name: parts[name] for name in PARTS}, "as given"
+    total = sum(rows_of(part.x) for part in parts.values())
+    if "train" not in parts:
+        shares = {"test": split.test, "validation": split.validation}
+        cut = split_part(
+            parts["all"], shares, seed=split.seed, groups=split.groups, times=split.times
+        )
+        return {name: cut[name] for name in PARTS}, split.describe()
+    train = parts["train"]
+    if train.dataset is not None:
+        raise BadInputError("data: a data set cannot be split; pass the part validation too")
+    shares = {"validation": min(split.validation * total / rows_of(train.x), 0.5)}
+    cut = split_part(train, shares, seed=split.seed, groups=split.groups, times=split.times)
+    parts |= cut
+    return {
+        name: parts[name] for name in PARTS
+    }, f"validation {split.describe().partition(' into')[0]}"
+
+
+def _given_parts(data: Any) -> dict[str, Part]:
+    if isinstance(data, Mapping) and set(data) <= set(PARTS) and data:
+        return {name: read_part(name, data[name]) for name in data}
+    if not isinstance(data, list | tuple) or len(data) not in (2, 3):
+        raise BadInputError(f"data: pass {_FORMS}; got a {type(data).__name__}")
+    if len(data) == 3 and all(map(_is_part, data)):
+        return {name: read_part(name, each) for name, each in zip(PARTS, data, strict=True)}
+    if len(data) == 2 and all(map(_is_part, data)) and not _same_rows(data):
+        return {
+            name: read_part(name, each) for name, each in zip(("train", "test"), data, strict=True)
+        }
+    if any(map(is_dataset, data)):
+        raise BadInputError("data: of data sets pass (train, validation, test)")
+    if (
+        len(data) == 2
+        and all(map(_is_part, data))
+        and all(isinstance(each, tuple) for each in data)
+    ):
+        raise BadInputError(
+            "data: ((a, b), (c, d)) of equal lengths may be inputs and labels, or train and test; "
+            "pass {'train': (a, b), 'test': (c, d)}, or ([a, b], [c, d]) for inputs and labels"
+        )
+    return {"all": read_part("all", tuple(data))}
+
+
+def _is_part(value: Any) -> bool:
+    return is_dataset(value) or (isinstance(value, tuple) and len(value) in (2, 3))
+
+
+def _same_rows(data: Any) -> bool:
+    try:
+        return len({len(array) for each in data for array in leaves(each)}) == 1
+    except TypeError:
+        return False
+
+
+@dataclass(frozen=True)
+class _Saved:
+    """Stands for an array in a file of its own."""
+
+    file: str
+
+
+def store_parts(parts: Mapping[str, Part], folder: Path) -> Path:
+    """Writes parts into a folder, so that all workers share one copy in memory.
+
+    Returns:
+        Folder of these parts; the same values always have the same folder.
+
+    Raises:
+        BadInputError: A data set cannot be sent to the workers.
+    """
+    target = folder / describe_data("data", parts).digest[:32]
+    if target.exists():
+        return target
+    temporary = target.with_suffix(f".{os.getpid()}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        content = {name: _store(part, temporary) for name, part in parts.items()}
+        (temporary / "parts.pickle").write_bytes(_pickled(content))
+        temporary.replace(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return target
+
+
+def _store(part: Part, folder: Path) -> Part:
+    count = 0
+
+    def save(array: Any) -> Any:
+        nonlocal count
+        if array.dtype.hasobject:
+            return array
+        file = folder / f"{part.name}-{count}.npy"
+        count += 1
+        np.save(file, np.ascontiguousarray(array))
+        return _Saved(file.name)
+
+    x, y, weights = (structure_map(save, each) for each in (part.x, part.y, part.weights))
+    return replace(part, x=x, y=y, weights=weights)
+
+
+def _pickled(content: Mapping[str, Part]) -> bytes:
+    import cloudpickle
+
+    try:
+        pickled: bytes = cloudpickle.dumps(dict(content))
+    except Exception as error:
+        raise BadInputError(
+            f"data: a data set cannot be sent to the workers ({error}); pass a function that "
+            "returns it"
+        ) from error
+    return pickled
+
+
+def load_parts(folder: Path) -> dict[str, Part]:
+    """Reads parts that ``store_parts`` has written; arrays are mapped into memory."""
+    with (folder / "parts.pickle").open("rb") as stream:
+        content: dict[str, Part] = pickle.load(stream)
+
+    def load(value: Any) -> Any:
+        return np.load(folder / value.file, mmap_mode="r") if isinstance(value, _Saved) else value
+
+    return {
+        name: replace(
+            part,
+            x=structure_map(load, part.x),
+            y=structure_map(load, part.y),
+            weights=structure_map(load, part.weights),
+        )
+        for name, part in content.items()
+    }
+
+
+def as_loaded(part: Part) -> Any:
+    """Returns a part in the form in which ``Task.load`` returns it."""
+    if part.dataset is not None:
+        return part.dataset
+    return (part.x, part.y) if part.weights is None else (part.x, part.y, part.weights)

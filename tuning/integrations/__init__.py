@@ -1,0 +1,1 @@
+"""Drop-ins for code that exists: scripts of KerasTuner and of Optuna."""
