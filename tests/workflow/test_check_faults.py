@@ -254,6 +254,10 @@ def test_a_serve_that_fails_is_refused() -> None:
     text = refused(Serving())
     assert "task: the model of raw input fails" in text
     assert "Nothing" in text
+    # Where nothing may be registered, nothing needs to serve.
+    study = parse_study(study_of(Case("Sigmoid", "accuracy", lambda y, p: 0.0)), "test")
+    task = Serving()
+    assert check_models(task, study, load_parts(Loader(task), study), serves=False)
 
 
 def test_an_infeasible_baseline_is_refused() -> None:

@@ -54,13 +54,16 @@ def load_parts(loader: Loader, study: Study, *, with_test: bool = True) -> dict[
     return parts
 
 
-def check_models(task: Task, study: Study, parts: Mapping[str, Part]) -> OutputForm:
+def check_models(
+    task: Task, study: Study, parts: Mapping[str, Part], *, serves: bool = True
+) -> OutputForm:
     """Takes the baseline's model through everything that the study will do with it.
 
     Args:
         task: Task whose data are prepared.
         study: Study with the baseline.
         parts: The parts by name, perhaps without ``test``.
+        serves: Whether a model of raw input will be registered, if the task makes one.
 
     Returns:
         The form of the judged output.
@@ -90,7 +93,7 @@ def check_models(task: Task, study: Study, parts: Mapping[str, Part]) -> OutputF
     x, y, _ = parts["validation"].head(ROWS)
     before = _predict(model, form, x, y, "validation")
     _check_metrics(study, form, parts, before, y)
-    _check_saving(task, params, parts, model, form, (x, y), before)
+    _check_saving(task, params, parts, model, form, (x, y), before, serves)
     return form
 
 
@@ -227,6 +230,7 @@ def _check_saving(
     form: OutputForm,
     rows: tuple[Any, Any],
     before: "np.ndarray",
+    serves: bool,
 ) -> None:
     """Saves the model, loads it as the end of the study will, and predicts the same rows."""
     from tuning.training.fit import build_model
@@ -236,7 +240,8 @@ def _check_saving(
     with tempfile.TemporaryDirectory() as folder:
         files = save_model(model, Path(folder), take(x, slice(1)))
         save_keras_model(Path(files["model"]), Path(files["model_spec"]), Path(folder, "mlflow"))
-        _check_serving(task, Path(files["model"]), Path(folder))
+        if serves:
+            _check_serving(task, Path(files["model"]), Path(folder))
         loaded = build_model(task, params, parts["train"])
         try:
             load_weights(loaded, Path(files["model"]))

@@ -4,6 +4,7 @@ from contextlib import ExitStack
 
 from tuning.core.errors import BadInputError
 from tuning.core.task import Trains
+from tuning.metrics.outputs import OutputForm
 from tuning.tracking import keys, store
 from tuning.training.workspace import clear
 from tuning.workflow.check import check_models
@@ -24,8 +25,14 @@ def check_once(prepared: PreparedStudy) -> None:
     folder = prepared.plan.options.cache_dir
     token = check_token(prepared.study, prepared.data.digest, prepared.plan.backend, prepared.code)
     if not has_passed(folder, token):
-        check_models(prepared.task, prepared.study, prepared.parts)
+        _check_models(prepared)
         remember(folder, token)
+
+
+def _check_models(prepared: PreparedStudy) -> OutputForm:
+    # Data that no model may be registered of need no model of raw input.
+    serves = not prepared.data.cannot_serve
+    return check_models(prepared.task, prepared.study, prepared.parts, serves=serves)
 
 
 def check_study(plan: Plan) -> list[str]:
@@ -46,7 +53,7 @@ def check_study(plan: Plan) -> list[str]:
                 f"function  {prepared.data.name} takes params, seed and report",
                 f"store     {place}",
             ]
-        form = check_models(prepared.task, prepared.study, prepared.parts)
+        form = _check_models(prepared)
     rule, sizes = prepared.study.compare, prepared.data.sizes
     rows = ", ".join(f"{part} {count:,}" for part, count in sizes.items())
     return [
