@@ -86,6 +86,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "integrations":
+        return importlib.import_module("tuning.integrations")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'tuning' has no attribute {name!r}")
     return getattr(importlib.import_module(_PUBLIC[name]), name)

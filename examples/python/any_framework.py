@@ -1,4 +1,4 @@
-"""A model of scikit-learn, trained step by step in parallel, pruned, resumed and judged."""
+"""A model of scikit-learn, trained step by step in parallel, pruned, and judged."""
 
 from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import SGDClassifier

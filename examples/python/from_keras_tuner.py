@@ -1,4 +1,4 @@
-"""A script of KerasTuner with one line changed, and one line more."""
+"""A script of KerasTuner in which another class makes the tuner, and one call more."""
 
 import keras
 import keras_tuner

@@ -1,4 +1,4 @@
-"""Texts with several labels each, with class weights of the loss and a callback."""
+"""Texts with several labels each, and a callback of Keras."""
 
 import keras
 import numpy as np

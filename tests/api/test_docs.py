@@ -36,5 +36,8 @@ def test_every_public_name_can_be_had_and_is_documented() -> None:
     for name in tuning.__all__:
         assert getattr(tuning, name) is not None
     assert set(dir(tuning)) == set(tuning.__all__)
+    assert tuning.integrations.optuna.MlflowCallback
+    with pytest.raises(AttributeError, match="no attribute 'ray'"):
+        tuning.integrations.ray  # noqa: B018
     with pytest.raises(AttributeError, match="module 'tuning' has no attribute 'tun'"):
         tuning.tun  # noqa: B018

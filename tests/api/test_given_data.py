@@ -7,7 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tuning.api.given_data import Split, as_loaded, load_parts, read_data, store_parts
+from tuning.api.given_data import (
+    CalledData,
+    Split,
+    as_loaded,
+    is_called_by_workers,
+    is_loader,
+    load_parts,
+    read_data,
+    store_parts,
+)
 from tuning.core.errors import BadInputError
 
 X = np.arange(200, dtype="float32").reshape(100, 2)
@@ -64,6 +73,40 @@ def test_the_split_is_said() -> None:
 def test_another_form_is_refused(data: Any, message: str) -> None:
     with pytest.raises(BadInputError, match=message):
         read_data(data, Split())
+
+
+def test_a_function_of_data_sets_is_called_by_the_workers() -> None:
+    class Rows:
+        """Stands for a data set, which cannot be pickled."""
+
+    class PyDataset(Rows):
+        __module__ = "keras.utils"
+        num_batches = 1
+
+        def __getitem__(self, index: int) -> Any:
+            return X, Y
+
+    sets = PyDataset(), PyDataset(), PyDataset()
+    assert is_called_by_workers(lambda: sets)
+    assert not is_called_by_workers(lambda: (X, Y)) and not is_called_by_workers((X, Y))
+    load = CalledData(lambda: sets, Split())
+    assert is_loader(load)
+    assert load("search") == {"train": sets[0], "validation": sets[1]}
+    assert load("test") == {"test": sets[2]}
+
+
+def test_groups_and_times_do_not_fit_to_given_parts() -> None:
+    with pytest.raises(BadInputError, match="but the parts are given already"):
+        read_data(((X, Y), (X[:20], Y[:20]), (X[:30], Y[:30])), Split(times=Y))
+
+
+def test_other_values_or_other_names_have_another_folder(tmp_path: Path) -> None:
+    def folder(x: Any) -> Path:
+        return store_parts(read_data((x, Y), Split())[0], tmp_path)
+
+    one = folder({"a": X, "b": X + 1})
+    assert folder({"a": X, "b": X + 1}) == one
+    assert len({one, folder({"b": X, "a": X + 1}), folder({"a": X, "b": X + 2})}) == 3
 
 
 def test_workers_read_the_same_values_from_files(tmp_path: Path) -> None:

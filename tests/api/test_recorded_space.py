@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tuning.api.recorded_space import MAX_CALLS, record_space
+from tuning.api.recorded_space import MAX_CALLS, TRIED, record_space
 from tuning.core.errors import BadInputError
 from tuning.study.ranges import Choice, Float, Int
 
@@ -92,6 +92,58 @@ def test_what_is_asked_for_by_default_may_be_missing_elsewhere() -> None:
     assert found.baseline == {"layers": 2, "units_0": 8, "units_1": 8}
 
 
+def test_where_the_end_of_a_range_fails_every_value_is_tried() -> None:
+    def build(hp: Any) -> None:
+        layers = hp.Int("layers", 1, 4)
+        if layers == 4:
+            raise ValueError("the image has become empty")
+        for number in range(layers):
+            hp.Int(f"units_{number}", 8, 32, step=8)
+
+    space = record_space(build).space
+    assert space["units_1"].when == {"layers": [2, 3, 4]}
+    assert space["units_2"].when == {"layers": [3, 4]}
+
+
+def test_one_name_in_two_scopes_exists_in_both() -> None:
+    def build(hp: Any) -> None:
+        optimizer = hp.Choice("optimizer", ["adam", "sgd", "none"])
+        for name in ("adam", "sgd"):
+            with hp.conditional_scope("optimizer", [name]):
+                if optimizer == name:
+                    hp.Float("lr", 1e-4, 1e-2, sampling="log")
+
+    assert record_space(build).space["lr"].when == {"optimizer": ["adam", "sgd"]}
+
+
+def test_a_choice_of_numbers_is_tried_whole() -> None:
+    def build(hp: Any) -> None:
+        if hp.Choice("kind", [0, 1, 2]) == 1:
+            hp.Int("units", 1, 4)
+
+    assert record_space(build).space["units"].when == {"kind": [1]}
+
+
+def test_in_a_long_range_the_threshold_is_found() -> None:
+    def build(hp: Any) -> None:
+        if hp.Int("width", 1, 200) > 57:
+            hp.Float("rate", 0.0, 0.5)
+
+    assert record_space(build).space["rate"].when == {"width": list(range(58, 201))}
+
+
+def test_what_needs_two_unusual_values_is_named_before_anything_is_trained() -> None:
+    def build(hp: Any) -> None:
+        first, second = hp.Boolean("first"), hp.Boolean("second")
+        if first and second:
+            hp.Int("both", 1, 4)
+        if hp.Float("rate", 0.0, 0.5) > 0:
+            hp.Int("size", 1, 4)
+
+    with pytest.raises(BadInputError, match=r"it asks for '(both|size)', which it did not ask"):
+        record_space(build)
+
+
 def test_a_combination_that_fails_is_left_out_and_the_number_of_calls_is_limited() -> None:
     calls = 0
 
@@ -104,7 +156,7 @@ def test_a_combination_that_fails_is_left_out_and_the_number_of_calls_is_limited
             hp.Boolean(f"flag_{number}")
 
     assert len(record_space(build).space) == 301
-    assert calls <= MAX_CALLS + 1
+    assert calls <= 1 + MAX_CALLS + TRIED
 
 
 @pytest.mark.parametrize(

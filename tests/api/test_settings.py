@@ -25,7 +25,7 @@ def whole(space: Any = None, function: Any = None, baseline: Any = None, **keywo
         baseline=baseline or {"rate": 0.1},
         fixed={},
         metric=function,
-        data_name="s",
+        task_options={"name": "s"},
     )
 
 

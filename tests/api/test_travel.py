@@ -1,5 +1,6 @@
 """Functions on their way to the workers: by value, with what they use, and their digests."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -7,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.stand_in import ROOT
@@ -105,6 +107,33 @@ def test_a_digest_covers_methods_and_attributes_of_objects() -> None:
     first, second = (code_of({"build": Doubler(by)}) for by in (2, 3))
     assert first["build"] != second["build"]
     assert first["build.__call__"] == second["build.__call__"]
+
+
+def test_a_digest_is_the_same_in_every_process() -> None:
+    texts, table = {"b", "a", "c"}, {"x": [1, 2.5], "y": np.arange(3)}
+
+    def build() -> Any:
+        return texts, table
+
+    digests = {}
+    for seed in ("0", "1"):
+        code = "import json, tests.api.test_travel as t\nprint(json.dumps(t.digest_of_a_set()))"
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment
+        )
+        digests[seed] = done.stdout
+    assert digests["0"] == digests["1"]
+    before = code_of({"build": build})
+    table["y"] = np.arange(3) + 1
+    changed = [name for name, value in code_of({"build": build}).items() if value != before[name]]
+    assert changed == ["build: table"]
+
+
+def digest_of_a_set() -> dict[str, str]:
+    words = {"one", "two", "three", "four"}
+    return code_of({"build": lambda: words})
 
 
 def test_a_function_that_calls_itself_has_a_digest() -> None:

@@ -250,6 +250,52 @@ def test_functions_of_a_test_module_reach_the_workers(
     assert found.record.data.cannot_serve
 
 
+def test_an_own_metric_and_predicted_classes_are_judged_in_workers_of_any_framework(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import numpy as np
+
+    monkeypatch.chdir(tmp_path)
+    copy_store(empty_store(), tmp_path / "mlflow.db")
+    truth = np.array(["a", "b", "d"] * 10)
+
+    def train(params: Any, seed: int, wrong: int = 9) -> Any:
+        predicted = truth.copy()
+        # Another class in every model, and more errors without the hyperparameter.
+        predicted[: wrong if params["error"] else 1] = ["c", "d", "e"][seed % 3]
+        return {"validation": (truth, predicted), "test": (truth, predicted)}
+
+    found = tuning.tune(
+        train=train,
+        space={"error": tuning.Choice([False, True], default=True)},
+        metric=share_of_errors,
+        direction="minimize",
+        trials=2,
+        seeds=2,
+        searchers=["random"],
+        name="classes",
+        tracking_uri=f"sqlite:///{tmp_path}/mlflow.db",
+        workers=1,
+        output="quiet",
+    )
+    assert found.best_params == {"error": False}
+    assert found.comparison.baseline.mean_test > found.comparison.best.mean_test  # type: ignore[union-attr]
+
+
+def share_of_errors(truth: Any, prediction: Any) -> float:
+    return float((truth != prediction.argmax(axis=1)).mean())
+
+
+def test_an_objective_beside_train_is_refused() -> None:
+    with pytest.raises(BadInputError, match="objective: with train= the search sees the metric"):
+        tuning.tune(
+            train=lambda params, seed: {},
+            space={"x": tuning.Int(1, 2, default=1)},
+            metric="accuracy",
+            objective="val_loss",
+        )
+
+
 def test_the_best_trials_of_an_optuna_study_are_confirmed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,7 +305,7 @@ def test_the_best_trials_of_an_optuna_study_are_confirmed(
     monkeypatch.chdir(tmp_path)
     copy_store(empty_store(), tmp_path / "mlflow.db")
     study = optuna.create_study(study_name="conditional")
-    for error, kind in ((1.0, "a"), (0.5, "b"), (0.5, "b"), (0.0, "b")):
+    for error, kind in ((1.0, "a"), (0.5, None), (0.5, None), (0.0, None)):
         params: dict[str, Any] = {"kind": kind, "error": error}
         params |= {"extra": 1} if kind == "a" else {}
         distributions: Any = {

@@ -106,6 +106,37 @@ def test_what_is_missing_says_what_to_call(tmp_path: Path) -> None:
         tuner.search(X, Y)
 
 
+def test_a_build_function_is_a_hypermodel(tmp_path: Path) -> None:
+    tuner = made(tmp_path, lambda hp: hp.Int("units", 1, 4))
+    assert tuner.hypermodel.build(kt.HyperParameters()) == 1
+
+
+def test_given_hyperparameters_replace_those_of_build_and_fit() -> None:
+    from tuning.api.function_task import trains_itself
+    from tuning.integrations.keras_tuner_arguments import (
+        GivenHyperparameters,
+        GivenHyperparametersWithFit,
+    )
+
+    given = kt.HyperParameters()
+    given.Int("units", 6, 8, step=2)
+    asked = kt.HyperParameters()
+    wrapped = GivenHyperparametersWithFit(HyperModel(), given)
+    model = wrapped.build(asked)
+    assert asked.values == {"units": 6} and asked.space[0].min_value == 6
+    wrapped.fit(asked, model, X, Y, epochs=1, verbose=0)
+    assert asked.values == {"units": 6, "shuffle": True}
+    assert trains_itself(wrapped) and not trains_itself(GivenHyperparameters(HyperModel(), given))
+
+
+def test_hyperband_has_the_trials_of_all_its_brackets() -> None:
+    from tuning.integrations.keras_tuner_arguments import hyperband_trials
+
+    # By hand, for 9 epochs: brackets of 3; 5 and 2; 9, 3 and 1 trials.
+    assert hyperband_trials(9, 3) == 3 + (5 + 2) + (9 + 3 + 1)
+    assert hyperband_trials(1, 3) == 1
+
+
 def test_validation_split_takes_the_last_rows(tmp_path: Path) -> None:
     from tuning.integrations.keras_tuner_arguments import split_rows
 

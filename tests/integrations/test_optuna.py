@@ -73,9 +73,7 @@ def test_a_study_is_a_parent_with_a_child_per_trial(uri: str, jobs: int) -> None
     for trial in study.trials:
         run = children[str(trial.number)]
         assert run.data.tags[PARENT] == parent.info.run_id
-        assert run.data.params == {
-            k: v if k == "kind" else repr(v) for k, v in trial.params.items()
-        }
+        assert run.data.params == {k: str(v) for k, v in trial.params.items()}
         history = client.get_metric_history(run.info.run_id, "intermediate_error")
         assert {m.step: m.value for m in history} == pytest.approx(trial.intermediate_values)
         assert run.data.tags["state"] == trial.state.name and run.data.tags["team"] == "a"
@@ -167,13 +165,27 @@ def test_the_run_of_the_caller_or_of_mlflow_run_is_the_parent(
     assert other.user_attrs[optuna_parent.PARENT_ATTRIBUTE] == launched
 
 
+def test_the_run_of_the_caller_is_the_parent_of_threads_too(uri: str) -> None:
+    mlflow.set_tracking_uri(uri)
+    with mlflow.start_run() as outer:
+        callback = MlflowCallback()
+        study = optuna.create_study()
+        study.optimize(lambda t: t.suggest_float("x", 0, 1), 3, callbacks=[callback], n_jobs=2)
+    parents, children = runs(mlflow.MlflowClient(uri))
+    assert [parent.info.run_id for parent in parents] == [outer.info.run_id]
+    assert len(children) == 3
+
+
 def test_what_the_objective_logs_belongs_to_the_trial(uri: str) -> None:
     callback = MlflowCallback(uri)
 
     @callback.track_in_mlflow()
     def tracked(trial: optuna.Trial) -> float:
         mlflow.log_metric("power", 2.5)
-        return trial.suggest_float("x", 0, 1)
+        x = trial.suggest_float("x", 0, 1)
+        trial.suggest_categorical("on", [True])
+        mlflow.log_params(trial.params)
+        return x
 
     optuna.create_study().optimize(tracked, 2, callbacks=[callback], n_jobs=2)
     children = runs(mlflow.MlflowClient(uri))[1]

@@ -8,7 +8,7 @@ import pytest
 from tuning.core.errors import BadInputError
 from tuning.core.record import Predictions
 from tuning.metrics.catalogue import make_metric
-from tuning.metrics.given import read_output
+from tuning.metrics.given import encode_classes, predicted_labels, read_output
 from tuning.metrics.scoring import score
 
 RANDOM = np.random.default_rng(0)
@@ -68,6 +68,34 @@ def test_numbers_per_example_have_their_mean() -> None:
 def test_another_form_is_refused(given: Any, metric: str, message: str) -> None:
     with pytest.raises(BadInputError, match=message):
         value(given, metric)
+
+
+def test_predicted_classes_have_one_form_for_all_models() -> None:
+    truth = np.array(["a", "b", "d"])
+    encoded = encode_classes(
+        truth, {"x": np.array(["a", "b", "b"]), "y": np.array(["c", "b", "d"])}
+    )
+    for each, expected in ((encoded["x"], 2 / 3), (encoded["y"], 2 / 3)):
+        assert (each.kind, each.classes) == ("multiclass", ("a", "b", "c", "d"))
+        predictions = Predictions(each.truth, {}, each.kind)
+        assert score(make_metric("accuracy"), predictions, each.output) == pytest.approx(expected)
+    assert (encoded["x"].truth == encoded["y"].truth).all()
+    two = encode_classes(np.array([0, 1, 1]), {"x": np.array([0, 1, 2]), "y": np.array([0, 1, 1])})
+    assert {each.kind for each in two.values()} == {"multiclass"}
+
+
+def test_rows_of_one_class_keep_their_class() -> None:
+    assert value((np.ones(3, int), np.array([0.9, 0.8, 0.7])), "accuracy") == 1.0
+
+
+def test_only_predicted_classes_are_labels() -> None:
+    accuracy, rmse = make_metric("accuracy"), make_metric("rmse")
+    assert predicted_labels((NAMES, NAMES), accuracy) is not None
+    assert predicted_labels((CLASSES, CLASSES), accuracy) is not None
+    assert predicted_labels((CLASSES, TABLE), accuracy) is None
+    assert predicted_labels((BINARY, SHARE), accuracy) is None
+    assert predicted_labels((CLASSES, CLASSES), rmse) is None
+    assert predicted_labels((NUMBERS, NUMBERS), make_metric("builtins:abs", "minimize")) is None
 
 
 def test_a_metric_of_the_user_gets_numbers_or_classes() -> None:

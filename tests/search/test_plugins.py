@@ -87,6 +87,22 @@ def test_objects_have_names_that_a_study_can_hold() -> None:
     ]
 
 
+def test_an_oracle_may_be_checked_and_used_and_used_again() -> None:
+    import keras_tuner
+
+    oracle = keras_tuner.oracles.RandomSearchOracle(max_trials=3, seed=1)
+    texts, objects = own_names([oracle])
+    study = make_study(searchers=texts)
+    (spec,) = parse_searchers(texts)
+    first = []
+    for _ in range(3):
+        searcher = make_searcher(spec, study, objects)
+        proposals = [searcher.ask(number) for number in range(3)]
+        first.append([p.params for p in proposals if isinstance(p, Proposal)])
+    assert first[0] == first[1] == first[2] and len(first[0]) == 3
+    assert not oracle.trials
+
+
 def test_another_object_is_refused_and_one_that_is_missing_is_named() -> None:
     with pytest.raises(BadInputError, match=r"searchers: a name, a sampler .* got a dict"):
         own_names([{}])

@@ -80,8 +80,22 @@ def test_a_study_that_goes_on_trains_what_is_missing() -> None:
     assert inner.told[0][0] == 1 and inner.told[0][1] == pytest.approx(0.3)
 
 
+def test_the_trials_of_another_study_are_no_repeats() -> None:
+    records = [
+        TrialRecord(
+            trial=make_trial(f"x{number}", number=number, params={"units": number}),
+            result=make_result([0.1 * -number]),
+        )
+        for number in (-3, -2, -1)
+    ]
+    inner = Inner()
+    RepeatedSearcher(inner, 2).restore(records)
+    assert [number for number, _, _ in inner.restored] == [-3, -2, -1]
+    assert [value for _, _, value in inner.restored] == pytest.approx([0.3, 0.2, 0.1])
+
+
 def test_hyperband_of_keras_tuner_is_refused() -> None:
     study = make_study(budget={"trials": 2, "repeats": 2})
     specs = parse_searchers(["keras_tuner:hyperband"])
-    with pytest.raises(BadInputError, match=r"budget.repeats: keras_tuner:hyperband"):
+    with pytest.raises(BadInputError, match=r"budget.repeats: KerasTuner's Hyperband"):
         check_options(specs, study)

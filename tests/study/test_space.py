@@ -61,7 +61,7 @@ def test_a_condition_decides_what_exists() -> None:
     ("declared", "message"),
     [
         ({}, "at least one"),
-        ({"a b": UNITS}, "'a b' is not a name"),
+        ({"a.b": UNITS}, "'a.b' is not a name"),
         ({"a": {**UNITS, "when": {"b": [1]}}}, "must be declared before"),
         ({"a": {**UNITS, "log": True}}, "log and step exclude each other"),
         ({"a": {"type": "float", "low": 0.0, "high": 1.0, "log": True}}, "start above 0"),

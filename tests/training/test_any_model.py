@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tuning.core.errors import BadInputError
+from tuning.core.errors import BadInputError, InfeasibleError
 from tuning.core.trial import CONTINUE, Decision, FailureKind, Measurement, Phase, TrialState
 from tuning.study.sections import Compare, Objective
 from tuning.testing import make_trial
@@ -104,6 +104,6 @@ def test_another_answer_is_refused(returned: Any, message: str, tmp_path: Path) 
         run(lambda params, seed, report: returned, tmp_path)
 
 
-def test_a_report_that_is_not_finite_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInputError, match="the objective must be finite"):
+def test_a_report_that_is_not_finite_is_a_failure_of_the_configuration(tmp_path: Path) -> None:
+    with pytest.raises(InfeasibleError, match="diverged: report got inf"):
         run(lambda params, seed, report: report(np.inf), tmp_path)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import optuna
 
 _SEARCHERS = ("optuna",)
+# Value of a hyperparameter in the configurations that do not have it.
+ABSENT = "(absent)"
 
 
 def plan_train(
@@ -37,7 +39,7 @@ def plan_train(
     study: Study | None,
     fields: Mapping[str, Any],
     options: Options,
-    drop_none: bool = False,
+    absent: str = "",
 ) -> Plan:
     """Makes the plan of a study whose models a function trains.
 
@@ -48,7 +50,7 @@ def plan_train(
         study: Study with further fields, or None.
         fields: Further fields of the study, by the keywords of ``tune``.
         options: Options of the run; its study and its files are set here.
-        drop_none: Whether hyperparameters that are None do not exist for the function.
+        absent: Value of the hyperparameters that do not exist for the function; empty for none.
 
     Raises:
         BadInputError: An argument is wrong; the message names it.
@@ -64,12 +66,16 @@ def plan_train(
     settings.setdefault("name", default_name(train))
     names, own = own_names(as_list(settings.get("searchers", list(_SEARCHERS))))
     settings["searchers"] = names
-    if "objective" not in settings:
-        deciding = metric_of(settings, own_metric)
-        settings["objective"] = {
-            "metric": f"val_{deciding.key}",
-            **direction_for(f"val_{deciding.key}", deciding.direction),
-        }
+    if "objective" in settings:
+        raise BadInputError(
+            "objective: with train= the search sees the metric of the validation predictions, and "
+            "what report gets must be that too; leave objective out"
+        )
+    deciding = metric_of(settings, own_metric)
+    settings["objective"] = {
+        "metric": f"val_{deciding.key}",
+        **direction_for(f"val_{deciding.key}", deciding.direction),
+    }
     whole = complete_study(
         settings,
         task=TRAIN_TASK,
@@ -77,9 +83,9 @@ def plan_train(
         baseline={},
         fixed={},
         metric=own_metric,
-        data_name=settings["name"],
+        task_options={"name": settings["name"]},
     )
-    functions = {"train": train, "metric": own_metric, "drop_none": drop_none}
+    functions = {"train": train, "metric": own_metric, "absent": absent}
     files = {"functions": pack(functions, options.cache_dir / "functions").absolute()}
     return make_plan(
         replace(options, study=whole, task_files=files, own_searchers=own, backend=NO_BACKEND)
@@ -140,7 +146,10 @@ def confirm(
     candidates = _best_trials(study, top_k, baseline)
     configs = {"baseline": baseline, **candidates, **(references or {})}
     space = _values_of(configs)
-    whole = {label: {n: config.get(n) for n in space} for label, config in configs.items()}
+    whole = {
+        label: {name: config.get(name, ABSENT) for name in space}
+        for label, config in configs.items()
+    }
     default = study.study_name if not study.study_name.startswith("no-name") else ""
     plan = plan_train(
         evaluate,
@@ -168,7 +177,7 @@ def confirm(
             candidates={label: whole[label] for label in candidates},
             resume_with='tuning.confirm(…, resume="{run_id}"), with the same arguments',
         ),
-        drop_none=True,
+        absent=ABSENT,
     )
     return run(plan)
 
@@ -195,13 +204,13 @@ def _best_trials(
 
 
 def _values_of(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Returns a space of the values that occur; None stands for a missing hyperparameter."""
+    """Returns a space of the values that occur, one of which may be that there is none."""
     names = dict.fromkeys(name for config in configs.values() for name in config)
     space: dict[str, Any] = {}
     for name in names:
         values: list[Any] = []
         for config in configs.values():
-            value = config.get(name)
+            value = config.get(name, ABSENT)
             if not any(value == each and type(value) is type(each) for each in values):
                 values.append(value)
         space[name] = {"type": "choice", "values": values}

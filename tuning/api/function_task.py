@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tuning.api.given_data import as_loaded, load_parts
-from tuning.api.travel import code_of, unpack
-from tuning.core.errors import BadInputError
+from tuning.api.travel import code_of, offer, unpack
+from tuning.core.errors import BadInputError, InfeasibleError
 from tuning.core.task import Split
 from tuning.core.trial import Params
 from tuning.data.loading import PARTS
@@ -27,16 +27,24 @@ class FunctionTask:
         functions: File of the functions.
         data: Folder of the data; empty if the functions load them.
         name: Name of the data.
+        split: How they were split, for the record.
     """
 
-    def __init__(self, functions: str | Path = "", data: str | Path = "", name: str = "") -> None:
+    def __init__(
+        self,
+        functions: str | Path = "",
+        data: str | Path = "",
+        name: str = "",
+        split: str = "as given",
+    ) -> None:
         if not functions:
             raise BadInputError(
                 "task: this study is made of functions in Python code; go on with it there, by "
                 "tuning.tune(…, resume=…)"
             )
-        self.name = name or "data"
+        self.name = f"{name or 'data'}, {split}" if split != "as given" else name or "data"
         self._functions = unpack(Path(functions))
+        offer(self._functions)
         self._data = Path(data) if data else None
         if fit := self._fit_function():
             self.fit = fit
@@ -80,7 +88,9 @@ class FunctionTask:
         options = self._functions.get("fit_options")
         if options is None and not trains_itself(build):
             return None
-        return HyperModelFit(build, **(options or {}))
+        return HyperModelFit(
+            build, **{"study_objective": self._functions.get("objective", ""), **(options or {})}
+        )
 
 
 class HyperModelFit:
@@ -173,7 +183,8 @@ class _Watched:
             self._begin()
         objective, name = self._names
         known = {key: value for key, value in (logs or {}).items() if value is not None}
-        if objective and objective in known:
+        # A metric of the training rows does not stand for that of the validation rows.
+        if objective in known and name not in known:
             known[name] = known[objective]
         self.epochs += 1
         self._recorder.on_epoch_end(epoch, known)
@@ -225,12 +236,12 @@ def refuse_new(asked: Any, params: Params) -> None:
     """Refuses hyperparameters that are not in the space, which would have their defaults always.
 
     Raises:
-        BadInputError: A function has asked for a hyperparameter that the trial does not have.
+        InfeasibleError: A function has asked for a hyperparameter that the trial does not have.
     """
     names = {each.name for each in asked.space if asked.is_active(each)}
     unknown = sorted(names - set(params))
     if unknown:
-        raise BadInputError(
+        raise InfeasibleError(
             f"build: with {dict(params)} it asks for {unknown[0]!r}, which the search space does "
             "not have; ask for it inside hp.conditional_scope(parent, values), or pass space={…}"
         )

@@ -1,9 +1,10 @@
 """Data that are handed to a function: read, split, and stored for the workers."""
 
+import hashlib
 import inspect
-import os
 import pickle
 import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from tuning.core.errors import BadInputError
-from tuning.data.description import describe_data
 from tuning.data.parts import Part, is_dataset, leaves, read_part, rows_of, structure_map
 from tuning.data.splits import split_part
 
@@ -57,7 +57,36 @@ class Split:
 
 def is_loader(data: Any) -> bool:
     """Returns whether data are a function with a parameter ``split``, as ``Task.load`` is."""
+    if isinstance(data, CalledData):
+        return True
     return callable(data) and "split" in inspect.signature(data).parameters
+
+
+def is_called_by_workers(data: Any) -> bool:
+    """Returns whether data are a function of data sets, which cannot be sent to workers."""
+    if not callable(data) or is_dataset(data) or is_loader(data):
+        return False
+    parts, _ = read_data(data, Split())
+    return any(part.dataset is not None for part in parts.values())
+
+
+class CalledData:
+    """The function ``load`` of a task, made of a function that returns all parts.
+
+    Args:
+        function: Function without parameters.
+        split: How to split.
+    """
+
+    def __init__(self, function: Any, split: Split) -> None:
+        self._function = function
+        self._split = split
+
+    def __call__(self, split: str) -> dict[str, Any]:
+        """Returns the parts of a split."""
+        parts, _ = read_data(self._function, self._split)
+        names = ("test",) if split == "test" else ("train", "validation")
+        return {name: as_loaded(parts[name]) for name in names}
 
 
 def read_data(data: Any, split: Split, *, with_test: bool = True) -> tuple[dict[str, Part], str]:
@@ -85,6 +114,8 @@ def read_data(data: Any, split: Split, *, with_test: bool = True) -> tuple[dict[
                 f"data: a function takes no arguments, or split, or split and params ({error})"
             ) from error
     parts = _given_parts(data)
+    if "validation" in parts and (split.groups is not None or split.times is not None):
+        raise BadInputError("data: groups and times split (x, y), but the parts are given already")
     if not with_test and {*parts} == {"train", "validation"}:
         return parts, "as given"
     if "test" not in parts and "train" in parts:
@@ -161,19 +192,27 @@ def store_parts(parts: Mapping[str, Part], folder: Path) -> Path:
     Raises:
         BadInputError: A data set cannot be sent to the workers.
     """
-    target = folder / describe_data("data", parts).digest[:32]
-    if target.exists():
-        return target
-    temporary = target.with_suffix(f".{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder, prefix="writing-"))
     try:
         content = {name: _store(part, temporary) for name, part in parts.items()}
         (temporary / "parts.pickle").write_bytes(_pickled(content))
-        temporary.replace(target)
+        target = folder / _digest_of_files(temporary)
+        if not target.exists():
+            temporary.replace(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return target
+
+
+def _digest_of_files(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(folder.iterdir()):
+        digest.update(f"{file.name} {file.stat().st_size}\n".encode())
+        with file.open("rb") as stream:
+            while block := stream.read(2**24):
+                digest.update(block)
+    return digest.hexdigest()[:32]
 
 
 def _store(part: Part, folder: Path) -> Part:

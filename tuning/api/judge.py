@@ -3,7 +3,7 @@
 import math
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -262,13 +262,18 @@ def _by_predictions(
         for group in runs
     ]
     every = {run_id: given for group in read for run_id, given in group.items()}
+    kinds = {run_id: isinstance(given, tuple) for run_id, given in every.items()}
+    if len(set(kinds.values())) > 1:
+        some = next(run_id for run_id, has_classes in kinds.items() if has_classes)
+        raise BadInputError(
+            f"predictions: run {some} has predicted classes, and other runs have probabilities"
+        )
+    if all(kinds.values()):
+        every = _encoded(every)
     first_id, first = next(iter(every.items()))
     for run_id, given in every.items():
         if given.truth.shape != first.truth.shape or (given.truth != first.truth).any():
-            raise BadInputError(
-                f"predictions: the truth of run {run_id} differs from that of run {first_id}; all "
-                "runs must have predicted the same examples in the same order"
-            )
+            raise _other_truth(run_id, first_id)
     outputs = {run_id: given.output for run_id, given in every.items()}
     predictions = Predictions(first.truth, outputs, first.kind)
     values = [
@@ -281,7 +286,7 @@ def _by_predictions(
 def _read(client: "MlflowClient", run_id: str, path: str, judged: Metric) -> Any:
     import numpy as np
 
-    from tuning.metrics.given import read_output
+    from tuning.metrics.given import predicted_labels, read_output
     from tuning.tracking.predictions import fetch
 
     with tempfile.TemporaryDirectory() as folder:
@@ -302,7 +307,28 @@ def _read(client: "MlflowClient", run_id: str, path: str, judged: Metric) -> Any
             f"predictions: {path!r} of run {run_id} must have truth and prediction; it has "
             f"{', '.join(arrays)}"
         )
-    return read_output((arrays["truth"], output), judged, f"{path} of run {run_id}")
+    pair = arrays["truth"], output
+    labels = predicted_labels(pair, judged)
+    given = read_output(pair, judged, f"{path} of run {run_id}")
+    return given if labels is None else labels
+
+
+def _encoded(labels: Mapping[str, Any]) -> dict[str, Any]:
+    """Encodes the predicted classes of all runs over the same classes."""
+    from tuning.metrics.given import encode_classes
+
+    first_id, (truth, _) = next(iter(labels.items()))
+    for run_id, (other, _) in labels.items():
+        if other.shape != truth.shape or (other != truth).any():
+            raise _other_truth(run_id, first_id)
+    return dict(encode_classes(truth, {run_id: each[1] for run_id, each in labels.items()}))
+
+
+def _other_truth(run_id: str, first_id: str) -> BadInputError:
+    return BadInputError(
+        f"predictions: the truth of run {run_id} differs from that of run {first_id}; all runs "
+        "must have predicted the same examples in the same order"
+    )
 
 
 def _sd(values: Sequence[float]) -> str:

@@ -139,12 +139,21 @@ def write_project(folder: Path, source: str = "") -> list[Path]:
 
 def _requirements(source: str) -> str:
     lines = [_reference(source or _origin())]
-    for package in _PACKAGES:
+    for package in sorted({*_PACKAGES, *_direct_dependencies()}):
         try:
             lines.append(f"{package}=={metadata.version(package)}")
         except metadata.PackageNotFoundError:
             continue
     return "\n".join([*lines, ""])
+
+
+def _direct_dependencies() -> list[str]:
+    """Returns the names of the packages that this library needs itself."""
+    try:
+        texts = metadata.requires("tuning-keras") or []
+    except metadata.PackageNotFoundError:  # a checkout that is not installed
+        return []
+    return [re.split(r"[^A-Za-z0-9_.-]", text)[0] for text in texts if "extra ==" not in text]
 
 
 def _reference(source: str) -> str:

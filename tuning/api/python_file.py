@@ -1,8 +1,12 @@
 """A study in a Python file that defines ``build`` and ``data``, without a line that starts it."""
 
 import importlib.util
+import os
+import shlex
 import sys
 import traceback
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,7 +16,7 @@ from tuning.api.settings import settings_of
 from tuning.api.tuner import plan_study
 from tuning.core.errors import BadInputError, TuningError
 from tuning.study.file import Study, load_study
-from tuning.workflow.plan import Options, Plan
+from tuning.workflow.plan import Options, Plan, choose_backend
 
 # Names that a file may define besides ``build`` and ``data``, with their meaning in ``tune``.
 OPTIONAL = ("study", "metric", "space", "baseline", "fit", "callbacks", "groups", "times")
@@ -50,6 +54,8 @@ def plan_file(options: Options) -> Plan:
     assert isinstance(file, Path)
     if options.dataset != "auto":
         raise BadInputError(f"dataset: {file} defines its data itself; leave the option out")
+    # Before the file is imported, because it imports Keras.
+    os.environ["KERAS_BACKEND"] = choose_backend(options.backend, options.gpus)
     module = _import(file)
     for name in ("build", "data"):
         if not hasattr(module, name):
@@ -72,8 +78,15 @@ def plan_file(options: Options) -> Plan:
         callbacks=given["callbacks"],
         split=Split(groups=given["groups"], times=given["times"]),
         fields=fields,
-        options=options,
+        options=replace(options, resume_with=_resume_command(file, options.settings)),
     )
+
+
+def _resume_command(file: Path, settings: Sequence[str]) -> str:
+    words = ["tuning", "tune", str(file), "--resume", "{run_id}"]
+    for setting in settings:
+        words += ["--set", setting]
+    return shlex.join(words).replace("'{run_id}'", "{run_id}")
 
 
 def _study_of(module: ModuleType) -> Study | None:

@@ -11,20 +11,26 @@ import io
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
+from tuning.api.declarations import Declared, declare, int_values
 from tuning.core.errors import BadInputError
-from tuning.core.trial import ParamValue
-from tuning.study.ranges import Choice, Float, Int
+from tuning.core.trial import ParamValue, config_hash
+from tuning.search.random_searcher import draw_unseen
+from tuning.study.space import SearchSpace
 
 # Limits of the exploration; a function that needs more has to say its conditions itself.
 MAX_CALLS = 100
 MAX_SECONDS = 60.0
-# Values of one range of whole numbers that are tried if its ends differ.
+# Values of one range of whole numbers that are tried if its ends differ; of a longer range, those
+# between which something changes are looked for, up to a length.
 MAX_VALUES = 33
+MAX_RANGE = 1_000
+# Configurations by which the space is tried at the end.
+TRIED = 5
 
 Call = Callable[[Any], object]
-Declared = Int | Float | Choice
 
 
 @dataclass(frozen=True)
@@ -35,11 +41,13 @@ class RecordedSpace:
         space: Declarations by name, in an order in which parents come first.
         baseline: Defaults of the hyperparameters that the function asks for with them.
         fixed: Values of the fixed hyperparameters.
+        is_cut: Whether a limit ended the exploration.
     """
 
     space: dict[str, Declared]
     baseline: dict[str, ParamValue]
     fixed: dict[str, ParamValue]
+    is_cut: bool = False
 
 
 def record_space(call: Call) -> RecordedSpace:
@@ -58,7 +66,7 @@ def record_space(call: Call) -> RecordedSpace:
         if type(asked).__name__ == "Fixed" and not when:
             fixed[name] = asked.value
         else:
-            space[name] = _declare(asked, when)
+            space[name] = declare(asked, when)
     if not space:
         raise BadInputError(
             "build: it asks for no hyperparameter; call hp.Int, hp.Float, hp.Choice or hp.Boolean "
@@ -69,7 +77,9 @@ def record_space(call: Call) -> RecordedSpace:
         for name in space
         if name in explorer.defaults
     }
-    return RecordedSpace(space, baseline, fixed)
+    found = RecordedSpace(space, baseline, fixed, explorer.is_cut)
+    explorer.try_out(found)
+    return found
 
 
 @dataclass
@@ -82,12 +92,16 @@ class _Explorer:
         defaults: Values of the first call.
         present: Values of a parent with which a hyperparameter is asked for, by its name and the
             name of the parent.
+        requests: Conditions of the scopes in which a hyperparameter is asked for, by its name.
+        is_cut: Whether a limit ended the exploration.
     """
 
     call: Call
     found: dict[str, Any] = field(default_factory=dict)
     defaults: dict[str, Any] = field(default_factory=dict)
     present: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+    requests: dict[str, list[dict[str, list[Any]]]] = field(default_factory=dict)
+    is_cut: bool = False
 
     def __post_init__(self) -> None:
         self._calls = 0
@@ -104,13 +118,44 @@ class _Explorer:
             for parent in parents:
                 waiting += self._vary(values, base, self.found[parent])
 
+    def try_out(self, found: RecordedSpace) -> None:
+        """Builds a few configurations of the space, and refuses one that asks for something else.
+
+        Raises:
+            BadInputError: The function asks for a hyperparameter that the space does not have.
+        """
+        space = SearchSpace.model_validate(found.space)
+        seen: set[str] = set()
+        for number in range(TRIED):
+            drawn = draw_unseen(space, 0, number, seen)
+            if drawn is None or time.monotonic() - self._began > 2 * MAX_SECONDS:
+                return
+            seen.add(config_hash(drawn))
+            asked = self._ask({**drawn, **found.fixed}, counted=False)
+            unknown = set(_active(asked)) - {*drawn, *found.fixed} if asked else set()
+            if unknown:
+                raise BadInputError(
+                    f"build: with {drawn} it asks for {min(unknown)!r}, which it did not ask for "
+                    "with the defaults and with other values one at a time; ask for it inside "
+                    "hp.conditional_scope(parent, values), or pass space={…}"
+                )
+
     def conditions(self, name: str) -> dict[str, list[Any]]:
-        """Returns the values of other hyperparameters with which this one exists."""
-        declared: dict[str, list[Any]] = {}
-        for condition in self.found[name].conditions:
-            values = declared.get(condition.name, list(condition.values))
-            declared[condition.name] = [value for value in values if value in condition.values]
-        return {**self.present.get(name, {}), **declared}
+        """Returns the values of other hyperparameters with which this one exists.
+
+        One that is asked for in several scopes of a parent exists with the values of all of them;
+        of scopes of different parents, no condition can be said.
+        """
+        first, *others = self.requests[name]
+        scopes = {parent: list(values) for parent, values in first.items()}
+        for other in others:
+            if set(other) != set(first):
+                scopes = {}
+                break
+            for parent, values in other.items():
+                scopes[parent] += [value for value in values if value not in scopes[parent]]
+        found = {k: v for k, v in self.present.get(name, {}).items() if k not in scopes}
+        return {**found, **scopes}
 
     def _vary(
         self, values: Mapping[str, Any], base: Any, parent: Any
@@ -124,19 +169,48 @@ class _Explorer:
         answers = {now: before}
         new: list[tuple[dict[str, Any], Any, list[str]]] = []
         probes = _probes(parent)
-        ends = [value for value in (probes[0], probes[-1]) if value != now] if probes else []
-        for value in ends if isinstance(parent.default, int) else probes:
+        is_range = type(parent).__name__ == "Int"
+        for value in (probes[0], probes[-1]) if is_range else probes:
             self._try(values, parent.name, value, answers, new)
-        if any(names != before for names in answers.values()):
+        differ = any(names != before for names in answers.values())
+        if is_range and (differ or any(end not in answers for end in (probes[0], probes[-1]))):
             for value in probes:
                 self._try(values, parent.name, value, answers, new)
-            for name in set().union(*answers.values()) - {parent.name}:
-                with_it = [
-                    value for value in sorted(answers, key=_order) if name in answers[value]
-                ]
-                if len(with_it) < len(answers):
-                    self.present.setdefault(name, {}).setdefault(parent.name, with_it)
+            if len(int_values(parent)) > MAX_VALUES:
+                self._bisect(values, parent, answers, new)
+        self._compare(parent, answers)
         return new
+
+    def _compare(self, parent: Any, answers: Mapping[Any, set[str]]) -> None:
+        """Notes which hyperparameters are not asked for with all values of their parent."""
+        for name in set().union(*answers.values()) - {parent.name}:
+            with_it = [value for value in answers if name in answers[value]]
+            if len(with_it) == len(answers):
+                continue
+            if type(parent).__name__ == "Int":
+                with_it = _filled(parent, answers, name)
+            conditions = self.present.setdefault(name, {})
+            conditions.setdefault(parent.name, sorted(with_it, key=_order))
+
+    def _bisect(
+        self,
+        values: Mapping[str, Any],
+        parent: Any,
+        answers: dict[Any, set[str]],
+        new: "list[tuple[dict[str, Any], Any, list[str]]]",
+    ) -> None:
+        """Finds the values of a long range between which the hyperparameters change."""
+        grid = list(int_values(parent))
+        waiting = list(pairwise(sorted(answers)))
+        while waiting:
+            low, high = waiting.pop()
+            left, right = grid.index(low), grid.index(high)
+            if answers[low] == answers[high] or right - left < 2:
+                continue
+            middle = grid[(left + right) // 2]
+            self._try(values, parent.name, middle, answers, new)
+            if middle in answers:
+                waiting += [(low, middle), (middle, high)]
 
     def _try(
         self,
@@ -161,6 +235,12 @@ class _Explorer:
 
     def _note(self, asked: Any) -> None:
         for each in asked.space:
+            scopes: dict[str, list[Any]] = {}
+            for condition in each.conditions:
+                values = scopes.get(condition.name, list(condition.values))
+                scopes[condition.name] = [v for v in values if v in condition.values]
+            requests = self.requests.setdefault(each.name, [])
+            requests += [scopes] if scopes not in requests else []
             other = self.found.setdefault(each.name, each)
             if _form(other) != _form(each):
                 raise BadInputError(
@@ -168,7 +248,7 @@ class _Explorer:
                     "different names"
                 )
 
-    def _ask(self, values: Mapping[str, Any]) -> Any:
+    def _ask(self, values: Mapping[str, Any], *, counted: bool = True) -> Any:
         import keras_tuner
 
         asked = keras_tuner.HyperParameters()
@@ -184,8 +264,9 @@ class _Explorer:
                     f"{type(error).__name__}: {error}"
                 ) from error
             return asked
-        self._calls += 1
-        if self._calls > MAX_CALLS or time.monotonic() - self._began > MAX_SECONDS:
+        self._calls += counted
+        if (counted and self._calls > MAX_CALLS) or time.monotonic() - self._began > MAX_SECONDS:
+            self.is_cut = True
             return None
         # What it prints was seen in the first call; a combination that fails tells nothing here.
         with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(Exception):
@@ -207,10 +288,22 @@ def _probes(parent: Any) -> list[Any]:
         return [False, True]
     if kind != "Int":
         return []
-    values = list(_int_values(parent))
+    values = list(int_values(parent))
     if len(values) <= MAX_VALUES:
         return values
-    return [values[0], parent.default, values[-1]]
+    if len(values) > MAX_RANGE:
+        return []  # a number of units or the like, which decides on no other
+    return sorted({values[0], parent.default, values[-1]})
+
+
+def _filled(parent: Any, answers: Mapping[Any, set[str]], name: str) -> list[Any]:
+    """Returns all values of a range with a name, of which only some were tried."""
+    tried = sorted(answers)
+    return [
+        value
+        for value in int_values(parent)
+        if name in answers[max((each for each in tried if each <= value), default=tried[0])]
+    ]
 
 
 def _order(value: Any) -> Any:
@@ -220,63 +313,3 @@ def _order(value: Any) -> Any:
 def _form(asked: Any) -> Any:
     config = asked.get_config()
     return type(asked).__name__, {k: v for k, v in config.items() if k != "conditions"}
-
-
-def _declare(asked: Any, when: Mapping[str, list[Any]]) -> Declared:
-    kind = type(asked).__name__
-    common: dict[str, Any] = {"when": dict(when) or None}
-    if kind == "Fixed":
-        return Choice([asked.value], default=asked.value, **common)
-    if getattr(asked, "sampling", None) == "reverse_log":
-        raise BadInputError(
-            f"build: {asked.name} has sampling='reverse_log', which is not searched here; use "
-            "'log' or 'linear'"
-        )
-    try:
-        common["default"] = asked.default
-        if kind == "Boolean":
-            return Choice([False, True], **common)
-        if kind == "Choice":
-            return Choice(list(asked.values), ordered=bool(asked.ordered), **common)
-        if asked.sampling == "log" and asked.step:
-            return Choice(
-                list(_log_steps(asked, int if kind == "Int" else float)), ordered=True, **common
-            )
-        if kind == "Int":
-            return Int(
-                asked.min_value,
-                _int_values(asked)[-1],
-                step=_step(asked),
-                log=asked.sampling == "log",
-                **common,
-            )
-        high = asked.max_value
-        if asked.step:
-            high = asked.min_value + asked.step * int((high - asked.min_value) / asked.step + 1e-8)
-            high = round(high, 12)
-        return Float(asked.min_value, high, step=asked.step, log=asked.sampling == "log", **common)
-    except ValueError as error:
-        raise BadInputError(f"build: {asked.name}: {_first_reason(error)}") from None
-
-
-def _first_reason(error: ValueError) -> str:
-    details = getattr(error, "errors", None)
-    return str(details()[0]["msg"]).removeprefix("Value error, ") if details else str(error)
-
-
-def _step(asked: Any) -> int:
-    return int(asked.step or 1)
-
-
-def _int_values(asked: Any) -> "range | list[int]":
-    if asked.sampling == "log" and asked.step:
-        return list(_log_steps(asked, int))
-    return range(asked.min_value, asked.max_value + 1, _step(asked))
-
-
-def _log_steps(asked: Any, kind: type) -> list[Any]:
-    values, value = [], asked.min_value
-    while value <= asked.max_value * (1 + 1e-12):
-        values.append(kind(round(value, 12)))
-        value *= asked.step
-    return values

@@ -86,7 +86,7 @@ def complete_study(
     baseline: Mapping[str, Any],
     fixed: Mapping[str, Any],
     metric: Any,
-    data_name: str,
+    task_options: Mapping[str, Any],
 ) -> Study:
     """Returns the whole study.
 
@@ -97,13 +97,13 @@ def complete_study(
         baseline: Defaults of the space, which the user's baseline may change.
         fixed: Hyperparameters with one value.
         metric: Function of the user that is the metric; None for a metric by name.
-        data_name: Name of the data, for reports.
+        task_options: Arguments of the task's constructor that belong into the record.
 
     Raises:
         BadInputError: A field is wrong or missing; the message names it.
     """
     study = dict(fields)
-    study |= {"task": task, "task_options": {"name": data_name}}
+    study |= {"task": task, "task_options": dict(task_options)}
     study["space"] = {
         name: _with_type(each) if isinstance(each, BaseModel) else each
         for name, each in space.items()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tuning.api.travel import code_of, unpack
+from tuning.api.travel import code_of, offer, unpack
 from tuning.core.errors import BadInputError
 from tuning.core.trial import Params
 
@@ -29,12 +29,14 @@ class TrainTask:
             )
         self.name = name or "data"
         self._functions = unpack(Path(functions))
+        offer(self._functions)
 
     def train(self, params: Params, seed: int, report: Callable[..., None]) -> Mapping[str, Any]:
         """Calls the function with those of its parameters that it has."""
         function = self._functions["train"]
-        given = {name: value for name, value in params.items() if value is not None}
-        arguments = (given if self._functions.get("drop_none") else dict(params), seed, report)
+        absent = self._functions.get("absent") or None
+        given = {k: v for k, v in params.items() if absent is None or v != absent}
+        arguments = (given, seed, report)
         returned: Mapping[str, Any] = function(*arguments[: _positional(function)])
         return returned
 
@@ -73,5 +75,14 @@ def _positional(function: Any) -> int:
     kinds = [each.kind for each in parameters]
     if inspect.Parameter.VAR_POSITIONAL in kinds:
         return 3
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return min(sum(kind in positional for kind in kinds), 3)
+    kinds_by_position = (
+        inspect.Parameter.POSITIONAL_ONLY,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    )
+    positional = [each for each in parameters if each.kind in kinds_by_position]
+    # A third one with a default is an option of the user's own, unless it is called report.
+    wanted = [
+        index < 2 or each.name == "report" or each.default is each.empty
+        for index, each in enumerate(positional[:3])
+    ]
+    return sum(wanted)

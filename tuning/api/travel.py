@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import cloudpickle
+import numpy as np
 
 from tuning.core.errors import BadInputError
+from tuning.metrics.catalogue import offer_function
 
 _PYTHON = tuple({sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib")})
 _INSTALLED = (*site.getsitepackages(), *_PYTHON, str(Path(__file__).parents[1]))
@@ -61,6 +63,13 @@ def unpack(file: Path) -> dict[str, Any]:
         raise BadInputError(f"the functions in {file} were changed; delete the file")
     things: dict[str, Any] = pickle.loads(content)
     return things
+
+
+def offer(things: Mapping[str, Any]) -> None:
+    """Makes the metric of a study known to this process, which may be a worker."""
+    metric = things.get("metric")
+    if metric is not None:
+        offer_function(f"{metric.__module__}:{metric.__qualname__}", metric)
 
 
 def code_of(things: Mapping[str, Any]) -> dict[str, str]:
@@ -189,6 +198,9 @@ def _digests(name: str, thing: Any, seen: set[int], depth: int) -> dict[str, str
         return {**_digests(name, type(thing), seen, depth + 1), **digests} if own else digests
     digests = {name: _digest_of_code(function)}
     for variable, value in _variables(function).items():
+        if isinstance(value, types.ModuleType) and _is_own(value):
+            content = Path(str(value.__file__)).read_bytes()
+            digests[f"{name}: {variable}"] = hashlib.sha256(content).hexdigest()
         if isinstance(value, types.ModuleType | types.BuiltinFunctionType):
             continue
         module = sys.modules.get(getattr(value, "__module__", None) or "")
@@ -223,10 +235,31 @@ def _constants(code: types.CodeType) -> list[Any]:
 
 
 def _digest_of_value(value: Any) -> str:
-    """Returns a digest of a value: of its text if it is plain, otherwise of its pickled form."""
-    plain = isinstance(value, bool | int | float | str | bytes | type(None))
-    try:
-        content = repr(value).encode() if plain else cloudpickle.dumps(value)
-    except Exception:
-        content = type(value).__qualname__.encode()
-    return hashlib.sha256(content).hexdigest()
+    return hashlib.sha256(_stable(value, 0).encode()).hexdigest()
+
+
+def _stable(value: Any, depth: int) -> str:
+    """Describes a value by what is the same in every process; pickles are not.
+
+    Of an object, its plain attributes are described, and those of objects in it.
+    """
+    if isinstance(value, bool | int | float | complex | str | bytes | type(None)):
+        return repr(value)
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        content = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+        return f"array {value.dtype} {value.shape} {content}"
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    if depth > _MAX_DEPTH:
+        return kind
+    if _is_user_object(value):
+        return f"{kind} {_stable(dict(getattr(value, '__dict__', {})), depth + 1)}"
+    if callable(value):
+        return str(getattr(value, "__qualname__", kind))
+    if isinstance(value, Mapping):
+        pairs = (f"{_stable(k, depth + 1)}: {_stable(v, depth + 1)}" for k, v in value.items())
+        return f"{kind} {{{', '.join(pairs)}}}"
+    if isinstance(value, set | frozenset):
+        return f"{kind} {sorted(_stable(each, depth + 1) for each in value)}"
+    if isinstance(value, list | tuple):
+        return f"{kind} [{', '.join(_stable(each, depth + 1) for each in value)}]"
+    return kind

@@ -6,14 +6,22 @@ from pathlib import Path
 from typing import Any
 
 from tuning.api.any_framework import plan_train
-from tuning.api.function_task import FUNCTION_TASK, accepted_by, trains_itself
-from tuning.api.given_data import Split, is_loader, read_data, store_parts
+from tuning.api.function_task import FUNCTION_TASK, accepted_by, takes_params, trains_itself
+from tuning.api.given_data import (
+    CalledData,
+    Split,
+    is_called_by_workers,
+    is_loader,
+    read_data,
+    store_parts,
+)
 from tuning.api.places import mlflow_uri
 from tuning.api.recorded_space import RecordedSpace, record_space
 from tuning.api.result import StudyResult, run
-from tuning.api.settings import as_list, complete_study, default_name, settings_of
+from tuning.api.settings import as_list, complete_study, default_name, metric_of, settings_of
 from tuning.api.travel import pack
 from tuning.core.errors import BadInputError
+from tuning.data.parts import classes_of, read_part
 from tuning.search.plugins import own_names
 from tuning.study.file import Study
 from tuning.workflow.plan import Options, Plan, make_plan
@@ -197,10 +205,15 @@ def plan_study(
     own_metric = metric if callable(metric) else None
     settings = settings_of(study, {**fields, "metric": None if own_metric else metric})
     settings.setdefault("name", default_name(build))
+    metric_of(settings, own_metric)  # before the data are read
     names, own = own_names(as_list(settings.get("searchers", list(_SEARCHERS))))
     settings["searchers"] = names
     cache = options.cache_dir
+    if is_called_by_workers(data):
+        data = CalledData(data, split)
     files, parts, how = _data_files(data, split, cache, with_test)
+    if parts is None and trains_itself(build) and not takes_params(data):
+        parts = {name: read_part(name, each) for name, each in data("search").items()}
     found = _space(build, space, parts, fit_options or {})
     whole = complete_study(
         settings,
@@ -209,13 +222,14 @@ def plan_study(
         baseline=found.baseline,
         fixed=found.fixed,
         metric=own_metric,
-        data_name=settings["name"],
+        task_options={"name": settings["name"], "split": how},
     )
     functions = {
         "build": build,
         "takes": "hp" if space is None else "params",
         "fit": fit,
         "fit_options": fit_options,
+        "objective": whole.objective.metric,
         "callbacks": callbacks,
         "metric": own_metric,
         **({"load": data} if is_loader(data) else {}),
@@ -223,7 +237,7 @@ def plan_study(
     files["functions"] = pack(functions, cache / "functions").absolute()
     plan = make_plan(replace(options, study=whole, task_files=files, own_searchers=own))
     if options.output == "auto":
-        print(_introduction(plan.study, how))
+        print(_introduction(plan.study, how, found.is_cut))
     return plan
 
 
@@ -258,6 +272,8 @@ def _space(
 
 def _try_fit(hypermodel: Any, hp: Any, model: Any, parts: Any, options: Mapping[str, Any]) -> None:
     """Trains a few rows, because a hypermodel's ``fit`` may ask for hyperparameters too."""
+    classes = classes_of(parts["train"])
+    parts = {name: parts[name].encoded(classes) for name in ("train", "validation")}
     x, y, weights = parts["train"].head(TRIED_ROWS)
     given = {"x": x, "y": y} | ({} if weights is None else {"sample_weight": weights})
     given |= {
@@ -270,9 +286,13 @@ def _try_fit(hypermodel: Any, hp: Any, model: Any, parts: Any, options: Mapping[
     hypermodel.fit(hp, model, **accepted_by(hypermodel.fit, given))
 
 
-def _introduction(study: Study, how: str) -> str:
+def _introduction(study: Study, how: str, is_cut: bool) -> str:
     values = ", ".join(f"{name} {value}" for name, value in study.baseline.items())
-    return f"baseline: {values}\ndata: {how}"
+    note = (
+        "\nnote: build was not called with all values, because there are too many; a "
+        "hyperparameter that exists only with some of them needs hp.conditional_scope"
+    )
+    return f"baseline: {values}\ndata: {how}{note if is_cut else ''}"
 
 
 def _name(function: Any) -> str:

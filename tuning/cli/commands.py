@@ -80,7 +80,7 @@ def _shortest_command(options: argparse.Namespace) -> str:
     for setting in filter(None, options.settings):
         words += ["--set", setting]
     for name, value in vars(options).items():
-        if name in ("study", "settings", "run", "parser", "output"):
+        if name in ("study", "settings", "run", "parser", "output", "needs_study"):
             continue
         if value != parser.get_default(name):
             words += [f"--{name.replace('_', '-')}", str(value)]

@@ -60,7 +60,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if file is not None and options.study is not None:
         options.parser.error(f"the study file is given twice: {file}, and --study {options.study}")
     options.study = options.study or file
-    if options.study is None:
+    if options.study is None and options.needs_study:
         options.parser.error("the study file is missing: FILE, or --study FILE")
     return options
 
@@ -253,6 +253,7 @@ def _add_reading_commands(parsers: "_Commands") -> None:
         parsers, "report", commands.report, "write a study's report again, from MLflow"
     )
     compare = _command(parsers, "compare", commands.compare, "which of several studies found more")
+    compare.set_defaults(needs_study=False)
     compare.add_argument(
         "--run-ids", required=True, metavar="A,B", help="parent runs, separated by commas"
     )
@@ -313,7 +314,7 @@ def _command(parsers: "_Commands", name: str, run: Command, text: str) -> argpar
         help="a study file (YAML), or a Python file that defines build and data",
     )
     parser.add_argument("--study", type=Path, metavar="FILE", help="the same, by name")
-    parser.set_defaults(run=run, parser=parser)
+    parser.set_defaults(run=run, parser=parser, needs_study=True)
     return parser
 
 

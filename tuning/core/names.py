@@ -7,6 +7,7 @@ import re
 MAX_NAME = (
     200  # of MLflow's 250 characters; the rest is for prefixes such as ``val_`` and ``best_``
 )
+_NAME = re.compile(r"[^\W\d][\w\-]*(?:[ /][\w\-]+)*")
 MAX_VALUE = 6_000  # MLflow's limit for the text of a parameter
 
 
@@ -31,8 +32,10 @@ def check_hyperparameter(name: str, value: object = None) -> None:
     Raises:
         ValueError: The name or the value cannot be used.
     """
-    if not name.isidentifier():
-        raise ValueError(f"{name!r} is not a name: letters, digits and _, no digit first")
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"{name!r} is not a name: letters, digits, _, -, / and blanks, a letter or _ first"
+        )
     if len(name) > MAX_NAME:
         raise ValueError(f"the name {name[:20]}… has {len(name)} characters; at most {MAX_NAME}")
     if len(str(value)) > MAX_VALUE:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_tuner import HyperModel, HyperParameters, Objective
 
+from tuning.api.function_task import trains_itself
 from tuning.api.given_data import Split
 from tuning.api.loading import load_search
 from tuning.api.places import mlflow_uri
@@ -24,10 +25,15 @@ from tuning.api.tuner import plan_study
 from tuning.core.errors import BadInputError
 from tuning.core.trial import TrialRecord
 from tuning.integrations.keras_tuner_arguments import (
+    BuildFunction,
     GivenHyperparameters,
+    GivenHyperparametersWithFit,
+    hyperband_trials,
+    known_metric,
     read_objective,
     read_oracle,
     split_rows,
+    test_metric,
 )
 from tuning.integrations.keras_tuner_oracle import (
     FinishedOracle,
@@ -35,7 +41,6 @@ from tuning.integrations.keras_tuner_oracle import (
     hyperparameters_with,
     mean_value,
 )
-from tuning.metrics.catalogue import METRICS
 from tuning.study.file import Study
 from tuning.workflow.plan import Options
 from tuning.workflow.progress.printers import Output
@@ -45,19 +50,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HyperModel", "HyperParameters", "Objective", "Tuner"]
 
-# Test metrics by Keras's name of the objective.
-_METRICS = {
-    "acc": "accuracy",
-    "binary_accuracy": "accuracy",
-    "categorical_accuracy": "accuracy",
-    "sparse_categorical_accuracy": "accuracy",
-    "auc": "roc_auc",
-    "mean_squared_error": "mse",
-    "mean_absolute_error": "mae",
-    "root_mean_squared_error": "rmse",
-    "mean_absolute_percentage_error": "mape",
-    "r2_score": "r2",
-}
+HYPERBAND_EPOCHS = 100  # KerasTuner's default of max_epochs
 # Members of KerasTuner's tuners that have no counterpart, and what to use instead.
 _INSTEAD = {
     "run_trial": "write a HyperModel with a method fit, or call tuning.tune(build, fit=…)",
@@ -77,7 +70,8 @@ class Tuner:
         hypermodel: ``HyperModel``, or function ``build(hp)`` that returns a compiled model.
         objective: Name of a metric, such as ``val_accuracy``, or ``keras_tuner.Objective``; None
             if the hypermodel's ``fit`` returns the objective, which is minimised.
-        max_trials: Number of configurations to try.
+        max_trials: Number of configurations to try; None for 10, and for all brackets of
+            ``hyperband``, whose trials may go on from others.
         oracle: ``bayesian``, ``hyperband``, ``random`` or ``grid``, an ``Oracle``, or any searcher
             of this library, such as ``optuna``.
         executions_per_trial: Number of trainings per configuration; the search sees their mean.
@@ -100,7 +94,7 @@ class Tuner:
         self,
         hypermodel: Any,
         objective: Any = None,
-        max_trials: int = 10,
+        max_trials: int | None = None,
         *,
         oracle: Any = "bayesian",
         executions_per_trial: int = 1,
@@ -115,13 +109,18 @@ class Tuner:
     ) -> None:
         if isinstance(objective, list):
             raise BadInputError("objective: one objective; a list is not supported")
-        self.hypermodel = hypermodel
+        self.hypermodel = hypermodel if hasattr(hypermodel, "build") else BuildFunction(hypermodel)
         self.project_name = project_name or default_name(hypermodel)
+        # Hyperband's own number of epochs, whatever ``search`` says.
+        self._max_epochs = options.pop("max_epochs", None)
+        if oracle == "hyperband":
+            self._max_epochs = self._max_epochs or HYPERBAND_EPOCHS
+            max_trials = max_trials or hyperband_trials(self._max_epochs, options.get("factor", 3))
         self._objective, self._direction = read_objective(objective)
         self._searcher = read_oracle(oracle, options)
         self._fields: dict[str, Any] = {
             "name": self.project_name,
-            "trials": max_trials,
+            "trials": max_trials or 10,
             "seed": seed,
             **options,
         }
@@ -174,6 +173,7 @@ class Tuner:
         """
         train, validation = split_rows(x, y, sample_weight, validation_data, validation_split)
         output: Output = "quiet" if verbose == 0 else "auto"
+        epochs = self._max_epochs or epochs
         fields = {**self._fields, "epochs": epochs, "budget": {"repeats": self._executions}}
         if not self._overwrite and self._has_earlier():
             options = replace(self._options, output=output, resume="last", allow_change=True)
@@ -186,7 +186,9 @@ class Tuner:
         self._callbacks = list(callbacks or [])
         from tuning.workflow.phases import search
 
-        plan = self._plan(self._searched[0], fields, options, self._known_metric() or "accuracy")
+        plan = self._plan(
+            self._searched[0], fields, options, known_metric(self._objective) or "accuracy"
+        )
         outcome = search(plan)
         self._result = StudyResult(outcome.run_id, plan.tracking_uri, plan)
 
@@ -203,7 +205,9 @@ class Tuner:
         """Prints the best trials."""
         result = self._need_result()
         print(f"Results summary\nRun {result.run_id} in MLflow, study {self.project_name}")
-        print(f"Showing {num_trials} best trials\nObjective(name={self._objective!r}, ")
+        direction = self._direction[:3]
+        print(f"Showing {num_trials} best trials")
+        print(f"Objective(name={self._objective!r}, direction={direction!r})")
         for trials in self._best(num_trials):
             print(f"\nTrial {trials[0].trial.name} summary\nHyperparameters:")
             for name, value in trials[0].trial.params.items():
@@ -290,7 +294,7 @@ class Tuner:
                 candidates=candidates,
                 command="tuning.integrations.keras_tuner.Tuner.confirm",
             ),
-            metric or self._test_metric(),
+            metric or test_metric(self._objective),
         )
         return run(plan)
 
@@ -333,12 +337,14 @@ class Tuner:
         """Returns the hypermodel, with the values that ``hyperparameters`` gives."""
         if self._given is None:
             return self.hypermodel
-        return GivenHyperparameters(self.hypermodel, self._given)
+        own_fit = trains_itself(self.hypermodel)
+        wrapper = GivenHyperparametersWithFit if own_fit else GivenHyperparameters
+        return wrapper(self.hypermodel, self._given)
 
     def _explored(self) -> HyperParameters:
         if self._space is None:
             self._space = HyperParameters()
-            getattr(self.hypermodel, "build", self.hypermodel)(self._space)
+            self.hypermodel.build(self._space)
         return self._space
 
     def _has_earlier(self) -> bool:
@@ -355,17 +361,3 @@ class Tuner:
 
     def _best(self, count: int) -> list[list[TrialRecord]]:
         return best_configurations(self._need_result().record, count)
-
-    def _known_metric(self) -> str:
-        name = self._objective.removeprefix("val_")
-        known = _METRICS.get(name, name)
-        return known if known in METRICS else ""
-
-    def _test_metric(self) -> str:
-        known = self._known_metric()
-        if not known:
-            raise BadInputError(
-                f"metric: the test metric that belongs to {self._objective} is not known; pass "
-                f"metric=, such as {', '.join(list(METRICS)[:8])}, …"
-            )
-        return known

@@ -98,7 +98,8 @@ class MlflowCallback:
         """Records a trial that has ended."""
         parent = self._parent(study, trial.number)
         self._log(study, trial, parent, self._failures.take(trial.number))
-        self._update_parent(study, parent)
+        with self._lock:  # else a slower thread could write an older best after a newer one
+            self._update_parent(study, parent)
 
     def track_in_mlflow(self) -> Callable[[Objective], Objective]:
         """Returns a decorator whose objective runs inside the trial's run.
@@ -137,6 +138,7 @@ class MlflowCallback:
                 trial = next((t for t in study.trials if t.number == number), None)
                 if trial is not None and trial.state.is_finished():
                     self._log(study, trial, parent, text)
+            self._update_parent(study, parent)
             self._client.set_terminated(parent, "FINISHED")
 
     def __enter__(self) -> "MlflowCallback":
@@ -230,7 +232,13 @@ class MlflowCallback:
         if not run_id:
             run_id = self._open(study, trial.number, trial.datetime_start, parent)
         ended = _milliseconds(trial.datetime_complete)
-        params = [Param(name, _text(value)[:6_000]) for name, value in trial.params.items()]
+        # The objective may have logged them itself, inside the run.
+        known = self._client.get_run(run_id).data.params
+        params = [
+            Param(name, str(value)[:6_000])
+            for name, value in trial.params.items()
+            if name not in known
+        ]
         for start in range(0, len(params), _MAX_PARAMS):
             self._client.log_batch(run_id, params=params[start : start + _MAX_PARAMS])
         names = self._metric_names(len(study.directions))

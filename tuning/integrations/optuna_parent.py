@@ -35,6 +35,8 @@ class ParentFinder:
         self._client = client
         self._kwargs = kwargs
         self._create_experiment = create_experiment
+        # Worker threads of Optuna do not see the active run of the caller.
+        self._caller = _active_run()
 
     def find(self, study: optuna.Study) -> str:
         """Returns the id of the parent run of a study; creates one if there is none."""
@@ -70,10 +72,7 @@ class ParentFinder:
 
     def _outer_run(self) -> str:
         """Returns the run that ``mlflow run`` or the caller has opened; empty without one."""
-        import mlflow
-
-        active = mlflow.active_run()
-        run_id = active.info.run_id if active else os.environ.get("MLFLOW_RUN_ID", "")
+        run_id = _active_run() or self._caller or os.environ.get("MLFLOW_RUN_ID", "")
         if not run_id:
             return ""
         from mlflow.exceptions import MlflowException
@@ -111,6 +110,13 @@ class ParentFinder:
         self._client.set_tag(parent, "direction", ", ".join(directions))
         self._client.set_tag(parent, "sampler", type(study.sampler).__name__)
         self._client.set_tag(parent, "pruner", type(study.pruner).__name__)
+
+
+def _active_run() -> str:
+    import mlflow
+
+    active = mlflow.active_run()
+    return str(active.info.run_id) if active else ""
 
 
 def run_tags(kwargs: Mapping[str, Any]) -> dict[str, str]:

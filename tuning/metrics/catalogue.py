@@ -34,6 +34,8 @@ METRICS: dict[str, Callable[..., Metric]] = {
     "mean_cost": regression.mean_cost,
 }
 
+# Functions of scripts and notebooks, by the names under which studies know them.
+_OFFERED: dict[str, Callable[..., Any]] = {}
 _FUNCTION = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
 _CALL = re.compile(r"^(\w+)\s*(?:\((.*)\))?$")
 
@@ -122,6 +124,8 @@ def import_function(text: str) -> Callable[..., Any]:
     Raises:
         BadInputError: The module or the function cannot be imported.
     """
+    if text in _OFFERED:
+        return _OFFERED[text]
     module, _, name = text.partition(":")
     try:
         function: Callable[..., Any] = getattr(importlib.import_module(module), name)
@@ -130,6 +134,11 @@ def import_function(text: str) -> Callable[..., Any]:
             f"metric: {text!r} cannot be imported ({error}); write it as package.module:function"
         ) from error
     return function
+
+
+def offer_function(text: str, function: Callable[..., Any]) -> None:
+    """Makes a function known under ``module:function`` where the module cannot be imported."""
+    _OFFERED[text] = function
 
 
 def check_keys(metrics: Sequence[Metric]) -> None:

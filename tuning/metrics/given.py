@@ -1,5 +1,6 @@
 """Truth and predictions that a function of the user returns, in the forms that metrics judge."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,7 +95,8 @@ def _classes(truth: NDArray[Any], output: NDArray[Any], metric: Metric, part: st
     if output.ndim == 1 and output.dtype.kind in "biuUSO":
         return _predicted_classes(named, output, metric, part, has_names)
     if output.ndim == 1:
-        classes, numbers = np.unique(named, return_inverse=True)
+        classes, inverse = np.unique(named, return_inverse=True)
+        numbers = inverse if has_names else named
         if not set(np.unique(named)) <= {0, 1} and not (has_names and len(classes) == 2):
             raise _differ(part, truth, output)
         kind: Kind = "binary"
@@ -122,8 +124,6 @@ def _classes(truth: NDArray[Any], output: NDArray[Any], metric: Metric, part: st
             f"train: the predictions of the part {part!r} should be probabilities, but one is "
             f"{float(finite[(finite < 0) | (finite > 1)][0]):.4g}"
         )
-    if not has_names and kind == "binary" and output is values:
-        numbers = named
     names = tuple(map(str, classes)) if has_names else ()
     return GivenOutput(kind, np.asarray(numbers, dtype=np.int64), values, names)
 
@@ -137,15 +137,54 @@ def _predicted_classes(
             "classes; return those of predict_proba"
         )
     predicted = output.astype(str) if has_names else output.astype(np.int64)
-    classes = np.unique(np.concatenate([truth, predicted]))
+    return encode_classes(truth, {"": predicted})[""]
+
+
+def encode_classes(
+    truth: NDArray[Any], predicted: Mapping[str, NDArray[Any]]
+) -> dict[str, GivenOutput]:
+    """Turns predicted classes into probabilities of 0 and 1, in one form for all models.
+
+    Args:
+        truth: Class of each row, as texts or as whole numbers from 0.
+        predicted: Predicted class of each row, by name of the model.
+
+    Returns:
+        Outputs by name of the model, over the classes that occur in the truth or in any of them.
+    """
+    classes = np.unique(np.concatenate([truth, *predicted.values()]))
+    has_names = truth.dtype.kind not in "biu"
     if not has_names:
         classes = np.arange(max(int(classes.max()) + 1, 2))
     right = np.searchsorted(classes, truth)
-    chosen = np.searchsorted(classes, predicted)
     names = tuple(map(str, classes)) if has_names else ()
-    if len(classes) == 2:
-        return GivenOutput("binary", right, chosen.astype(float), names)
-    return GivenOutput("multiclass", right, np.eye(len(classes))[chosen], names)
+    encoded = {}
+    for name, labels in predicted.items():
+        chosen = np.searchsorted(classes, labels)
+        if len(classes) <= 2:
+            encoded[name] = GivenOutput("binary", right, chosen.astype(float), names)
+        else:
+            table = np.eye(len(classes))[chosen]
+            encoded[name] = GivenOutput("multiclass", right, table, names)
+    return encoded
+
+
+def predicted_labels(value: Any, metric: Metric) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """Returns truth and prediction if both are classes, as texts or whole numbers; else None.
+
+    What they are encoded to depends on the classes that other models predict.
+    """
+    if not isinstance(value, tuple | list) or len(value) != 2 or not metric.kinds & CLASSIFICATION:
+        return None
+    truth, output = (np.asarray(each) for each in value)
+    truth, output = (e[:, 0] if e.ndim == 2 and e.shape[1] == 1 else e for e in (truth, output))
+    if truth.ndim != 1 or output.ndim != 1 or output.dtype.kind not in "biuUSO":
+        return None
+    if metric.kinds > CLASSIFICATION and _are_numbers(truth, output):
+        return None
+    if truth.dtype.kind in "biuf":
+        return truth.astype(np.int64), output.astype(np.int64)
+    return truth.astype(str), output.astype(str)
 
 
 def _numbers(value: Any, part: str) -> NDArray[Any]:

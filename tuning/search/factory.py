@@ -55,9 +55,12 @@ def check_options(
             names the searcher and the option or the hyperparameter.
     """
     for spec in specs:
-        if study.budget.repeats > 1 and (spec.library, spec.algorithm) == HYPERBAND:
+        thing = (own or {}).get(spec.algorithm)
+        is_hyperband = (spec.library, spec.algorithm) == HYPERBAND
+        is_hyperband |= "HyperbandOracle" in {base.__name__ for base in type(thing).__mro__}
+        if study.budget.repeats > 1 and is_hyperband:
             raise BadInputError(
-                "budget.repeats: keras_tuner:hyperband trains a configuration further and cannot "
+                "budget.repeats: KerasTuner's Hyperband trains a configuration further and cannot "
                 "repeat it; use keras_tuner:bayesian"
             )
         is_foreign = spec.library not in LIBRARIES

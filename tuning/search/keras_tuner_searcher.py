@@ -4,6 +4,7 @@ An oracle is used without a Tuner, in memory and in one thread. After an excepti
 oracle's lock would stay locked, and every other thread would wait for ever.
 """
 
+import copy
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -203,6 +204,7 @@ class KerasTunerSearcher:
         """Makes an oracle of the user search this space, without files and limits."""
         import keras_tuner as kt
 
+        oracle = copy.deepcopy(oracle)  # another study may use it too
         kind = type(oracle)
         oracle.__class__ = type(f"AskTell{kind.__name__}", (_AskTell, kind), {})
         oracle.objective = kt.Objective(self._objective.metric, self._objective.direction[:3])

@@ -61,9 +61,13 @@ class RepeatedSearcher:
     def restore(self, records: Iterable[TrialRecord]) -> None:
         """Learns the trials of an earlier run; a configuration with missing ones goes on."""
         groups: dict[int, list[TrialRecord]] = {}
+        # The trials of another study, which have negative numbers, are no repeats.
+        restored: list[TrialRecord] = []
         for record in records:
+            if record.trial.number < 0:
+                restored.append(record)
+                continue
             groups.setdefault(record.trial.number // self._repeats, []).append(record)
-        restored = []
         for group, members in sorted(groups.items()):
             first = members[0]
             ended = {
@@ -72,7 +76,7 @@ class RepeatedSearcher:
                 if each.result.state is not TrialState.INTERRUPTED
             }
             result = TrialResult(state=TrialState.INTERRUPTED)
-            if len(ended) == self._repeats or group < 0:
+            if len(ended) == self._repeats:
                 result = _mean([*ended.values()])
             else:
                 self._open[group] = Proposal(params=first.trial.params)

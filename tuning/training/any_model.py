@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tuning.core.errors import BadInputError
+from tuning.core.errors import BadInputError, InfeasibleError
 from tuning.core.record import Predictions
 from tuning.core.task import Trains
 from tuning.core.trial import (
@@ -22,7 +22,7 @@ from tuning.core.trial import (
     TrialResult,
     TrialState,
 )
-from tuning.metrics.given import GivenOutput, read_output
+from tuning.metrics.given import GivenOutput, predicted_labels, read_output
 from tuning.metrics.scoring import score
 from tuning.study.sections import Compare, Objective
 
@@ -62,7 +62,7 @@ class Reporter:
         name = self._objective.metric
         numbers = {name: float(value), **{key: float(each) for key, each in metrics.items()}}
         if not math.isfinite(numbers[name]):
-            raise BadInputError(f"train: report got {value!r}; the objective must be finite")
+            raise InfeasibleError(f"diverged: report got {value!r}")
         measurement = Measurement(
             step=len(self.measurements) + 1,
             metrics={key: each for key, each in numbers.items() if math.isfinite(each)},
@@ -95,6 +95,7 @@ def train_any(
         A completed result with the objective of the validation predictions; or a pruned result.
 
     Raises:
+        InfeasibleError: The function reports an objective that is not finite.
         BadInputError: The function returns something else than it should.
         Exception: The function raises another error.
     """
@@ -124,7 +125,9 @@ def train_any(
         report(measurement)
     test = read_output(returned["test"], rule.deciding, "test")
     is_judged = trial.phase not in (Phase.SEARCH, Phase.ABLATION)
-    artifacts = {"predictions": _write(test, folder / PREDICTIONS)} if is_judged else {}
+    labels = predicted_labels(returned["test"], rule.deciding)
+    file = folder / PREDICTIONS
+    artifacts = {"predictions": _write(test, labels, file)} if is_judged else {}
     return TrialResult(
         state=TrialState.COMPLETED,
         value=value,
@@ -150,14 +153,15 @@ def _validation(returned: Any, rule: Compare) -> float:
     return score(rule.deciding, predictions, given.output)
 
 
-def _write(given: GivenOutput, file: Path) -> str:
+def _write(given: GivenOutput, labels: Any, file: Path) -> str:
     """Writes the test rows unseen: no metric of them is computed before the end of the study."""
+    truth, output = (given.truth, given.output) if labels is None else labels
     np.savez_compressed(
         file,
         allow_pickle=False,
-        truth=given.truth,
-        output=given.output,
-        kind=np.array(given.kind),
+        truth=truth,
+        output=output,
+        kind=np.array("labels" if labels is not None else given.kind),
         classes=np.array(given.classes, dtype=str),
     )
     return str(file)

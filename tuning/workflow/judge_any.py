@@ -2,13 +2,14 @@
 
 import hashlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tuning.core.errors import BadInputError
 from tuning.core.record import Predictions
 from tuning.core.trial import TrialRecord
+from tuning.metrics.given import encode_classes
 from tuning.study.record import StudyRecord
 from tuning.tracking import keys
 from tuning.tracking.looks import record_look
@@ -45,14 +46,21 @@ def join_predictions(
     study_run.progress.say(
         f"\nTest split: {len(trials)} models, look {look.number} at these rows in this store"
     )
-    predictions = Predictions(
-        first["truth"],
-        {name: each["output"] for name, each in loaded.items()},
-        str(first["kind"]),  # type: ignore[arg-type]
-        classes=tuple(map(str, first["classes"])),
-    )
+    predictions = _joined(loaded)
     write_predictions(study_run.client, record.run_id, predictions)
     return predictions
+
+
+def _joined(loaded: Mapping[str, dict[str, Any]]) -> Predictions:
+    outputs = {name: each["output"] for name, each in loaded.items()}
+    first = next(iter(loaded.values()))
+    if str(first["kind"]) == "labels":
+        encoded = encode_classes(first["truth"], outputs)
+        one = next(iter(encoded.values()))
+        outputs = {name: each.output for name, each in encoded.items()}
+        return Predictions(one.truth, outputs, one.kind, classes=one.classes)
+    kind: Any = str(first["kind"])
+    return Predictions(first["truth"], outputs, kind, classes=tuple(map(str, first["classes"])))
 
 
 def _file_of(study_run: StudyRun, trial: TrialRecord, folder: Path) -> Path:

@@ -44,9 +44,7 @@ def study_sources(study_run: StudyRun, limit: SearchLimit) -> list[TrialSource]:
         study_run,
         "confirm",
         Phase.CONFIRM,
-        lambda ended: (
-            _repeats(study, given, "confirm-") if given else _confirmation(study_run, limit, ended)
-        ),
+        lambda ended: _confirmation(study_run, limit, ended),
         after=[baseline, *search],
     )
     sources = [baseline, *search, references, confirmation]

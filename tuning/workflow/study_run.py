@@ -252,7 +252,7 @@ def _is_worth_resuming(prepared: PreparedStudy, error: BaseException, progress: 
 def _resume_command(prepared: PreparedStudy, parent: store.Parent) -> str:
     options = prepared.plan.options
     if options.resume_with:
-        return options.resume_with.format(run_id=parent.run_id)
+        return options.resume_with.replace("{run_id}", parent.run_id)
     words = ["python", "-m", "tuning", "tune", "--study", str(options.study)]
     words += ["--resume", parent.run_id]
     for setting in options.settings:
