@@ -106,6 +106,23 @@ def test_what_is_missing_says_what_to_call(tmp_path: Path) -> None:
         tuner.search(X, Y)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"optimizer": "adam"}, "optimizer: it has no meaning here; compile the model in build"),
+        ({"tune_new_entries": False}, "tune_new_entries: .* Fixed in hyperparameters"),
+        ({"beta": 2.6}, "beta: .*oracle='keras_tuner:bayesian"),
+        ({"max_trails": 3}, "there is no keyword 'max_trails'"),
+    ],
+)
+def test_an_argument_without_a_counterpart_is_refused_when_the_tuner_is_made(
+    options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(BadInputError, match=message):
+        made(tmp_path, **options)
+    assert made(tmp_path, tune_new_entries=True, on_error="retry")
+
+
 def test_a_build_function_is_a_hypermodel(tmp_path: Path) -> None:
     tuner = made(tmp_path, lambda hp: hp.Int("units", 1, 4))
     assert tuner.hypermodel.build(kt.HyperParameters()) == 1

@@ -28,6 +28,7 @@ from tuning.integrations.keras_tuner_arguments import (
     BuildFunction,
     GivenHyperparameters,
     GivenHyperparametersWithFit,
+    check_arguments,
     hyperband_trials,
     known_metric,
     read_objective,
@@ -109,10 +110,11 @@ class Tuner:
     ) -> None:
         if isinstance(objective, list):
             raise BadInputError("objective: one objective; a list is not supported")
-        self.hypermodel = hypermodel if hasattr(hypermodel, "build") else BuildFunction(hypermodel)
-        self.project_name = project_name or default_name(hypermodel)
         # Hyperband's own number of epochs, whatever ``search`` says.
         self._max_epochs = options.pop("max_epochs", None)
+        check_arguments(options)
+        self.hypermodel = hypermodel if hasattr(hypermodel, "build") else BuildFunction(hypermodel)
+        self.project_name = project_name or default_name(hypermodel)
         if oracle == "hyperband":
             self._max_epochs = self._max_epochs or HYPERBAND_EPOCHS
             max_trials = max_trials or hyperband_trials(self._max_epochs, options.get("factor", 3))

@@ -5,6 +5,7 @@ from typing import Any
 
 from keras_tuner import HyperModel, HyperParameters
 
+from tuning.api.settings import settings_of
 from tuning.core.errors import BadInputError
 from tuning.data.parts import rows_of, take
 from tuning.metrics.catalogue import METRICS
@@ -25,6 +26,42 @@ _METRICS = {
 }
 # Objective of a hypermodel whose ``fit`` returns it, as in KerasTuner.
 DEFAULT_OBJECTIVE = "default_objective"
+
+
+# Arguments of KerasTuner's tuners without a counterpart, and what to use instead.
+_ARGUMENTS = {
+    "optimizer": "compile the model in build",
+    "loss": "compile the model in build",
+    "metrics": "compile the model in build",
+    "distribution_strategy": "trials run in parallel, one per worker; see workers",
+    "max_model_size": "raise tuning.InfeasibleError in build",
+    "max_retries_per_trial": "pass on_error='retry'",
+    "max_consecutive_failed_trials": "several failures in a row end the search by themselves",
+    "logger": "the trials are recorded in MLflow",
+    "tuner_id": "one process runs all trials; see workers",
+    "hyperband_iterations": "pass max_trials",
+    "num_initial_points": "pass oracle='keras_tuner:bayesian(num_initial_points=…)'",
+    "alpha": "pass oracle='keras_tuner:bayesian(alpha=…)'",
+    "beta": "pass oracle='keras_tuner:bayesian(beta=…)'",
+}
+
+
+def check_arguments(options: dict[str, Any]) -> None:
+    """Refuses arguments of KerasTuner that mean nothing here, and removes those that do no harm.
+
+    Raises:
+        BadInputError: The message says what to use instead.
+    """
+    for name in ("tune_new_entries", "allow_new_entries"):
+        if options.pop(name, True) is False:
+            raise BadInputError(
+                f"{name}: every hyperparameter that build asks for is searched; declare those "
+                "that should stay as they are with Fixed in hyperparameters"
+            )
+    for name in options:
+        if name in _ARGUMENTS:
+            raise BadInputError(f"{name}: it has no meaning here; {_ARGUMENTS[name]}")
+    settings_of(None, {name: value for name, value in options.items() if name != "factor"})
 
 
 class BuildFunction(HyperModel):  # type: ignore[misc]
