@@ -64,7 +64,7 @@ def test_the_same_study_is_checked_once(tmp_path: Path, monkeypatch: pytest.Monk
     from tuning.workflow.preparation import prepare_study
 
     checked: list[str] = []
-    monkeypatch.setattr(module, "check_models", lambda *parts: checked.append("again"))
+    monkeypatch.setattr(module, "check_models", lambda *parts, serves: checked.append("again"))
     for number, epochs in enumerate((3, 3, 4)):
         with ExitStack() as stack:
             plan = plan_of(tmp_path, budget={"trials": 2, "epochs": epochs})
