@@ -24,7 +24,7 @@ class NotebookProgress(LiveProgress):
     """
 
     def __init__(self, status: Status) -> None:
-        super().__init__(status, Console(file=io.StringIO(), width=WIDTH))
+        super().__init__(status, Console(file=io.StringIO(), width=WIDTH, force_jupyter=False))
         self._display: Any = None
         self._drawn_s = 0.0
 
@@ -67,7 +67,9 @@ class NotebookProgress(LiveProgress):
             self._display.update(_Page(self._text()))
 
     def _text(self) -> str:
-        console = Console(file=io.StringIO(), width=WIDTH, record=True, force_terminal=False)
+        console = Console(
+            file=io.StringIO(), width=WIDTH, record=True, force_terminal=False, force_jupyter=False
+        )
         console.print(self.draw())
         return console.export_text()
 
