@@ -20,7 +20,8 @@ from tuning.api.travel import pack
 from tuning.core.errors import BadInputError
 from tuning.search.plugins import own_names
 from tuning.study.file import Study
-from tuning.workflow.plan import NO_BACKEND, Options, Plan, make_plan
+from tuning.training.environment import NO_BACKEND
+from tuning.workflow.plan import Options, Plan, make_plan
 from tuning.workflow.progress.printers import Output
 
 if TYPE_CHECKING:

@@ -6,13 +6,16 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
+from tuning.api.places import open_place
 from tuning.core.errors import BadInputError
 from tuning.core.record import Predictions
 from tuning.evaluation.statistics import Gain, Verdict, verdict_of
 from tuning.metrics.metric import Direction, Metric, significant
 from tuning.study.sections import direction_of
+from tuning.tracking.store import all_pages
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -62,8 +65,9 @@ class Judgement:
 
         rows = [["runs", "number", f"mean {self.metric}", "sd"]]
         for group in (self.baseline, self.candidate):
-            mean = sum(group.values) / len(group.values)
-            rows.append([group.name, str(len(group.values)), significant(mean), _sd(group.values)])
+            sd = significant(stdev(group.values), 2) if len(group.values) > 1 else "–"
+            mean = significant(fmean(group.values))
+            rows.append([group.name, str(len(group.values)), mean, sd])
         gain = self.gain
         interval = "no interval: a group has one run only"
         if math.isfinite(gain.low):
@@ -119,14 +123,7 @@ def judge(
         BadInputError: A group is empty, the groups have a run in common or other data, or a value
             is missing.
     """
-    from tuning.api.places import mlflow_uri
-    from tuning.tracking.retry import retrying
-    from tuning.tracking.store import open_store, resolve_uri
-
-    uri = tracking_uri or mlflow_uri()
-    client = retrying(
-        open_store(resolve_uri({"MLFLOW_TRACKING_URI": uri}) if uri else resolve_uri())
-    )
+    client, _ = open_place(tracking_uri)
     runs = [_find(client, text, experiments) for text in (baseline, candidate)]
     _check_groups(*runs)
     judged = _deciding(metric, direction, with_predictions=bool(predictions))
@@ -160,15 +157,10 @@ def _find(client: "MlflowClient", text: str, experiments: Sequence[str]) -> "lis
     missing = set(experiments) - {each.name for each in every}
     if missing:
         raise BadInputError(f"experiments: there is no experiment {sorted(missing)[0]!r}")
-    runs: list[Run] = []
-    token = None
     try:
-        while True:
-            page = client.search_runs(chosen, text, page_token=token)
-            runs += page
-            token = page.token
-            if not token:
-                break
+        runs: list[Run] = all_pages(
+            lambda token: client.search_runs(chosen, text, page_token=token)
+        )
     except MlflowException as error:
         raise BadInputError(f"{text!r} is no filter that MLflow understands: {error}") from error
     if not runs:
@@ -329,10 +321,3 @@ def _other_truth(run_id: str, first_id: str) -> BadInputError:
         f"predictions: the truth of run {run_id} differs from that of run {first_id}; all runs "
         "must have predicted the same examples in the same order"
     )
-
-
-def _sd(values: Sequence[float]) -> str:
-    if len(values) < 2:
-        return "–"
-    mean = sum(values) / len(values)
-    return significant((sum((v - mean) ** 2 for v in values) / (len(values) - 1)) ** 0.5, 2)

@@ -1,8 +1,10 @@
 """Loads the results of earlier studies from MLflow."""
 
-from tuning.api.places import mlflow_uri
+from tuning.api.places import open_place
 from tuning.api.result import StudyResult
+from tuning.core.errors import BadInputError
 from tuning.tracking import keys
+from tuning.workflow.resume import find_run
 
 
 def load_study(run_id: str = "last", *, name: str = "", tracking_uri: str = "") -> StudyResult:
@@ -17,7 +19,7 @@ def load_study(run_id: str = "last", *, name: str = "", tracking_uri: str = "") 
     Raises:
         BadInputError: There is no such study, or the store cannot be used.
     """
-    return _load(run_id, name, tracking_uri, keys.TUNE)
+    return _loaded(run_id, name, tracking_uri, keys.TUNE)
 
 
 def load_search(name: str, tracking_uri: str = "") -> StudyResult:
@@ -26,17 +28,24 @@ def load_search(name: str, tracking_uri: str = "") -> StudyResult:
     Raises:
         BadInputError: There is none.
     """
-    return _load("last", name, tracking_uri, keys.SEARCH)
+    return _loaded("last", name, tracking_uri, keys.SEARCH)
 
 
-def _load(run_id: str, name: str, tracking_uri: str, kind: str) -> StudyResult:
-    from tuning.tracking.retry import retrying
-    from tuning.tracking.store import open_store, resolve_uri
-    from tuning.workflow.resume import find_run
+def has_search(name: str, tracking_uri: str = "") -> bool:
+    """Returns whether there is such a search, without reading it."""
+    try:
+        _find("last", name, tracking_uri, keys.SEARCH)
+    except BadInputError:
+        return False
+    return True
 
-    uri = tracking_uri or mlflow_uri()
-    uri = resolve_uri({"MLFLOW_TRACKING_URI": uri}) if uri else resolve_uri()
-    client = retrying(open_store(uri))
-    result = StudyResult(find_run(client, run_id, name, kind), uri)
+
+def _find(run_id: str, name: str, tracking_uri: str, kind: str) -> StudyResult:
+    client, uri = open_place(tracking_uri)
+    return StudyResult(find_run(client, run_id, name, kind), uri)
+
+
+def _loaded(run_id: str, name: str, tracking_uri: str, kind: str) -> StudyResult:
+    result = _find(run_id, name, tracking_uri, kind)
     _ = result.record  # so that a wrong id is an error here
     return result

@@ -17,7 +17,7 @@ from keras_tuner import HyperModel, HyperParameters, Objective
 
 from tuning.api.function_task import trains_itself
 from tuning.api.given_data import Split
-from tuning.api.loading import load_search
+from tuning.api.loading import has_search, load_search
 from tuning.api.places import mlflow_uri
 from tuning.api.result import StudyResult, run
 from tuning.api.settings import default_name, direction_for
@@ -177,7 +177,7 @@ class Tuner:
         output: Output = "quiet" if verbose == 0 else "auto"
         epochs = self._max_epochs or epochs
         fields = {**self._fields, "epochs": epochs, "budget": {"repeats": self._executions}}
-        if not self._overwrite and self._has_earlier():
+        if not self._overwrite and has_search(self.project_name, self._options.tracking_uri):
             options = replace(self._options, output=output, resume="last", allow_change=True)
         else:
             options = replace(self._options, output=output)
@@ -222,7 +222,8 @@ class Tuner:
         print(f"Search space summary\nDefault search space size: {len(space)}")
         for each in space:
             config = each.get_config()
-            config.pop("conditions" if not extended else "", None)
+            if not extended:
+                del config["conditions"]
             print(f"{each.name} ({type(each).__name__})\n{config}")
 
     def reload(self) -> None:
@@ -348,13 +349,6 @@ class Tuner:
             self._space = HyperParameters()
             self.hypermodel.build(self._space)
         return self._space
-
-    def _has_earlier(self) -> bool:
-        try:
-            load_search(self.project_name, self._options.tracking_uri)
-        except BadInputError:
-            return False
-        return True
 
     def _need_result(self) -> StudyResult:
         if self._result is None:

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import optuna
 
-from tuning.api.places import mlflow_uri
+from tuning.api.places import open_place
 from tuning.core.errors import BadInputError
 from tuning.core.names import storable_metric
 from tuning.integrations.optuna_failures import TrialFailures
 from tuning.integrations.optuna_parent import PARENT_ATTRIBUTE, STUDY_TAG, ParentFinder, run_tags
 from tuning.tracking.keys import PARENT
-from tuning.tracking.retry import retrying
-from tuning.tracking.store import open_store, resolve_uri
+from tuning.tracking.store import all_pages
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -81,14 +80,14 @@ class MlflowCallback:
                 f"mlflow_kwargs: {unknown[0]!r} is not known; accepted are "
                 f"{', '.join(sorted(known))}"
             )
-        uri = tracking_uri or mlflow_uri()
-        self._uri = resolve_uri({"MLFLOW_TRACKING_URI": uri}) if uri else resolve_uri()
         self._metric_name = metric_name
         self._tag_study = tag_study_user_attrs
         self._tag_trial = tag_trial_user_attrs
         self._lock = threading.RLock()
         self._parents: dict[str, str] = {}
-        self._client: MlflowClient = retrying(open_store(self._uri))
+        self._experiments: dict[str, str] = {}
+        self._client: MlflowClient
+        self._client, self._uri = open_place(tracking_uri or "")
         self._finder = ParentFinder(self._client, self._kwargs, create_experiment)
         self._failures = TrialFailures()
         self._studies: dict[str, optuna.Study] = {}
@@ -154,9 +153,11 @@ class MlflowCallback:
             name = study.study_name
             if name not in self._parents:
                 self._studies[name] = study
-                self._parents[name] = self._finder.find(study)
-                self._client.update_run(self._parents[name], status="RUNNING")
-                self._log_lost(study, self._parents[name], current)
+                parent = self._finder.find(study)
+                self._experiments[parent] = self._client.get_run(parent).info.experiment_id
+                self._parents[name] = parent
+                self._client.update_run(parent, status="RUNNING")
+                self._log_lost(study, parent, current)
             return self._parents[name]
 
     def _update_parent(self, study: optuna.Study, parent: str) -> None:
@@ -195,28 +196,21 @@ class MlflowCallback:
                 self._log(study, trial, parent, "")
 
     def _recorded_trials(self, parent: str) -> set[int]:
-        experiment = self._client.get_run(parent).info.experiment_id
-        numbers: set[int] = set()
-        token = None
-        while True:
-            page = self._client.search_runs(
-                [experiment], f"tags.`{PARENT}` = '{parent}'", page_token=token
-            )
-            numbers |= {
-                int(run.data.tags[NUMBER_TAG])
-                for run in page
-                if NUMBER_TAG in run.data.tags and run.info.status != "RUNNING"
-            }
-            token = page.token
-            if not token:
-                return numbers
+        experiments, query = [self._experiments[parent]], f"tags.`{PARENT}` = '{parent}'"
+        runs = all_pages(
+            lambda token: self._client.search_runs(experiments, query, page_token=token)
+        )
+        return {
+            int(run.data.tags[NUMBER_TAG])
+            for run in runs
+            if NUMBER_TAG in run.data.tags and run.info.status != "RUNNING"
+        }
 
     def _open(
         self, study: optuna.Study, number: int, started: datetime | None, parent: str
     ) -> str:
-        experiment = self._client.get_run(parent).info.experiment_id
         run = self._client.create_run(
-            experiment,
+            self._experiments[parent],
             start_time=_milliseconds(started),
             run_name=str(number),
             tags={PARENT: parent, STUDY_TAG: study.study_name, NUMBER_TAG: str(number)},
@@ -228,12 +222,13 @@ class MlflowCallback:
     ) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
-        run_id = trial.system_attrs.get(RUN_ATTRIBUTE)
-        if not run_id:
+        run_id, known = trial.system_attrs.get(RUN_ATTRIBUTE), {}
+        if run_id:
+            # The objective may have logged some itself, inside the run.
+            known = self._client.get_run(run_id).data.params
+        else:
             run_id = self._open(study, trial.number, trial.datetime_start, parent)
         ended = _milliseconds(trial.datetime_complete)
-        # The objective may have logged them itself, inside the run.
-        known = self._client.get_run(run_id).data.params
         params = [
             Param(name, str(value)[:6_000])
             for name, value in trial.params.items()

@@ -6,14 +6,15 @@ reports, model cards and the gate say how many there were.
 
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tuning.core.record import Look
 from tuning.tracking import keys
 from tuning.tracking.predictions import fetch
+from tuning.tracking.store import all_pages
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -62,25 +63,15 @@ def count_looks(client: "MlflowClient", rows: str, without: str = "") -> int:
     """
     from mlflow.entities import ViewType
 
-    experiments = _pages(lambda token: client.search_experiments(ViewType.ALL, page_token=token))
+    experiments = all_pages(
+        lambda token: client.search_experiments(ViewType.ALL, page_token=token)
+    )
     ids = [experiment.experiment_id for experiment in experiments]
     query = f"tags.`{keys.TEST_DIGEST}` = '{rows}'"
-    runs = _pages(
+    runs = all_pages(
         lambda token: client.search_runs(ids, query, ViewType.ALL, 1_000, page_token=token)
     )
     return sum(_number(run.data.tags) for run in runs if run.info.run_id != without)
-
-
-def _pages(search: Callable[[str | None], Any]) -> list[Any]:
-    """Returns what all pages of a search have found."""
-    found: list[Any] = []
-    token: str | None = None
-    while True:
-        page = search(token)
-        found += page
-        token = page.token
-        if not token:
-            return found
 
 
 def read_looks(client: "MlflowClient", run_id: str, address: str = "") -> list[Look]:

@@ -29,7 +29,7 @@ from tuning.tracking import keys
 from tuning.tracking.looks import read_looks
 from tuning.tracking.moved_store import path_of
 from tuning.tracking.predictions import fetch, read_predictions
-from tuning.tracking.store import help_planner
+from tuning.tracking.store import all_pages, help_planner
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -171,21 +171,17 @@ def get_run(client: "MlflowClient", run_id: str) -> "Run":
 
 
 def _children(client: "MlflowClient", parent: "Run") -> list["Run"]:
-    runs: list[Run] = []
-    token: str | None = None
-    while True:
-        page = client.search_runs(
+    runs = all_pages(
+        lambda token: client.search_runs(
             [parent.info.experiment_id],
             f"tags.`{keys.PARENT}` = '{parent.info.run_id}'",
             max_results=1_000,
             order_by=["attributes.start_time ASC"],
             page_token=token,
         )
-        # A run without params belongs to a trial whose start was not completely written.
-        runs += [run for run in page if "epochs" in run.data.params]
-        token = page.token
-        if not token:
-            return runs
+    )
+    # A run without params belongs to a trial whose start was not completely written.
+    return [run for run in runs if "epochs" in run.data.params]
 
 
 def _trial_record(

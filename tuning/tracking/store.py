@@ -6,7 +6,7 @@ import re
 import sqlite3
 import tempfile
 import uuid
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,15 +50,19 @@ class Parent:
     launcher: str = ""
 
 
-def resolve_uri(env: Mapping[str, str] = os.environ) -> str:
+def resolve_uri(env: Mapping[str, str] = os.environ, given: str = "") -> str:
     """Returns the tracking address: MLFLOW_TRACKING_URI, or ``mlflow.db`` in the current folder.
 
     A relative SQLite address names a different file in every folder, so it becomes absolute.
 
+    Args:
+        env: Environment variables.
+        given: Address that has precedence; empty for none.
+
     Raises:
         BadInputError: The path of a SQLite file has characters that MLflow cannot use.
     """
-    uri = env.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}mlflow.db"
+    uri = given or env.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}mlflow.db"
     if (file := sqlite_file(uri)) is None:
         return uri
     path, _, options = str(file.absolute()), *uri.partition("?")[1:]
@@ -70,6 +74,22 @@ def resolve_uri(env: Mapping[str, str] = os.environ) -> str:
             "in another one"
         )
     return f"{_SQLITE}{path}?{options}" if options else f"{_SQLITE}{path}"
+
+
+def all_pages(search: Callable[[str | None], Any]) -> list[Any]:
+    """Returns what all pages of a search have found.
+
+    Args:
+        search: Function of the token of a page, which is None for the first one.
+    """
+    found: list[Any] = []
+    token: str | None = None
+    while True:
+        page = search(token)
+        found += page
+        token = page.token
+        if not token:
+            return found
 
 
 def open_store(uri: str) -> "MlflowClient":

@@ -1,5 +1,8 @@
 """Environment variables of a training process: threads, backend and compile cache."""
 
+# The backend of a study that trains without Keras.
+NO_BACKEND = "none"
+
 
 def thread_environment(backend: str, cache_dir: str) -> dict[str, str]:
     """Returns the environment variables that limit a process to one thread.
@@ -29,7 +32,7 @@ def backend_environment(backend: str, cache_dir: str) -> dict[str, str]:
         cache_dir: Folder of compiled programs; empty for no cache.
     """
     variables = {"TF_CPP_MIN_LOG_LEVEL": "3"}
-    if backend != "none":
+    if backend != NO_BACKEND:
         variables["KERAS_BACKEND"] = backend
     if cache_dir:
         # Confirmation and replaced workers compile programs that the search has compiled before.

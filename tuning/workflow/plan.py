@@ -18,13 +18,11 @@ from tuning.search.names import SearcherSpec, parse_searchers
 from tuning.study.file import Study, load_study
 from tuning.tracking.store import resolve_uri
 from tuning.training.devices import can_use_gpus, choose_gpus, gpu_environment, visible_gpus
-from tuning.training.environment import backend_environment
+from tuning.training.environment import NO_BACKEND, backend_environment
 from tuning.workflow.progress.printers import Output
 from tuning.workflow.warm_start import check_warm_start
 
 BACKENDS = ("jax", "tensorflow", "torch")
-# The backend of a study that trains without Keras.
-NO_BACKEND = "none"
 EXECUTORS = ("local", "ray")
 MAX_WORKERS = 1024
 
@@ -140,8 +138,7 @@ def make_plan(options: Options, env: Mapping[str, str] = os.environ) -> Plan:
     check_warm_start(study, searchers)
     backend = choose_backend(options.backend, options.gpus)
     gpus = choose_gpus(options.gpus, backend, env)
-    uri = options.tracking_uri
-    uri = resolve_uri({"MLFLOW_TRACKING_URI": uri} if uri else env)
+    uri = resolve_uri(env, options.tracking_uri)
     plan = Plan(options, file, study, searchers, backend, gpus, uri)
     # Before the task is imported, because its module may import Keras.
     if backend != NO_BACKEND:
