@@ -87,8 +87,12 @@ def test_a_function_of_data_sets_is_called_by_the_workers() -> None:
             return X, Y
 
     sets = PyDataset(), PyDataset(), PyDataset()
-    assert is_called_by_workers(lambda: sets)
-    assert not is_called_by_workers(lambda: (X, Y)) and not is_called_by_workers((X, Y))
+
+    def is_called(data: Any) -> bool:
+        return is_called_by_workers(data, read_data(data, Split())[0])
+
+    assert is_called(lambda: sets) and not is_called(sets)
+    assert not is_called(lambda: (X, Y)) and not is_called((X, Y))
     load = CalledData(lambda: sets, Split())
     assert is_loader(load)
     assert load("search") == {"train": sets[0], "validation": sets[1]}

@@ -57,16 +57,18 @@ class Split:
 
 def is_loader(data: Any) -> bool:
     """Returns whether data are a function with a parameter ``split``, as ``Task.load`` is."""
-    if isinstance(data, CalledData):
-        return True
     return callable(data) and "split" in inspect.signature(data).parameters
 
 
-def is_called_by_workers(data: Any) -> bool:
-    """Returns whether data are a function of data sets, which cannot be sent to workers."""
-    if not callable(data) or is_dataset(data) or is_loader(data):
+def is_called_by_workers(data: Any, parts: Mapping[str, Part]) -> bool:
+    """Returns whether data are a function of data sets, which cannot be sent to workers.
+
+    Args:
+        data: Data in any form.
+        parts: What ``read_data`` has read of them.
+    """
+    if not callable(data) or is_dataset(data):
         return False
-    parts, _ = read_data(data, Split())
     return any(part.dataset is not None for part in parts.values())
 
 
@@ -84,7 +86,7 @@ class CalledData:
 
     def __call__(self, split: str) -> dict[str, Any]:
         """Returns the parts of a split."""
-        parts, _ = read_data(self._function, self._split)
+        parts, _ = read_data(self._function, self._split, with_test=split == "test")
         names = ("test",) if split == "test" else ("train", "validation")
         return {name: as_loaded(parts[name]) for name in names}
 
@@ -210,8 +212,7 @@ def _digest_of_files(folder: Path) -> str:
     for file in sorted(folder.iterdir()):
         digest.update(f"{file.name} {file.stat().st_size}\n".encode())
         with file.open("rb") as stream:
-            while block := stream.read(2**24):
-                digest.update(block)
+            hashlib.file_digest(stream, lambda: digest)
     return digest.hexdigest()[:32]
 
 

@@ -15,26 +15,19 @@ from tuning.api.given_data import Split
 from tuning.api.settings import settings_of
 from tuning.api.tuner import plan_study
 from tuning.core.errors import BadInputError, TuningError
-from tuning.study.file import Study, load_study
+from tuning.study.file import Study
 from tuning.workflow.plan import Options, Plan, choose_backend
 
 # Names that a file may define besides ``build`` and ``data``, with their meaning in ``tune``.
 OPTIONAL = ("study", "metric", "space", "baseline", "fit", "callbacks", "groups", "times")
 
 
-def is_python(file: Path) -> bool:
-    """Returns whether a file is a Python file rather than a study file."""
-    return file.suffix == ".py"
-
-
 def read_settings(file: Path) -> Study:
-    """Reads the settings of a study, of a study file or a Python file, without its space.
+    """Reads the settings of the study of a Python file, without its space.
 
     Raises:
         BadInputError: The file cannot be read, or a field is wrong.
     """
-    if not is_python(file):
-        return load_study(file)
     module = _import(file)
     fields = settings_of(_study_of(module), {})
     fields.setdefault("name", _name_of(file))

@@ -1,6 +1,5 @@
 """The result of a study, for scripts and notebooks."""
 
-import getpass
 import html
 import tempfile
 from dataclasses import replace
@@ -8,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuning.core.errors import BadInputError
+from tuning.core.errors import BadInputError, redact
 from tuning.core.trial import Phase, TrialRecord
 from tuning.study.record import StudyRecord
 from tuning.study.sections import GateRule
@@ -250,6 +249,7 @@ class StudyResult:
             PromotionRefusedError: The gate refused it; nothing was changed.
             BadInputError: The study has registered no model.
         """
+        from tuning.registry.decisions import user_name
         from tuning.registry.promotion import promote
         from tuning.registry.versions import find_version
 
@@ -261,7 +261,7 @@ class StudyResult:
             name,
             version,
             rule,
-            by=f"{_user()}, StudyResult.promote",
+            by=f"{user_name()}, StudyResult.promote",
             confidence=study.compare.confidence,
             dry_run=dry_run,
         )
@@ -341,7 +341,7 @@ class StudyResult:
             text = describe(self.comparison, self.record.study)
         except BadInputError as error:
             text = str(error)
-        return f"{text.strip()}\n\nRun {self.run_id} in {_redacted(self.tracking_uri)}"
+        return f"{text.strip()}\n\nRun {self.run_id} in {redact(self.tracking_uri)}"
 
     def _repr_html_(self) -> str:
         """Returns the same as a page for a notebook, with a link to MLflow."""
@@ -359,16 +359,3 @@ def run(plan: "Plan") -> StudyResult:
 
     outcome = tune(plan)
     return StudyResult(outcome.run_id, plan.tracking_uri, plan)
-
-
-def _redacted(uri: str) -> str:
-    from tuning.core.errors import redact
-
-    return redact(uri)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "a user without a name"

@@ -21,7 +21,7 @@ from tuning.api.result import StudyResult, run
 from tuning.api.settings import as_list, complete_study, default_name, metric_of, settings_of
 from tuning.api.travel import pack
 from tuning.core.errors import BadInputError
-from tuning.data.parts import classes_of, read_part
+from tuning.data.parts import Part, classes_of, read_part
 from tuning.search.plugins import own_names
 from tuning.study.file import Study
 from tuning.workflow.plan import Options, Plan, make_plan
@@ -209,9 +209,7 @@ def plan_study(
     names, own = own_names(as_list(settings.get("searchers", list(_SEARCHERS))))
     settings["searchers"] = names
     cache = options.cache_dir
-    if is_called_by_workers(data):
-        data = CalledData(data, split)
-    files, parts, how = _data_files(data, split, cache, with_test)
+    load, files, parts, how = _read(data, split, cache, with_test)
     if parts is None and trains_itself(build) and not takes_params(data):
         parts = {name: read_part(name, each) for name, each in data("search").items()}
     found = _space(build, space, parts, fit_options or {})
@@ -232,7 +230,7 @@ def plan_study(
         "objective": whole.objective.metric,
         "callbacks": callbacks,
         "metric": own_metric,
-        **({"load": data} if is_loader(data) else {}),
+        **({"load": load} if load is not None else {}),
     }
     files["functions"] = pack(functions, cache / "functions").absolute()
     plan = make_plan(replace(options, study=whole, task_files=files, own_searchers=own))
@@ -241,14 +239,21 @@ def plan_study(
     return plan
 
 
-def _data_files(
+def _read(
     data: Any, split: Split, cache: Path, with_test: bool
-) -> tuple[dict[str, Path], Any, str]:
-    """Stores the data for the workers; returns their files, the parts, and how they were split."""
+) -> tuple[Callable[..., Any] | None, dict[str, Path], dict[str, Part] | None, str]:
+    """Reads the data, and stores for the workers what they do not load themselves.
+
+    Returns:
+        The function by which the workers load the data, or their files; the parts, if they were
+        read; and how they were split.
+    """
     if is_loader(data):
-        return {}, None, "as loaded"
+        return data, {}, None, "as loaded"
     parts, how = read_data(data, split, with_test=with_test)
-    return {"data": store_parts(parts, cache / "data").absolute()}, parts, how
+    if is_called_by_workers(data, parts):
+        return CalledData(data, split), {}, parts, "as loaded"
+    return None, {"data": store_parts(parts, cache / "data").absolute()}, parts, how
 
 
 def _space(

@@ -1,7 +1,6 @@
 """One function per command; what is heavy is imported once the input is good."""
 
 import argparse
-import getpass
 import json
 import os
 import shlex
@@ -183,6 +182,7 @@ def promote(options: argparse.Namespace) -> int:
     """Makes a version champion, if the gate allows it."""
     study = _settings(options)
     client = _open_store()
+    from tuning.registry.decisions import user_name
     from tuning.registry.promotion import promote
     from tuning.registry.versions import find_version
     from tuning.tracking.keys import CHAMPION
@@ -193,7 +193,7 @@ def promote(options: argparse.Namespace) -> int:
         name,
         version,
         study.gate,
-        by=f"{_user()}, tuning promote",
+        by=f"{user_name()}, tuning promote",
         confidence=study.compare.confidence,
         dry_run=options.dry_run,
     )
@@ -206,21 +206,14 @@ def promote(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _user() -> str:
-    """Returns the name of the user; containers often run under an id without a name."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"user {os.getuid()}"
-
-
 def rollback(options: argparse.Namespace) -> int:
     """Makes the champion's predecessor champion again."""
     name, client = _open_registered(options)
+    from tuning.registry.decisions import user_name
     from tuning.registry.promotion import rollback
     from tuning.tracking.keys import CHAMPION
 
-    by = f"{_user()}, tuning rollback"
+    by = f"{user_name()}, tuning rollback"
     version, passed_over = rollback(client, name, by=by, dry_run=options.dry_run)
     for sentence in passed_over:
         print(f"Passed over: {sentence}")

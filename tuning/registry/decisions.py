@@ -4,7 +4,9 @@ Every decision has a number and a tag of its own on the version, so a later one 
 Their order is that of their numbers; a clock that jumps does not change it.
 """
 
+import getpass
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -19,6 +21,14 @@ if TYPE_CHECKING:
 HEAD = "## Decisions"
 MAX_DESCRIPTION = 5_000  # MLflow's limit, in characters
 _MAX_DECISIONS = 2_000  # of them for the decisions
+
+
+def user_name() -> str:
+    """Returns the name of the user; containers often run under an id without a name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
 
 
 @dataclass(frozen=True)
