@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 import tuning
+from tuning.api.loading import offer_recorded
 from tuning.api.settings import complete_study, default_name, metric_of, name_of, settings_of
 from tuning.core.errors import BadInputError
+from tuning.metrics.catalogue import make_metric
 from tuning.study.file import Study, parse_study
 
 SPACE = {"units": tuning.Int(8, 64, step=8, default=16), "rate": tuning.Float(0.0, 0.5)}
@@ -119,3 +121,19 @@ def test_a_metric_may_be_a_function_of_a_module() -> None:
 def test_the_name_of_a_study_is_that_of_the_file() -> None:
     assert default_name(cost) == "test_settings"
     assert default_name(eval("lambda: 0")) == "study"
+
+
+def test_the_metric_of_a_script_can_be_given_again_by_another_process() -> None:
+    metric = make_metric("__main__:given_cost", "minimize")
+    with pytest.raises(BadInputError, match=r"load_study\(run_id, metric=given_cost\)"):
+        metric.compute([1.0], [3.0], None)
+
+    def given_cost(truth: Any, prediction: Any) -> float:
+        return float(abs(truth[0] - prediction[0]))
+
+    with pytest.raises(BadInputError, match=r"judged by rmse"):
+        offer_recorded(given_cost, "rmse")
+    with pytest.raises(BadInputError, match=r"judged by __main__:other"):
+        offer_recorded(given_cost, "__main__:other")
+    offer_recorded(given_cost, "__main__:given_cost")
+    assert metric.compute([1.0], [3.0], None) == 2.0

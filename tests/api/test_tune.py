@@ -178,6 +178,12 @@ def test_without_its_functions_a_study_cannot_go_on(result: tuning.StudyResult) 
         result.model_of("nobody")
 
 
+def test_only_the_metric_of_a_study_is_taken_for_it(finished: Any) -> None:
+    uri = f"sqlite:///{finished[0]}/mlflow.db"
+    with pytest.raises(BadInputError, match=r"the study was judged by rmse; got <built-in"):
+        tuning.load_study(tracking_uri=uri, metric=abs)
+
+
 def test_another_study_is_not_found(tmp_path: Path, finished: Any) -> None:
     uri = f"sqlite:///{finished[0]}/mlflow.db"
     with pytest.raises(BadInputError, match=r"there is no run of the study 'other'"):

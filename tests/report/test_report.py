@@ -27,6 +27,7 @@ from tuning.evaluation.effects import (
 from tuning.evaluation.error_analysis import error_analysis
 from tuning.evaluation.statistics import Verdict, holm
 from tuning.report.figures.search import slices
+from tuning.report.figures.style import test_name as name_on_test
 from tuning.report.report import write_report
 from tuning.report.tables import change_table, headline, looks_text, model_table
 from tuning.report.timeline import bars, stages
@@ -331,6 +332,11 @@ def test_the_first_table_names_every_model() -> None:
     assert rows[0] == ["model", "test accuracy", "status"]
     assert rows[3][2].startswith("better; gain +")
     assert rows[3][2].endswith(" points")
+
+
+def test_an_own_metric_is_named_without_its_module() -> None:
+    own = make_study(compare={"metric": "__main__:abs_cost", "direction": "minimize"})
+    assert name_on_test(own.compare.deciding) == "test abs cost"
 
 
 def test_the_time_is_accounted_for_by_stage_and_worker(tmp_path: Path) -> None:

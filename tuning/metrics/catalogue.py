@@ -130,9 +130,10 @@ def import_function(text: str) -> Callable[..., Any]:
     try:
         function: Callable[..., Any] = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise BadInputError(
-            f"metric: {text!r} cannot be imported ({error}); write it as package.module:function"
-        ) from error
+        cure = "write it as package.module:function"
+        if module == "__main__":
+            cure = f"a script defined it: tuning.load_study(run_id, metric={name}) takes it again"
+        raise BadInputError(f"metric: {text!r} cannot be imported ({error}); {cure}") from error
     return function
 
 

@@ -63,8 +63,8 @@ def words(name: str) -> str:
 
 
 def test_name(metric: Metric) -> str:
-    """Returns the name of a metric on the test split in words."""
-    return f"test {words(metric.name)}"
+    """Returns the name of a metric on the test split in words, without the module of a function."""
+    return f"test {words(metric.name.rpartition(':')[2])}"
 
 
 def test_label(metric: Metric) -> str:
