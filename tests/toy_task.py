@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tuning.core.errors import InfeasibleError
-from tuning.core.task import DataInfo, ServedModel, Split
+from tuning.core.forms import ServedModel
+from tuning.core.task import DataInfo, Split
 
 if TYPE_CHECKING:
     import keras
@@ -125,9 +126,9 @@ class ToyTask:
         return ServedModel(
             code=code,
             artifacts={"model": model_file},
-            input_column="text",
+            inputs={"text": "string"},
             outputs={"length": "long"},
-            input_example=["toy"],
+            input_example={"text": ["toy"]},
             pip_requirements=["mlflow"],
         )
 

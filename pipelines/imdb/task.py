@@ -12,7 +12,8 @@ from pipelines.imdb.behaviours import make_behaviours
 from pipelines.imdb.errors import DataError
 from pipelines.imdb.occlusion import occlusion
 from pipelines.imdb.yardstick import linear_ngrams
-from tuning.core.task import Ask, Behaviour, DataInfo, ServedModel, Split
+from tuning.core.forms import ServedModel
+from tuning.core.task import Ask, Behaviour, DataInfo, Split
 
 if TYPE_CHECKING:
     import keras
@@ -161,9 +162,9 @@ class ImdbTask:
         return ServedModel(
             code=code,
             artifacts={"keras_model": model_file, "text": config},
-            input_column="review",
+            inputs={"review": "string"},
             outputs={"label": "string", "probability": "double"},
-            input_example=_EXAMPLES,
+            input_example={"review": _EXAMPLES},
             pip_requirements=[
                 f"{name}=={version(name)}"
                 for name in ("mlflow", "keras", backend, "numpy", "pandas")

@@ -99,9 +99,21 @@ def test_a_function_of_data_sets_is_called_by_the_workers() -> None:
     assert load("test") == {"test": sets[2]}
 
 
-def test_groups_and_times_do_not_fit_to_given_parts() -> None:
-    with pytest.raises(BadInputError, match="but the parts are given already"):
-        read_data(((X, Y), (X[:20], Y[:20]), (X[:30], Y[:30])), Split(times=Y))
+def test_given_parts_have_times_and_groups_of_their_own(tmp_path: Path) -> None:
+    parts = ((X, Y), (X[:20], Y[:20]), (X[:30], Y[:30]))
+    times = {"train": np.arange(100), "validation": np.arange(20), "test": np.ones((30, 2))}
+    read, _ = read_data(parts, Split(times=times))
+    stored = load_parts(store_parts(read, tmp_path))
+    assert all(np.array_equal(stored[name].times, each) for name, each in times.items())
+    assert stored["train"].groups is None
+    with pytest.raises(BadInputError, match="times: give a mapping with 'train' and 'validation'"):
+        read_data(parts, Split(times=np.arange(100)))
+    with pytest.raises(BadInputError, match=r"groups: one value per example is needed.*\(99,\)"):
+        read_data((X, Y), Split(groups=np.zeros(99)))
+    with pytest.raises(BadInputError, match=r"times: .* got the shape \(100, 3\)"):
+        read_data((X, Y), Split(times=np.zeros((100, 3))))
+    with pytest.raises(BadInputError, match="groups: give one array"):
+        read_data((X, Y), Split(groups={"train": np.zeros(100)}))
 
 
 def test_other_values_or_other_names_have_another_folder(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ from scipy import stats as scipy_stats
 
 from tuning.core.record import Predictions
 from tuning.evaluation import gains
+from tuning.evaluation.dependence import Tested
 from tuning.evaluation.statistics import (
     Gain,
+    Rows,
     Verdict,
     calibration,
     detectable_gain,
@@ -46,7 +48,7 @@ def gain(
 ) -> Gain:
     """The gain in accuracy of two configurations, given by what each seed has right."""
 
-    def tested(right: np.ndarray) -> gains.Tested:
+    def tested(right: np.ndarray) -> Tested:
         outputs = {f"seed-{seed}": row.astype(float) for seed, row in enumerate(right)}
         return Predictions(np.ones(right.shape[1], dtype=int), outputs), list(outputs)
 
@@ -112,13 +114,13 @@ def test_both_variances_add_up_with_the_degrees_of_welch_and_satterthwaite() -> 
 def test_the_gain_of_two_configurations_needs_their_values_only() -> None:
     baseline, best = np.array([3.0, 3.4, 3.2]), np.array([4.0, 4.2])
     # Without a variance of the examples it is Welch's.
-    found = gain_of(baseline, best, 0.0, 50)
+    found = gain_of(baseline, best, 0.0, Rows("example", 50))
     expected = scipy_stats.ttest_ind(best, baseline, equal_var=False)
     assert found.estimate == pytest.approx(0.9)
     assert (found.low, found.high) == pytest.approx(expected.confidence_interval())
     assert found.p_value == pytest.approx(expected.pvalue)
     # Without a variance of the seeds it is that of the examples.
-    same = gain_of(np.full(3, 3.0), np.full(2, 3.5), 0.04, 50)
+    same = gain_of(np.full(3, 3.0), np.full(2, 3.5), 0.04, Rows("example", 50))
     margin = scipy_stats.t.ppf(0.975, 49) * 0.2
     assert (same.low, same.high) == pytest.approx((0.5 - margin, 0.5 + margin))
     assert (same.seed_error, same.example_error) == pytest.approx((0.0, 0.2))

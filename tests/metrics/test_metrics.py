@@ -10,6 +10,7 @@ from tuning.core.record import Predictions
 from tuning.metrics.catalogue import METRICS, check_keys, make_metric
 from tuning.metrics.metric import Metric
 from tuning.metrics.scoring import example_scores, resampled_scores, scales_of, score
+from tuning.metrics.units import independent
 
 ROWS = 400
 RANDOM = np.random.default_rng(7)
@@ -199,7 +200,10 @@ def test_sequences_are_judged_step_by_step_and_resampled_as_a_whole() -> None:
     extreme = Predictions(np.ones(390, int), {"trial": together * 0.9}, "binary", steps=10)
     alone = Predictions(np.ones(390, int), {"trial": together * 0.9}, "binary")
     recall = make_metric("recall")
-    spread = [np.std(resampled_scores(recall, each, "trial")) for each in (extreme, alone)]
+    spread = [
+        np.std(resampled_scores(recall, each, "trial", independent(each.examples)))
+        for each in (extreme, alone)
+    ]
     assert spread[0] > 2.5 * spread[1]
 
 
@@ -218,7 +222,8 @@ def test_a_function_of_the_user_is_a_metric() -> None:
     assert (metric.key, metric.sign) == ("cost", -1)
     value = score(metric, predictions("regression", WEIGHTS), FORECAST)
     assert value == pytest.approx(cost(TARGET, FORECAST, WEIGHTS))
-    samples = resampled_scores(metric, predictions("regression"), "trial")
+    given = predictions("regression")
+    samples = resampled_scores(metric, given, "trial", independent(given.examples))
     assert np.std(samples) == pytest.approx(
         np.std(np.abs(TARGET - FORECAST) ** 3) / ROWS**0.5, rel=0.15
     )

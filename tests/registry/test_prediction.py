@@ -12,7 +12,7 @@ import pytest
 
 from tests.factories import make_study
 from tuning.core.errors import BadInputError
-from tuning.core.task import KerasForm
+from tuning.core.forms import KerasForm
 from tuning.registry.inputs import as_tensors, as_texts, read_file
 from tuning.registry.prediction import predict
 from tuning.registry.registration import register

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.report.test_report import STUDY, make_record
-from tuning.core.task import ServedModel
+from tuning.core.forms import ServedModel
 from tuning.evaluation.comparison import compare
 from tuning.report.model_card import model_card
 from tuning.report.tables import headline
@@ -15,9 +15,9 @@ from tuning.report.tables import headline
 SERVED = ServedModel(
     code=Path("model.py"),
     artifacts={},
-    input_column="review",
+    inputs={"review": "string"},
     outputs={"label": "string", "probability": "double"},
-    input_example=["A fine film.", "A dull one."],
+    input_example={"review": ["A fine film.", "A dull one."]},
     pip_requirements=["keras==3.15.1"],
     intended_use="To sort reviews.",
     limits=["It reads English only.", "It is often wrong."],
@@ -63,7 +63,7 @@ def test_it_says_what_the_model_is_for_and_what_it_cannot() -> None:
 
 def test_it_says_how_to_use_the_version_and_how_to_go_back() -> None:
     text = card({})
-    assert "Input: `review` (text). Output: `label` (string), `probability` (double)." in text
+    assert "Input: `review` (string). Output: `label` (string), `probability` (double)." in text
     assert 'mlflow.pyfunc.load_model("models:/my-model@champion")' in text
     assert "model.predict(pd.DataFrame({'review': ['A fine film.']}))" in text
     assert "mlflow models serve -m models:/my-model@champion" in text

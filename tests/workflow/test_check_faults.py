@@ -11,7 +11,7 @@ from tests.kinds import tasks
 from tests.kinds.cases import CASES, Case
 from tests.kinds.test_kinds import study_of
 from tuning.core.errors import BadInputError
-from tuning.core.task import ServedModel
+from tuning.core.forms import ServedModel
 from tuning.data.loading import Loader
 from tuning.study.file import parse_study
 from tuning.workflow.check import check_models, load_parts
@@ -245,9 +245,9 @@ def test_a_serve_that_fails_is_refused() -> None:
             return ServedModel(
                 code=code,
                 artifacts={"model": model_file},
-                input_column="text",
+                inputs={"text": "string"},
                 outputs={"label": "string"},
-                input_example=["a"],
+                input_example={"text": ["a"]},
                 pip_requirements=["mlflow"],
             )
 

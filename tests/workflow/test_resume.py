@@ -116,6 +116,7 @@ OTHERS = {
     "warm_start": "0123456789abcdef0123456789abcdef",
     "objective": "{metric: val_loss}",
     "searchers": "[random]",
+    "search": "{folds: 3}",
     "budget": "{trials: 9, epochs: 2}",
     "confirm": "{seeds: 4, top_k: 1}",
     "training": "{batch_size: batch_size, patience: 3}",
@@ -148,9 +149,20 @@ def test_every_field_is_a_part_of_the_identity_or_may_change(field: str) -> None
             check_same(RECORD, file, file, wanted, allow_change=True)
 
 
-def test_the_number_of_repeats_cannot_change() -> None:
-    file = STUDY.change(["budget.repeats=2"])
-    with pytest.raises(BadInputError, match=r"budget.repeats: 1, now 2"):
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("budget.repeats=2", "budget.repeats: 1, now 2"),
+        ("search.folds=3", "search.folds: None, now 3"),
+        ("confirm.resample=split", "confirm.resample: none, now split"),
+        ("confirm.gap=2", "confirm.gap: 0, now 2"),
+    ],
+)
+def test_the_trainings_of_a_configuration_and_their_rows_cannot_change(
+    setting: str, message: str
+) -> None:
+    file = STUDY.change([setting])
+    with pytest.raises(BadInputError, match=message):
         check_same(RECORD, file, file, merge(RECORD, file), allow_change=True)
 
 

@@ -11,7 +11,7 @@ from tuning.api.travel import code_of, offer, unpack
 from tuning.core.errors import BadInputError, InfeasibleError
 from tuning.core.task import Split
 from tuning.core.trial import Params
-from tuning.data.loading import PARTS
+from tuning.data.loading import PARTS, asked, asks_for
 
 # The class, as a study names it.
 FUNCTION_TASK = "tuning.api.function_task:FunctionTask"
@@ -59,6 +59,20 @@ class FunctionTask:
         parts = load_parts(self._data)
         return {name: as_loaded(parts[name]) for name in PARTS[split]}
 
+    def times(self, part: str, params: Params) -> Any:
+        """Returns the times of the examples of a part; None if they have none."""
+        return self._of_rows("times", part, params)
+
+    def groups(self, part: str, params: Params) -> Any:
+        """Returns the groups of the examples of a part; None if they have none."""
+        return self._of_rows("groups", part, params)
+
+    def _of_rows(self, name: str, part: str, params: Params) -> Any:
+        function = self._functions.get(name)
+        if function is not None:
+            return function(part, **asked(function, params=params))
+        return getattr(load_parts(self._data)[part], name) if self._data else None
+
     def build(self, params: Params) -> Any:
         """Builds the model of a trial."""
         build = self._functions["build"]
@@ -72,7 +86,7 @@ class FunctionTask:
 
     def code_digests(self) -> dict[str, str]:
         """Returns digests of the functions and of the variables that they use, by name."""
-        names = ("build", "load", "fit", "callbacks", "metric")
+        names = ("build", "load", "fit", "callbacks", "metric", "times", "groups")
         return code_of(
             {name: self._functions[name] for name in names if self._functions.get(name)}
         )
@@ -249,4 +263,4 @@ def refuse_new(asked: Any, params: Params) -> None:
 
 def takes_params(data: Any) -> bool:
     """Returns whether a function of data asks for hyperparameters."""
-    return callable(data) and "params" in inspect.signature(data).parameters
+    return callable(data) and asks_for(data, "params")

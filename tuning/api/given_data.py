@@ -1,7 +1,6 @@
 """Data that are handed to a function: read, split, and stored for the workers."""
 
 import hashlib
-import inspect
 import pickle
 import shutil
 import tempfile
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tuning.core.errors import BadInputError
+from tuning.data.loading import asks_for
 from tuning.data.parts import Part, is_dataset, leaves, read_part, rows_of, structure_map
 from tuning.data.splits import split_part
 
@@ -31,8 +31,8 @@ class Split:
         validation: Share of validation among all examples.
         test: Share of test among all examples.
         seed: Seed of the choice.
-        groups: Group of each example; None if examples are independent.
-        times: Time of each example; None if they have no order.
+        groups: Group of each example, or by name of the part; None if examples are independent.
+        times: Times of the examples, or by name of the part; None if they have no order.
     """
 
     validation: float = 0.2
@@ -57,7 +57,7 @@ class Split:
 
 def is_loader(data: Any) -> bool:
     """Returns whether data are a function with a parameter ``split``, as ``Task.load`` is."""
-    return callable(data) and "split" in inspect.signature(data).parameters
+    return callable(data) and asks_for(data, "split")
 
 
 def is_called_by_workers(data: Any, parts: Mapping[str, Part]) -> bool:
@@ -115,9 +115,7 @@ def read_data(data: Any, split: Split, *, with_test: bool = True) -> tuple[dict[
             raise BadInputError(
                 f"data: a function takes no arguments, or split, or split and params ({error})"
             ) from error
-    parts = _given_parts(data)
-    if "validation" in parts and (split.groups is not None or split.times is not None):
-        raise BadInputError("data: groups and times split (x, y), but the parts are given already")
+    parts = _with_dependence(_given_parts(data), split)
     if not with_test and {*parts} == {"train", "validation"}:
         return parts, "as given"
     if "test" not in parts and "train" in parts:
@@ -127,15 +125,13 @@ def read_data(data: Any, split: Split, *, with_test: bool = True) -> tuple[dict[
     total = sum(rows_of(part.x) for part in parts.values())
     if "train" not in parts:
         shares = {"test": split.test, "validation": split.validation}
-        cut = split_part(
-            parts["all"], shares, seed=split.seed, groups=split.groups, times=split.times
-        )
+        cut = split_part(parts["all"], shares, seed=split.seed)
         return {name: cut[name] for name in PARTS}, split.describe()
     train = parts["train"]
     if train.dataset is not None:
         raise BadInputError("data: a data set cannot be split; pass the part validation too")
     shares = {"validation": min(split.validation * total / rows_of(train.x), 0.5)}
-    cut = split_part(train, shares, seed=split.seed, groups=split.groups, times=split.times)
+    cut = split_part(train, shares, seed=split.seed)
     parts |= cut
     return {
         name: parts[name] for name in PARTS
@@ -165,6 +161,32 @@ def _given_parts(data: Any) -> dict[str, Part]:
             "pass {'train': (a, b), 'test': (c, d)}, or ([a, b], [c, d]) for inputs and labels"
         )
     return {"all": read_part("all", tuple(data))}
+
+
+def _with_dependence(parts: dict[str, Part], split: Split) -> dict[str, Part]:
+    """Gives the examples of each part their groups and times."""
+    for field in ("groups", "times"):
+        given = getattr(split, field)
+        if given is None:
+            continue
+        by_part = given if isinstance(given, Mapping) else {"all": given}
+        if {*by_part} != {*parts}:
+            raise BadInputError(
+                f"{field}: give a mapping with {' and '.join(map(repr, parts))}, as data has them"
+                if "all" not in parts
+                else f"{field}: give one array for (x, y)"
+            )
+        for name, values in by_part.items():
+            array, count = np.asarray(values), parts[name].examples
+            ends = (2,) if field == "times" and array.ndim == 2 else ()
+            if array.shape != (count, *ends):
+                raise BadInputError(
+                    f"{field}: one value per example is needed, of shape ({count},); got the "
+                    f"shape {array.shape}"
+                )
+            dependence: dict[str, Any] = {field: array}
+            parts[name] = replace(parts[name], **dependence)
+    return parts
 
 
 def _is_part(value: Any) -> bool:
@@ -228,8 +250,7 @@ def _store(part: Part, folder: Path) -> Part:
         np.save(file, np.ascontiguousarray(array))
         return _Saved(file.name)
 
-    x, y, weights = (structure_map(save, each) for each in (part.x, part.y, part.weights))
-    return replace(part, x=x, y=y, weights=weights)
+    return _mapped(part, save)
 
 
 def _pickled(content: Mapping[str, Part]) -> bytes:
@@ -253,15 +274,13 @@ def load_parts(folder: Path) -> dict[str, Part]:
     def load(value: Any) -> Any:
         return np.load(folder / value.file, mmap_mode="r") if isinstance(value, _Saved) else value
 
-    return {
-        name: replace(
-            part,
-            x=structure_map(load, part.x),
-            y=structure_map(load, part.y),
-            weights=structure_map(load, part.weights),
-        )
-        for name, part in content.items()
-    }
+    return {name: _mapped(part, load) for name, part in content.items()}
+
+
+def _mapped(part: Part, function: Any) -> Part:
+    """Applies a function to every array of a part."""
+    names = ("x", "y", "weights", "times", "groups")
+    return replace(part, **{n: structure_map(function, getattr(part, n)) for n in names})
 
 
 def as_loaded(part: Part) -> Any:

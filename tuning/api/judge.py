@@ -240,7 +240,7 @@ def _by_values(
         groups.append(tuple(float(run.data.metrics[metric]) for run in group))
     first, second = (judged.sign * np.array(values) for values in groups)
     # An infinite number of examples: the part of the interval that is due to them is left out.
-    return groups, gain_of(first, second, 0.0, 10**9, confidence)
+    return groups, gain_of(first, second, 0.0, None, confidence)
 
 
 def _by_predictions(

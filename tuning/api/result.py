@@ -221,18 +221,16 @@ class StudyResult:
             return model
 
     def _built(self, trial: TrialRecord, file: Path) -> "keras.Model":
+        from tuning.data.cuts import cut_of
         from tuning.data.loading import Loader
-        from tuning.training.fit import build_model
-        from tuning.training.saved_model import load_weights
+        from tuning.training.fit import rebuild
         from tuning.workflow.plan import make_task
 
         assert self._plan is not None
         task = make_task(self._plan)
-        params = trial.trial.params
-        part = Loader(task, self.record.data.classes).load("search", params)["validation"]
-        model = build_model(task, params, part)
-        load_weights(model, file)
-        return model
+        params, cut = trial.trial.params, cut_of(trial.trial.tags)
+        part = Loader(task, self.record.data.classes).load("search", params, cut)["validation"]
+        return rebuild(task, params, part, file)
 
     def promote(self, gate: GateRule | None = None, *, dry_run: bool = False) -> str:
         """Makes the registered model of this study champion, if the gate allows it.

@@ -97,8 +97,12 @@ def tune(
         validation_size: Share of validation among all examples, if ``data`` is split.
         test_size: Share of test among all examples, if ``data`` is split.
         split_seed: Seed of the split.
-        groups: Group of each example of ``(x, y)``; examples of a group stay in one part.
-        times: Time of each example of ``(x, y)``; the test rows are the latest ones.
+        groups: Group of each example of ``(x, y)``; examples of a group stay in one part. Of parts
+            that are given, a mapping of the part's name to its groups; of a function of data, a
+            function ``groups(part)``. The interval of the gain then draws whole groups.
+        times: Time of each example, in the same forms; the test rows are the latest ones. The
+            first and the last time of what is forecast if that is more than one, of shape
+            (examples, 2). The interval then draws blocks of times.
         workers: Number of trials that are trained at the same time; 0 for one per core or GPU.
         gpus: ``auto``, ``none``, or ids separated by commas.
         executor: ``local`` or ``ray``.
@@ -231,6 +235,7 @@ def plan_study(
         "callbacks": callbacks,
         "metric": own_metric,
         **({"load": load} if load is not None else {}),
+        **{k: v for k, v in (("groups", split.groups), ("times", split.times)) if callable(v)},
     }
     files["functions"] = pack(functions, cache / "functions").absolute()
     plan = make_plan(replace(options, study=whole, task_files=files, own_searchers=own))
@@ -248,6 +253,10 @@ def _read(
         The function by which the workers load the data, or their files; the parts, if they were
         read; and how they were split.
     """
+    for name, given in (("groups", split.groups), ("times", split.times)):
+        if given is not None and callable(given) != is_loader(data):
+            form = f"a function {name}(part)" if is_loader(data) else "arrays"
+            raise BadInputError(f"{name}: with such data, pass {form}")
     if is_loader(data):
         return data, {}, None, "as loaded"
     parts, how = read_data(data, split, with_test=with_test)

@@ -58,7 +58,11 @@ class Predictions:
         scales: Numbers by which metrics are divided, by name of the metric.
         lengths: Lengths of the inputs, of shape (examples,); None if inputs have no length.
         times: Time of each example, of shape (examples,), as numbers or NumPy's dates; None if the
-            examples have no times.
+            examples have no times. Of a forecast it is the first time that is forecast.
+        horizon: Number of different times that one example covers with its targets; 1 for one.
+        groups: Group of each example, of shape (examples,); None if examples are independent.
+        overlap: Share of the training rows that two trainings with different fresh seeds have in
+            common, from 0 to 1; 1 if all seeds train on the same rows.
         seen: Length of the part of an input that models see, in the unit of ``lengths``; 0 if
             they see the whole input.
         texts: Inputs on which two models differ, as text, by position in the test split.
@@ -77,6 +81,9 @@ class Predictions:
     scales: Mapping[str, float] = field(default_factory=dict)
     lengths: "np.ndarray[Any, Any] | None" = None
     times: "np.ndarray[Any, Any] | None" = None
+    horizon: int = 1
+    groups: "np.ndarray[Any, Any] | None" = None
+    overlap: float = 1.0
     seen: int = 0
     texts: Mapping[int, str] = field(default_factory=dict)
     images: Mapping[int, str] = field(default_factory=dict)

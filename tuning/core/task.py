@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from tuning.core.forms import ServedModel
+
 if TYPE_CHECKING:
     import keras
     import numpy as np
@@ -58,57 +60,6 @@ Examples = tuple[Any, Any] | tuple[Any, Any, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServedModel:
-    """The files from which MLflow makes a model that takes raw input.
-
-    Attributes:
-        code: Python file in MLflow's models-from-code form; it imports nothing of the project.
-        artifacts: Local files, by the name under which the code finds them.
-        input_column: Name of the text column.
-        outputs: MLflow types of the output columns, by column name and in order.
-        input_example: Example values of the input column.
-        pip_requirements: Exact package requirements of ``code``.
-        intended_use: Purpose of the model in one or two sentences, for the model card.
-        limits: Known limits of the model, one sentence each, for the model card.
-    """
-
-    code: Path
-    artifacts: Mapping[str, Path]
-    input_column: str
-    outputs: Mapping[str, str]
-    input_example: Sequence[str]
-    pip_requirements: Sequence[str]
-    intended_use: str = ""
-    limits: Sequence[str] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KerasForm:
-    """A Keras model that is registered as it is, because its task has no model of raw input.
-
-    Attributes:
-        model_file: Path of the ``.keras`` file.
-        spec_file: JSON file with its inputs, outputs and backend, as
-            ``tuning.training.saved_model`` writes it.
-        example: Inputs of a few examples: an array, or a mapping or a tuple of arrays.
-        step: Epoch of the model's weights.
-        task: Task that builds it, as ``module:Class``.
-        params: Hyperparameters with which it was built, as text.
-    """
-
-    model_file: Path
-    spec_file: Path
-    example: Any
-    step: int
-    task: str
-    params: str
-
-
-# What is registered as a version.
-Form = ServedModel | KerasForm
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Behaviour:
     """A capability of models, with inputs that test it.
 
@@ -145,11 +96,40 @@ class HasTestLengths(Protocol):
 
 
 @runtime_checkable
-class HasTestTimes(Protocol):
-    """A task that knows the time of each example of its test split (optional)."""
+class HasTimes(Protocol):
+    """A task whose rows have an order in time (optional).
 
-    def test_times(self) -> "np.ndarray":
-        """Returns the time of each example, of shape (examples,): numbers, or NumPy's dates."""
+    Then the parts follow each other in time, and intervals allow for rows that depend on their
+    neighbours. Rows of the same time are taken together.
+    """
+
+    def times(self, part: str) -> "np.ndarray | None":
+        """Returns the time of each row of a part: numbers, or NumPy's dates.
+
+        If the signature has ``params``, it gets the hyperparameters too.
+
+        Returns:
+            Times of shape (rows,), or the first and the last time that the targets of each row
+            cover, of shape (rows, 2); None if the rows have no times.
+        """
+        ...
+
+
+@runtime_checkable
+class HasGroups(Protocol):
+    """A task whose rows belong to groups, such as patients, that depend on each other (optional).
+
+    Then no group stands in two parts, and intervals allow for rows of one group.
+    """
+
+    def groups(self, part: str) -> "np.ndarray | None":
+        """Returns the group of each row of a part, of shape (rows,): numbers or texts.
+
+        If the signature has ``params``, it gets the hyperparameters too.
+
+        Returns:
+            The groups; None if the rows have none.
+        """
         ...
 
 
@@ -284,7 +264,10 @@ class Serves(Protocol):
     """A task whose models answer raw input (optional)."""
 
     def serve(self, model_file: Path, folder: Path) -> ServedModel:
-        """Writes the files into ``folder`` that a raw-input model needs besides ``model_file``."""
+        """Writes the files into ``folder`` that a raw-input model needs besides ``model_file``.
+
+        If the signature has ``params`` or ``cut``, they are those of the model's training.
+        """
         ...
 
 
@@ -327,7 +310,13 @@ class Task(Protocol):
         labels are arrays, also memory-mapped ones, or mappings and tuples of arrays.
 
         If the signature has ``params``, it gets the hyperparameters too. The data are then loaded
-        once per distinct value of the hyperparameters that it reads.
+        once per distinct value of the hyperparameters that it reads, and all workers of a machine
+        share them.
+
+        If the signature has ``cut``, with the default None, a study that gives each fresh seed
+        other training rows passes a ``tuning.data.cuts.Cut`` with ``search``; its method ``rows``
+        tells which rows are train and which validation. So preprocessing can be fitted on these
+        training rows. Without ``cut``, the rows that were loaded are cut anew.
 
         Before the training, only the labels of ``test`` are looked at. Only the final evaluation
         predicts it.

@@ -6,8 +6,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
+# How the fresh seeds get their training and validation rows; see the study's section ``confirm``.
+Resample = Literal["none", "split", "folds", "repeated", "grouped", "rolling"]
 # A list has such values itself.
 ParamValue = int | float | str | bool | None | list[Any]
 # By name; whoever reads a value knows its type.
@@ -16,6 +18,8 @@ Params = Mapping[str, Any]
 
 # Tag of a search trial that trains the configuration of another one again, with another seed.
 REPEAT = "tuning.repeat"
+# Tag of a trial that does not train on the task's own cut into training and validation rows.
+CUT = "tuning.cut"
 
 
 class Phase(StrEnum):

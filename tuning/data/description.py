@@ -55,6 +55,9 @@ def _hash_part(digest: Any, part: Part) -> None:
     if part.dataset is None:
         for array in leaves((part.x, part.y, part.weights)):
             _hash_array(digest, array, whole=judged)
+        if not judged:
+            for array in leaves((part.times, part.groups)):
+                _hash_array(digest, array)
     elif judged:
         _hash_batches(digest, part)
     else:

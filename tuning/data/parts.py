@@ -29,6 +29,8 @@ class Part:
         y: Labels in the structure of the model's outputs.
         weights: Weight per example, of shape (examples,); None for equal weights.
         dataset: Data set that yields the batches; None for arrays.
+        times: Times of the examples, as in ``tuning.core.task.HasTimes``, if they are known.
+        groups: Groups of the examples, as in ``tuning.core.task.HasGroups``, if they are known.
     """
 
     name: str
@@ -36,11 +38,19 @@ class Part:
     y: Structure = None
     weights: "NDArray[Any] | None" = None
     dataset: Any = None
+    times: "NDArray[Any] | None" = None
+    groups: "NDArray[Any] | None" = None
 
     @property
     def examples(self) -> int | None:
         """Number of examples; None if a data set does not tell it."""
         return None if self.dataset is not None else rows_of(self.x)
+
+    def chosen(self, name: str, rows: Any) -> "Part":
+        """Returns a part of arrays with some of the examples."""
+        arrays = (self.x, self.y, self.weights, self.times, self.groups)
+        x, y, weights, times, groups = (take(each, rows) for each in arrays)
+        return Part(name, x, y, weights, times=times, groups=groups)
 
     def head(self, count: int) -> Batch:
         """Returns the first examples, at most ``count`` of them, or of the first batch."""
@@ -123,11 +133,48 @@ def read_part(name: str, value: Any) -> Part:
     return part
 
 
+def join(name: str, first: Part, second: Part) -> Part:
+    """Returns a part with the examples of two parts, in this order.
+
+    Raises:
+        BadInputError: A part is a data set, or the parts have different structures.
+    """
+    if first.dataset is not None or second.dataset is not None:
+        raise BadInputError(
+            "confirm.resample: the rows of a data set cannot be cut anew; return arrays, or give "
+            "load a parameter cut"
+        )
+
+    def both(one: Structure, other: Structure) -> Structure:
+        if isinstance(one, Mapping):
+            return {key: both(each, other[key]) for key, each in one.items()}
+        if isinstance(one, list | tuple):
+            return type(one)(both(*pair) for pair in zip(one, other, strict=True))
+        return np.concatenate([one, other])
+
+    weights = None
+    if first.weights is not None or second.weights is not None:
+        own = [np.ones(rows_of(p.x)) if p.weights is None else p.weights for p in (first, second)]
+        weights = np.concatenate(own)
+    try:
+        return Part(name, both(first.x, second.x), both(first.y, second.y), weights)
+    except (KeyError, ValueError) as error:
+        raise BadInputError(
+            f"task: the rows of {first.name!r} and {second.name!r} differ in form ({error}), so "
+            "they cannot be cut anew"
+        ) from None
+
+
 def classes_of(part: Part) -> tuple[str, ...]:
     """Returns the classes of text labels in alphabetical order; empty for other labels."""
     if part.dataset is not None or not is_text(part.y):
         return ()
     return tuple(str(label) for label in np.unique(_texts(part.y)))
+
+
+def is_array(structure: Structure) -> bool:
+    """Returns whether a structure is one array."""
+    return hasattr(structure, "shape")
 
 
 def is_text(labels: Structure) -> bool:

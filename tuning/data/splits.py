@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuning.core.errors import BadInputError
-from tuning.data.parts import Part, is_text, rows_of, take
+from tuning.data.parts import Part, is_text, rows_of
 
 Indexes = NDArray[np.int64]
 
@@ -17,21 +17,19 @@ MAX_CLASSES = 100
 MIN_EXAMPLES = 5
 
 
-def split_part(
-    part: Part, shares: dict[str, float], *, seed: int = 0, groups: Any = None, times: Any = None
-) -> dict[str, Part]:
+def split_part(part: Part, shares: dict[str, float], *, seed: int = 0) -> dict[str, Part]:
     """Cuts parts off a part of arrays.
 
     Classes have the same shares in all parts if every class has a few examples. Examples of one
-    group stay together. With times, each part that is cut off is later than what is left.
+    group stay together. With times, each part that is cut off is later than what is left, and
+    examples whose targets reach into it are left out.
 
     Args:
-        part: Part of arrays.
+        part: Part of arrays; its groups or times, if it has some, tell which examples depend on
+            each other.
         shares: Share of the examples, from 0 to 1, by the name of each part that is cut off; the
             last one in time comes first.
         seed: Seed of the random choice.
-        groups: Group of each example, of shape (examples,); None if examples are independent.
-        times: Time of each example, of shape (examples,); None if they have no order.
 
     Returns:
         The parts that were cut off, and ``train``, which is what is left.
@@ -39,40 +37,52 @@ def split_part(
     Raises:
         BadInputError: There are too few examples, or ``groups`` or ``times`` do not fit.
     """
-    if groups is not None and times is not None:
+    if part.groups is not None and part.times is not None:
         raise BadInputError("data: pass groups or times, not both")
     total = rows_of(part.x)
-    for name, given in (("groups", groups), ("times", times)):
-        if given is not None and np.shape(given) != (total,):
-            raise BadInputError(
-                f"{name}: one value per example is needed, of shape ({total},); got the shape "
-                f"{np.shape(given)}"
-            )
     rest = np.arange(total)
     parts: dict[str, Part] = {}
     for name, share in shares.items():
         cut = max(round(share * total), 1)
         if cut >= len(rest):
             raise BadInputError(f"data: {total} examples are too few to cut off {name}")
-        if times is not None:
-            order = np.argsort(np.asarray(times)[rest], kind="stable")
-            rest, chosen = rest[np.sort(order[:-cut])], rest[np.sort(order[-cut:])]
-        elif groups is not None:
-            rest, chosen = _by_groups(rest, cut / len(rest), np.asarray(groups), seed, name)
+        if part.times is not None:
+            rest, chosen = _latest(rest, cut, spans_of(part.times))
+            if not len(rest):
+                raise BadInputError(f"data: {total} examples are too few to cut off {name}")
+        elif part.groups is not None:
+            rest, chosen = by_groups(rest, cut / len(rest), part.groups, seed, name)
         else:
-            rest, chosen = _at_random(rest, cut, part.y, seed)
-        parts[name] = _chosen(part, name, chosen)
-    return {"train": _chosen(part, "train", rest), **parts}
+            rest, chosen = at_random(rest, cut, part.y, seed)
+        parts[name] = part.chosen(name, chosen)
+    return {"train": part.chosen("train", rest), **parts}
 
 
-def _chosen(part: Part, name: str, rows: Indexes) -> Part:
-    return Part(name, take(part.x, rows), take(part.y, rows), take(part.weights, rows))
+def _latest(rows: Indexes, cut: int, spans: "NDArray[Any]") -> tuple[Indexes, Indexes]:
+    """Returns the rows that end before the latest ones, and the latest ones with whole times."""
+    first, last = spans[rows, 0], spans[rows, 1]
+    begin = np.sort(first)[-cut]
+    return rows[last < begin], rows[first >= begin]
 
 
-def _at_random(rows: Indexes, cut: int, labels: Any, seed: int) -> Iterator[Indexes]:
+def spans_of(times: Any) -> "NDArray[Any]":
+    """Returns the first and the last time that each row covers, of shape (rows, 2)."""
+    array = np.asarray(times)
+    return np.stack([array, array], axis=1) if array.ndim == 1 else array
+
+
+def at_random(rows: Indexes, cut: int, labels: Any, seed: int) -> Iterator[Indexes]:
+    """Returns the rows that are left, and those that are cut off at random.
+
+    Args:
+        rows: Positions of the rows.
+        cut: Number of rows to cut off.
+        labels: Labels of all rows; classes get the same shares in both parts.
+        seed: Seed of the choice.
+    """
     from sklearn.model_selection import train_test_split
 
-    classes = _classes(labels)
+    classes = classes_for_strata(labels, MIN_EXAMPLES)
     stratify = None if classes is None else classes[rows]
     if stratify is not None and cut < len(np.unique(stratify)):
         stratify = None
@@ -80,19 +90,31 @@ def _at_random(rows: Indexes, cut: int, labels: Any, seed: int) -> Iterator[Inde
     return iter((np.sort(rest), np.sort(chosen)))
 
 
-def _classes(labels: Any) -> "NDArray[Any] | None":
-    """Returns the labels if they are classes with enough examples each."""
+def classes_for_strata(labels: Any, least: int) -> "NDArray[Any] | None":
+    """Returns the labels if they are classes with at least so many examples each."""
     if not hasattr(labels, "shape") or len(labels.shape) != 1:
         return None
     if labels.dtype.kind not in "biu" and not is_text(labels):
         return None
     values, counts = np.unique(labels.astype(str), return_counts=True)
-    return labels if len(values) <= MAX_CLASSES and counts.min() >= MIN_EXAMPLES else None
+    return labels if len(values) <= MAX_CLASSES and counts.min() >= least else None
 
 
-def _by_groups(
+def by_groups(
     rows: Indexes, share: float, groups: "NDArray[Any]", seed: int, name: str
 ) -> Iterator[Indexes]:
+    """Returns the rows that are left, and those of the groups that are cut off at random.
+
+    Args:
+        rows: Positions of the rows.
+        share: Share of the groups to cut off.
+        groups: Group of each of all rows.
+        seed: Seed of the choice.
+        name: Name of the part that is cut off, for messages.
+
+    Raises:
+        BadInputError: There are too few groups.
+    """
     from sklearn.model_selection import GroupShuffleSplit
 
     try:

@@ -196,12 +196,11 @@ def _test(
         return None
     first_rows = [baseline.seeds.index(seed) for seed in common]
     second_rows = [best.seeds.index(seed) for seed in common]
-    tested = [(predictions, each.trials) for each in (baseline, best)]
     # Always the first common seed: a choice by the results would bias the test.
     models = baseline.trials[first_rows[0]], best.trials[second_rows[0]]
     sign = rule.deciding.sign
     return (
-        gain_between(rule.deciding, tested[0], tested[1], rule.confidence),
+        _gain(record, predictions, baseline, best),
         _mcnemar(predictions, models, rule.confidence),
         statistics.probability_of_improvement(
             sign * np.array(baseline.test)[first_rows],
@@ -225,20 +224,30 @@ def _mcnemar(
 def _against(
     record: StudyRecord, baseline: Configuration, configs: Sequence[Configuration]
 ) -> list[AgainstBaseline]:
-    predictions, rule = record.predictions, record.study.compare
+    predictions = record.predictions
     others = [config for config in configs if config is not baseline and config.test]
     if predictions is None or not baseline.test or not others:
         return []
-    first = predictions, baseline.trials
-    gains = [
-        gain_between(rule.deciding, first, (predictions, config.trials), rule.confidence)
-        for config in others
-    ]
+    gains = [_gain(record, predictions, baseline, config) for config in others]
     adjusted = statistics.holm(np.array([gain.p_value for gain in gains]))
     return [
         AgainstBaseline(config.label, gain, float(p_value))
         for config, gain, p_value in zip(others, gains, adjusted, strict=True)
     ]
+
+
+def _gain(
+    record: StudyRecord, predictions: Predictions, first: Configuration, second: Configuration
+) -> Gain:
+    """Returns the gain of the second configuration, of the seeds in common if they have cuts."""
+    rule = record.study.compare
+    common = [seed for seed in first.seeds if seed in second.seeds]
+    paired = predictions.overlap < 1 and bool(common)
+    trials = [first.trials, second.trials]
+    if paired:
+        trials = [[c.trials[c.seeds.index(seed)] for seed in common] for c in (first, second)]
+    tested = [(predictions, names) for names in trials]
+    return gain_between(rule.deciding, tested[0], tested[1], rule.confidence, paired=paired)
 
 
 def _conclude(study: Study, best: Configuration | None, gain: Gain | None) -> tuple[Verdict, str]:

@@ -16,11 +16,11 @@ from tuning.core.task import (
     HasBehaviours,
     HasTestLengths,
     HasTestTexts,
-    HasTestTimes,
     HasYardsticks,
     Task,
 )
 from tuning.core.trial import Params
+from tuning.data.cuts import Cut, horizon_of
 from tuning.data.loading import Loader
 from tuning.data.parts import Part, leaves, rows_of
 from tuning.data.weights import weights_by_class
@@ -31,19 +31,29 @@ from tuning.metrics.predictions import probabilities_or_values, truth_of
 from tuning.metrics.scoring import scales_of
 from tuning.study.sections import Compare
 from tuning.training.batches import EVALUATION_BATCH, evaluation_batch
-from tuning.training.fit import build_model, judged_output
+from tuning.training.fit import judged_output, rebuild
 from tuning.training.keras_process import keep_freed_memory
-from tuning.training.saved_model import load_weights
 
 MAX_TEXT = 2_000
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A trained model: the hyperparameters that build it, and the file with its weights."""
+    """A trained model.
+
+    Attributes:
+        params: Hyperparameters that build it.
+        file: File with its weights.
+        cut: Cut whose training rows it has learned; None for the task's own.
+    """
 
     params: Params
     file: Path
+    cut: Cut | None = None
+
+    def test_part(self, loader: Loader) -> Part:
+        """Returns the test part in the form that the model takes."""
+        return loader.load("test", self.params, self.cut)["test"]
 
 
 @dataclass(frozen=True)
@@ -97,10 +107,8 @@ def predict_test(
 
     def build(name: str) -> tuple[Any, OutputForm, Part]:
         with building:
-            params = models[name].params
-            part = loader.load("test", params)["test"]
-            model = build_model(task, params, part)
-            load_weights(model, models[name].file)
+            part = models[name].test_part(loader)
+            model = rebuild(task, models[name].params, part, models[name].file)
         return model, judged_output(model, part, rule), part
 
     def counts_of(name: str, model: Any, form: OutputForm) -> tuple[BehaviourCount, ...]:
@@ -112,8 +120,9 @@ def predict_test(
         return replace(_predict(model, form, part), behaviours=counts_of(name, model, form))
 
     # Two at a time: one recurrent model alone uses a second core only half of the time.
-    first_part = loader.load("test", next(iter(models.values())).params)["test"]
-    if first_part.dataset is not None and not loader.takes_params:
+    some_model = next(iter(models.values()))
+    first_part = some_model.test_part(loader)
+    if first_part.dataset is not None and not loader.takes_params and some_model.cut is None:
         built = {name: build(name)[:2] for name in models}
         answers = {
             name: replace(each, behaviours=counts_of(name, *built[name]))
@@ -129,12 +138,13 @@ def predict_test(
                 f"task: the test rows of trial {name} differ from those of {next(iter(answers))}; "
                 "load must return the same rows and labels for all hyperparameters"
             )
-    params = next(iter(models.values())).params
+    params = some_model.params
     metrics = [metric for metric in (rule.deciding, *rule.additional) if metric.scale is not None]
     scales: dict[str, float] = {}
     if metrics:
         scales = scales_of(metrics, first.form.select(loader.load("search", params)["train"].y))
-    part = loader.load("test", params)["test"]
+    part = some_model.test_part(loader)
+    known = loader.dependence(params, "test")
     predictions = Predictions(
         first.truth,
         {name: each.output for name, each in answers.items()},
@@ -142,7 +152,9 @@ def predict_test(
         first.steps,
         weights=weights_by_class(first.truth, first.weights, rule.class_weight),
         scales=scales,
-        times=np.asarray(task.test_times()) if isinstance(task, HasTestTimes) else None,
+        times=None if known.times is None else known.times[:, 0],
+        horizon=1 if known.times is None else horizon_of(known.times),
+        groups=known.groups,
         lengths=task.test_lengths() if isinstance(task, HasTestLengths) else None,
         seen=_seen(part),
         behaviours={name: each.behaviours for name, each in answers.items() if each.behaviours},

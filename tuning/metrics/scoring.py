@@ -2,9 +2,8 @@
 
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,14 +11,9 @@ from numpy.typing import NDArray
 
 from tuning.core.record import Predictions
 from tuning.metrics.metric import Metric
+from tuning.metrics.units import Units, sample_counts
 
 Floats = NDArray[np.floating[Any]]
-
-# The bootstrap only estimates a standard error; 400 samples give it to within 4%.
-SAMPLES = 400
-SEED = 0
-# Largest number of weights that are computed together, so that memory stays below 200 MB.
-MAX_WEIGHTS = 4_000_000
 
 
 def score(metric: Metric, predictions: Predictions, output: "NDArray[Any]") -> float:
@@ -60,23 +54,28 @@ def example_scores(
     return np.asarray(by_step.mean(axis=2) / scale)
 
 
-def resampled_scores(metric: Metric, predictions: Predictions, trial: str) -> Floats:
+def resampled_scores(metric: Metric, predictions: Predictions, trial: str, units: Units) -> Floats:
     """Returns the value of a metric for bootstrap samples of the examples.
 
     The samples are the same for all models, so two models are compared on the same ones: Efron and
     Tibshirani, "An Introduction to the Bootstrap", 1993. The values of the latest predictions are
     kept, because a model is compared with several others.
 
+    Args:
+        metric: Metric to compute.
+        predictions: Predictions of the models.
+        trial: Name of the model's trial.
+        units: Units of the examples that a sample has as a whole.
+
     Returns:
         Values of shape (samples,); NaN for a sample on which the metric is not defined.
     """
     if _latest.predictions is not predictions:
         _latest.predictions, _latest.values = predictions, {}
-    key = metric.name, trial
+    key = metric.name, trial, units.kind, units.length
     if key not in _latest.values:
         batches = [
-            _on_samples(metric, predictions, trial, counts)
-            for counts in _sample_counts(predictions.examples)
+            _on_samples(metric, predictions, trial, counts) for counts in sample_counts(units)
         ]
         scale = predictions.scales.get(metric.name, 1.0)
         _latest.values[key] = np.concatenate(batches) / scale
@@ -88,7 +87,7 @@ class _Latest:
     """The values of bootstrap samples of the predictions that were resampled last."""
 
     predictions: Predictions | None = None
-    values: dict[tuple[str, str], Floats] = field(default_factory=dict)
+    values: dict[tuple[str, str, str, int], Floats] = field(default_factory=dict)
 
 
 _latest = _Latest()
@@ -132,28 +131,6 @@ def _value_or_nan(metric: Metric, truth: Any, output: Any, weights: Any) -> floa
             return metric.compute(truth, output, weights)
         except ValueError:
             return math.nan
-
-
-def _sample_counts(examples: int) -> Iterable[NDArray[np.int64]]:
-    """Returns how often each sample has each example, in batches of shape (samples, examples)."""
-    if SAMPLES * examples <= MAX_WEIGHTS:
-        return _kept_counts(examples)
-    return _draw_counts(examples)
-
-
-@lru_cache(maxsize=1)
-def _kept_counts(examples: int) -> list[NDArray[np.int64]]:
-    """Keeps the batches, because the samples are the same for all models."""
-    return list(_draw_counts(examples))
-
-
-def _draw_counts(examples: int) -> Iterator[NDArray[np.int64]]:
-    random = np.random.default_rng(SEED)
-    batch = max(1, min(SAMPLES, MAX_WEIGHTS // max(examples, 1)))
-    for start in range(0, SAMPLES, batch):
-        size = min(batch, SAMPLES - start)
-        drawn = random.integers(examples, size=(size, examples))
-        yield np.stack([np.bincount(row, minlength=examples) for row in drawn])
 
 
 def _row_weights(predictions: Predictions) -> Floats | None:

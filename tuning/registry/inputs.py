@@ -76,6 +76,48 @@ def as_texts(values: Any, column: str) -> list[str]:
     )
 
 
+def as_table(values: Any, schema: "Schema") -> Any:
+    """Returns the values as a data frame with the columns of a schema, for a model of tables.
+
+    Args:
+        values: What ``read_file`` has returned: a data frame of texts, a mapping of columns, or a
+            list of rows.
+        schema: Input schema of the model, of named columns.
+
+    Raises:
+        BadInputError: A column is missing, or a value has the wrong type.
+    """
+    import pandas as pd
+
+    try:
+        table = pd.DataFrame(values)
+    except (TypeError, ValueError) as error:
+        raise BadInputError(f"file: it holds no table ({error})") from error
+    types: dict[str, Any] = {str(column.name): column.type for column in schema.inputs}
+    missing = [name for name in types if name not in table.columns]
+    if missing:
+        raise BadInputError(
+            f"file: the model reads the columns {', '.join(types)}; {missing[0]!r} is missing"
+        )
+    for name, kind in types.items():
+        if is_text_type(kind):
+            continue
+        numbers = pd.to_numeric(table[name], errors="coerce")
+        bad = table.index[numbers.isna()]
+        if len(bad):
+            raise BadInputError(
+                f"file: the column {name!r} needs numbers; row {bad[0] + 1} has "
+                f"{table[name][bad[0]]!r}"
+            )
+        table[name] = numbers.astype(kind.to_numpy())
+    return table[[*types]]
+
+
+def is_text_type(kind: Any) -> bool:
+    """Returns whether the type of a column in MLflow is text."""
+    return str(kind) == "DataType.string"
+
+
 def as_tensors(values: Any, schema: "Schema") -> Any:
     """Returns the values in the form in which a Keras model takes them.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tuning.core.errors import BadInputError
 from tuning.core.task import Explain
-from tuning.registry.inputs import as_tensors, as_texts
+from tuning.registry.inputs import as_table, as_tensors, as_texts, is_text_type
 from tuning.registry.serving import load_keras
 from tuning.registry.versions import registered_aliases
 from tuning.study.file import Study
@@ -74,7 +74,12 @@ def _ask_served(address: str, values: Any, explain: Explain | None) -> list[str]
     import pandas as pd
 
     loaded = mlflow.pyfunc.load_model(address)
-    column = loaded.metadata.get_input_schema().input_names()[0]
+    schema = loaded.metadata.get_input_schema()
+    column = schema.input_names()[0]
+    if len(schema.inputs) > 1 or not is_text_type(schema.inputs[0].type):
+        if explain is not None:
+            raise BadInputError("explain: the model takes a table, and explains none of its rows")
+        return _table_lines(loaded.predict(as_table(values, schema)))
     texts = as_texts(values, column)
 
     def ask(inputs: Sequence[str]) -> Any:
@@ -90,6 +95,12 @@ def _ask_served(address: str, values: Any, explain: Explain | None) -> list[str]
         if explain is not None:
             parts = (f"{part} {change:+.3f}" for part, change in explain(ask, text))
             lines.append(f"    largest influence: {', '.join(parts) or 'none'}")
+    return lines
+
+
+def _table_lines(answer: Any) -> list[str]:
+    """Returns the answer to a table as the lines of a CSV file, which other programs can read."""
+    lines: list[str] = answer.to_csv(index=False, float_format="%.6g").splitlines()
     return lines
 
 

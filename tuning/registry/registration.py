@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuning.core.errors import PromotionRefusedError
-from tuning.core.task import Form
+from tuning.core.forms import Form
 from tuning.registry.champions import read_champions, write_line
 from tuning.registry.decisions import MAX_DESCRIPTION
 from tuning.registry.files import files_of

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuning.core.errors import TuningError
-from tuning.core.task import Form, KerasForm, ServedModel
+from tuning.core.forms import Form, KerasForm, ServedModel
 from tuning.registry.files import describe_files, downloaded
 from tuning.tracking import keys
 from tuning.tracking.keras_flavour import log_keras_model
@@ -59,14 +59,14 @@ def _flavour(served: ServedModel) -> dict[str, Any]:
     from mlflow.types import ColSpec, Schema
 
     signature = ModelSignature(
-        Schema([ColSpec("string", served.input_column)]),
+        Schema([ColSpec(kind, column) for column, kind in served.inputs.items()]),
         Schema([ColSpec(kind, column) for column, kind in served.outputs.items()]),
     )
     return {
         "python_model": str(served.code),
         "artifacts": {key: str(path) for key, path in served.artifacts.items()},
         "signature": signature,
-        "input_example": pd.DataFrame({served.input_column: list(served.input_example)}),
+        "input_example": pd.DataFrame(dict(served.input_example)),
         "pip_requirements": list(served.pip_requirements),
     }
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tuning.core.task import Form, ServedModel
+from tuning.core.forms import Form, ServedModel
 from tuning.evaluation.comparison import Comparison
 from tuning.report.tables import change_table, headline, looks_text, markdown_table, model_table
 from tuning.study.record import StudyRecord
@@ -18,7 +18,7 @@ import mlflow
 import pandas as pd
 
 model = mlflow.pyfunc.load_model("models:/{name}@champion")
-model.predict(pd.DataFrame({{{column!r}: [{example!r}]}}))
+model.predict({example})
 ```
 
 To serve it over HTTP, run `mlflow models serve -m models:/{name}@champion`. The model needs the
@@ -79,7 +79,8 @@ def _inputs(form: Form) -> str:
     """Describes the inputs and outputs of a model."""
     if isinstance(form, ServedModel):
         outputs = ", ".join(f"`{column}` ({kind})" for column, kind in form.outputs.items())
-        return f"Input: `{form.input_column}` (text). Output: {outputs}."
+        columns = ", ".join(f"`{column}` ({kind})" for column, kind in form.inputs.items())
+        return f"Input: {columns}. Output: {outputs}."
     spec = json.loads(form.spec_file.read_text("utf-8"))
     names = spec.get("input_names") or [""] * len(spec["inputs"])
     inputs = [
@@ -105,7 +106,10 @@ def _purpose(served: ServedModel) -> tuple[str, str]:
 
 def _usage(name: str, form: Form) -> str:
     if isinstance(form, ServedModel):
-        column, example = form.input_column, form.input_example[0]
-        return _USAGE.format(name=name, column=column, example=example)
+        example = {column: list(values) for column, values in form.input_example.items()}
+        if len(example) > 1 or len(next(iter(example.values()))) > 2:
+            return _USAGE.format(name=name, example="pd.read_csv(…)")
+        first = {column: values[:1] for column, values in example.items()}
+        return _USAGE.format(name=name, example=f"pd.DataFrame({first})")
     task = form.task.partition(":")[2]
     return _KERAS_USAGE.format(name=name, task=task, params=form.params)

@@ -58,9 +58,10 @@ def check_options(
         thing = (own or {}).get(spec.algorithm)
         is_hyperband = (spec.library, spec.algorithm) == HYPERBAND
         is_hyperband |= "HyperbandOracle" in {base.__name__ for base in type(thing).__mro__}
-        if study.budget.repeats > 1 and is_hyperband:
+        if study.repeats > 1 and is_hyperband:
+            field = "search.folds" if study.search.folds else "budget.repeats"
             raise BadInputError(
-                "budget.repeats: KerasTuner's Hyperband trains a configuration further and cannot "
+                f"{field}: KerasTuner's Hyperband trains a configuration further and cannot "
                 "repeat it; use keras_tuner:bayesian"
             )
         is_foreign = spec.library not in LIBRARIES
@@ -69,10 +70,18 @@ def check_options(
             make_searcher(spec, study, own)
 
 
-def make_repeated(repeats: int, make: Callable[[], Searcher]) -> Searcher:
-    """Creates a searcher whose configurations are trained several times."""
+def make_repeated(
+    repeats: int, make: Callable[[], Searcher], tags: Callable[[int], Mapping[str, str]]
+) -> Searcher:
+    """Creates a searcher whose configurations are trained several times.
+
+    Args:
+        repeats: Number of trainings per configuration.
+        make: Function that creates the searcher of the configurations.
+        tags: Function that returns the tags of a repeat, by its number from 0.
+    """
     searcher = make()
-    return RepeatedSearcher(searcher, repeats) if repeats > 1 else searcher
+    return RepeatedSearcher(searcher, repeats, tags) if repeats > 1 else searcher
 
 
 def make_searcher(

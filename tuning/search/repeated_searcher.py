@@ -1,6 +1,6 @@
 """A searcher whose configurations are trained several times, with different seeds."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from statistics import fmean
 
@@ -25,10 +25,17 @@ class RepeatedSearcher:
     Args:
         searcher: Searcher that proposes the configurations.
         repeats: Number of trainings per configuration.
+        tags: Function that returns the tags of a repeat, by its number from 0.
     """
 
-    def __init__(self, searcher: Searcher, repeats: int) -> None:
+    def __init__(
+        self,
+        searcher: Searcher,
+        repeats: int,
+        tags: Callable[[int], Mapping[str, str]] = lambda repeat: {},
+    ) -> None:
         self.name = searcher.name
+        self._tags = tags
         self._searcher = searcher
         self._repeats = repeats
         self._open: dict[int, Proposal] = {}
@@ -43,7 +50,8 @@ class RepeatedSearcher:
                 return proposal
             self._open[group] = proposal
         proposal = self._open[group]
-        return replace(proposal, tags={**proposal.tags, REPEAT: str(repeat + 1)})
+        tags = {**proposal.tags, REPEAT: str(repeat + 1), **self._tags(repeat)}
+        return replace(proposal, tags=tags)
 
     def report(self, number: int, measurement: Measurement) -> Decision:
         """Lets every trial continue."""

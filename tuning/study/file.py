@@ -26,6 +26,7 @@ from tuning.study.sections import (
     OnError,
     Profile,
     Resources,
+    Search,
     Section,
     Training,
 )
@@ -58,6 +59,7 @@ class Study(Section):
         objective: Metric that the search optimises.
         searchers: Searchers, each written as ``library:algorithm(option=value)+pruner``. Only the
             library is required.
+        search: How the search measures a configuration.
         budget: Limits on the number of trials and epochs and on the time.
         confirm: Repetitions with fresh seeds before the comparison.
         training: Options of Keras for every training.
@@ -85,6 +87,7 @@ class Study(Section):
     warm_start: str = Field(default="", pattern=r"^\w*$")
     objective: Objective = Objective()
     searchers: list[str] = Field(default=["optuna", "keras_tuner"], min_length=1)
+    search: Search = Search()
     budget: Budget = Budget()
     confirm: Confirm = Confirm()
     training: Training = Training()
@@ -204,6 +207,16 @@ class Study(Section):
     def config_id(self, params: Mapping[str, ParamValue]) -> str:
         """Hashes the searched part of ``params``; the hash identifies the configuration."""
         return config_hash(self.searched(params))
+
+    @property
+    def repeats(self) -> int:
+        """Number of search trials per configuration: its repeats with every fold."""
+        return self.budget.repeats * (self.search.folds or 1)
+
+    @property
+    def search_trials(self) -> int:
+        """Number of search trials per searcher."""
+        return self.budget.trials * self.repeats
 
     def winner(self, values: Mapping[str, Sequence[float]]) -> str | None:
         """Returns the label of the configuration with the best mean over all fresh seeds.

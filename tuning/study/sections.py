@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tuning.core.names import storable_metric
-from tuning.core.trial import Params, ParamValue
+from tuning.core.trial import Params, ParamValue, Resample
 from tuning.metrics.catalogue import check_keys, make_metric
 from tuning.metrics.metric import Direction, Metric
 
@@ -119,11 +119,6 @@ class Budget(Section):
     plateau_trials: int | None = Field(default=None, ge=1)
     plateau_gain: float = Field(default=0.0, ge=0, allow_inf_nan=False)
 
-    @property
-    def trainings(self) -> int:
-        """Number of search trials per searcher."""
-        return self.trials * self.repeats
-
 
 class Confirm(Section):
     """Repetitions with fresh seeds before the comparison.
@@ -135,12 +130,46 @@ class Confirm(Section):
             seed, which shows the effect of more epochs; None for no such training.
         ablation: Whether the winner is also trained with one changed hyperparameter at a time set
             back to the baseline's value.
+        resample: Rows for training and validation of each fresh seed: those of the task for all
+            (``none``); a new random cut per seed (``split``); one of the folds (``folds``), also
+            with new folds once all are used (``repeated``); a new cut of whole groups
+            (``grouped``); or a validation period before that of the previous seed (``rolling``).
+            The test rows stay the same. The interval of the gain then holds for other training
+            rows too.
+        folds: Number of folds, or of the periods of a rolling origin.
+        gap: Number of times that are left out between training and validation rows.
+        embargo: Number of times after the validation rows that are left out of the training.
     """
 
     seeds: int = Field(default=3, ge=1, le=100)
     top_k: int = Field(default=2, ge=1, le=100)
     long_run: int | None = Field(default=None, ge=1, le=10_000)
     ablation: bool = False
+    resample: Resample = "none"
+    folds: int = Field(default=5, ge=2, le=100)
+    gap: int = Field(default=0, ge=0)
+    embargo: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.resample in ("folds", "rolling") and self.seeds > self.folds:
+            raise ValueError(
+                f"{self.resample} gives each of the {self.seeds} seeds another one of the folds, "
+                f"so folds must be at least {self.seeds}; got {self.folds}"
+            )
+        return self
+
+
+class Search(Section):
+    """How the search measures a configuration.
+
+    Attributes:
+        folds: Number of folds over which the objective is a mean; each is trained by itself, and
+            nothing is pruned. Rows with times have a rolling origin. None for the task's own
+            validation rows.
+    """
+
+    folds: int | None = Field(default=None, ge=2, le=100)
 
 
 class Training(Section):

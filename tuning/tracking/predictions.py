@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
+# Arrays of one value per example.
+_OPTIONAL = ("lengths", "times", "groups", "weights")
+
+
 def write_predictions(client: "MlflowClient", run_id: str, predictions: Predictions) -> None:
     """Stores the predictions of the models for the test split."""
     import numpy as np
@@ -22,7 +26,7 @@ def write_predictions(client: "MlflowClient", run_id: str, predictions: Predicti
     path = Path(keys.PREDICTIONS_FILE)
     arrays = {f"p_{name}": value for name, value in predictions.outputs.items()}
     arrays |= {f"y_{name}": np.asarray(value) for name, value in predictions.yardsticks.items()}
-    optional = {name: getattr(predictions, name) for name in ("lengths", "times", "weights")}
+    optional = {name: getattr(predictions, name) for name in _OPTIONAL}
     arrays |= {name: array for name, array in optional.items() if array is not None}
     details = {
         "kind": predictions.kind,
@@ -30,6 +34,8 @@ def write_predictions(client: "MlflowClient", run_id: str, predictions: Predicti
         "classes": list(predictions.classes),
         "scales": dict(predictions.scales),
         "seen": predictions.seen,
+        "horizon": predictions.horizon,
+        "overlap": predictions.overlap,
         "images": {str(index): image for index, image in predictions.images.items()},
         "texts": {str(index): text for index, text in predictions.texts.items()},
         "behaviours": {
@@ -78,12 +84,12 @@ def _load(file: Path) -> Predictions:
             # Records of version 0.1 have binary classifiers only, and do not say so.
             kind=details.get("kind", "binary"),
             steps=details.get("steps", 1),
-            weights=arrays.get("weights"),
+            **{name: arrays.get(name) for name in _OPTIONAL},
             classes=tuple(details.get("classes", ())),
             scales=details.get("scales", {}),
-            lengths=arrays.get("lengths"),
-            times=arrays.get("times"),
             seen=details.get("seen", 0),
+            horizon=details.get("horizon", 1),
+            overlap=details.get("overlap", 1.0),
             images={int(index): image for index, image in details.get("images", {}).items()},
             texts={int(index): text for index, text in details.get("texts", {}).items()},
             behaviours={

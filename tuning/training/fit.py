@@ -25,7 +25,7 @@ from tuning.training.checkpoint import (
 from tuning.training.fast_lstm.layer import accelerate
 from tuning.training.keras_process import quick_to_compile, set_seed, without_autologging
 from tuning.training.recorder import EpochRecorder, Report
-from tuning.training.saved_model import save_model
+from tuning.training.saved_model import load_weights, save_model
 
 if TYPE_CHECKING:
     import keras
@@ -150,6 +150,20 @@ def build_model(task: Task, params: Params, part: Part) -> "keras.Model":
     accelerate(model)
     if not getattr(model, "built", True) or not model.variables:
         _call_once(model, part.head(1)[0])
+    return model
+
+
+def rebuild(task: Task, params: Params, part: Part, file: Path) -> "keras.Model":
+    """Builds a model and loads the weights of a training into it.
+
+    Args:
+        task: Task that builds the model.
+        params: Hyperparameters of the training.
+        part: Part with examples of the inputs.
+        file: Model file of the training.
+    """
+    model = build_model(task, params, part)
+    load_weights(model, file)
     return model
 
 

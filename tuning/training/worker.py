@@ -31,6 +31,7 @@ from tuning.core.trial import (
     Trial,
     TrialResult,
 )
+from tuning.data.cuts import cut_of
 from tuning.data.loading import Loader
 from tuning.training.devices import check_gpu, has_gpu
 from tuning.training.environment import thread_environment
@@ -157,7 +158,7 @@ class TrialWorker:
             return train_any(task, trial, spec.objective, spec.rule, record, folder)
         from tuning.training.fit import train
 
-        data = loader.load("search", trial.params)
+        data = loader.load("search", trial.params, cut_of(trial.tags))
         folder.mkdir(parents=True, exist_ok=True)
         return train(task, data, trial, spec.objective, spec.training, record, folder, spec.rule)
 

@@ -17,7 +17,7 @@ from tuning.core.errors import BadInputError, InfeasibleError
 from tuning.core.record import Predictions
 from tuning.core.task import Fits, Serves, Task
 from tuning.core.trial import Params
-from tuning.data.loading import Loader
+from tuning.data.loading import Loader, asked
 from tuning.data.parts import Batch, Part, leaves, take
 from tuning.data.weights import weights_by_class
 from tuning.metrics.outputs import OutputForm
@@ -204,7 +204,7 @@ def _scales(study: Study, form: OutputForm, train: Part) -> dict[str, float]:
         raise BadInputError(f"compare.metric: {error}") from error
 
 
-def _check_serving(task: Task, model_file: Path, folder: Path) -> None:
+def _check_serving(task: Task, params: Params, model_file: Path, folder: Path) -> None:
     """Makes the model of raw input, and asks it its example."""
     if not isinstance(task, Serves):
         return
@@ -213,7 +213,8 @@ def _check_serving(task: Task, model_file: Path, folder: Path) -> None:
     target = folder / "served_files"
     target.mkdir()
     try:
-        try_served_model(task.serve(model_file, target), folder / "served")
+        options = asked(task.serve, params=params, cut=None)
+        try_served_model(task.serve(model_file, target, **options), folder / "served")
     except BadInputError:
         raise
     except Exception as error:
@@ -241,7 +242,7 @@ def _check_saving(
         files = save_model(model, Path(folder), take(x, slice(1)))
         save_keras_model(Path(files["model"]), Path(files["model_spec"]), Path(folder, "mlflow"))
         if serves:
-            _check_serving(task, Path(files["model"]), Path(folder))
+            _check_serving(task, params, Path(files["model"]), Path(folder))
         loaded = build_model(task, params, parts["train"])
         try:
             load_weights(loaded, Path(files["model"]))

@@ -8,6 +8,7 @@ from tuning.metrics.outputs import OutputForm
 from tuning.tracking import keys, store
 from tuning.training.workspace import clear
 from tuning.workflow.check import check_models
+from tuning.workflow.cuts import check_cuts
 from tuning.workflow.passed_checks import check_token, has_passed, remember
 from tuning.workflow.plan import Plan
 from tuning.workflow.preparation import PreparedStudy, prepare_study
@@ -47,6 +48,7 @@ def check_study(plan: Plan) -> list[str]:
     with ExitStack() as stack:
         prepared = prepare_study(plan, keys.TUNE, stack)
         stack.callback(clear, prepared.workspace)
+        check_cuts(prepared)
         place = _check_store(plan)
         if isinstance(prepared.task, Trains):
             return [

@@ -10,6 +10,7 @@ from pathlib import Path
 from tuning.core.record import Predictions
 from tuning.core.task import Trains
 from tuning.core.trial import TrialRecord
+from tuning.data.cuts import cut_of
 from tuning.metrics.metric import rounded
 from tuning.metrics.scoring import score
 from tuning.study.record import StudyRecord
@@ -17,6 +18,7 @@ from tuning.tracking import keys
 from tuning.tracking.looks import record_look
 from tuning.tracking.predictions import write_predictions
 from tuning.tracking.trial_models import download_keras_file
+from tuning.workflow.cuts import overlap_between
 from tuning.workflow.judge_any import join_predictions
 from tuning.workflow.study_run import StudyRun
 
@@ -64,13 +66,19 @@ def _predict(
     )
     with model_files(study_run, trials) as files:
         models = {
-            trial.trial.name: TrainedModel(trial.trial.params, files[trial.trial.name])
+            trial.trial.name: TrainedModel(
+                trial.trial.params, files[trial.trial.name], cut_of(trial.trial.tags)
+            )
             for trial in trials
         }
         predictions = predict_test(
             prepared.task, prepared.loader, study.compare, models, *_compared(trials)
         )
-    predictions = replace(predictions, classes=tuple(prepared.data.classes))
+    predictions = replace(
+        predictions,
+        classes=tuple(prepared.data.classes),
+        overlap=overlap_between(prepared.loader, study, trials),
+    )
     write_predictions(study_run.client, record.run_id, predictions)
     return predictions
 

@@ -81,7 +81,7 @@ def search(plan: Plan) -> Outcome:
     with open_study_run(plan, keys.SEARCH) as study_run:
         study, parent = study_run.study, study_run.parent
         searchers = ", ".join(spec.name for spec in study_run.searchers)
-        expected = study.budget.trainings * len(study_run.searchers)
+        expected = study.search_trials * len(study_run.searchers)
         done = len(study_run.driver.trained(Phase.SEARCH))
         study_run.progress.phase(f"Search ({searchers})", expected, done)
         limit = search_limit(study_run)
@@ -123,13 +123,13 @@ def _expected_trials(study_run: StudyRun) -> int:
     configurations = 1 + len(study.references)
     rounds = 1 if study.confirm.long_run is None else 2
     fresh = study.confirm.seeds * (configurations * rounds + study.confirm.top_k)
-    return fresh + study.budget.trainings * len(study_run.searchers)
+    return fresh + study.search_trials * len(study_run.searchers)
 
 
 def _end_of_search(study_run: StudyRun, limit: SearchLimit) -> str:
     if study_run.prepared.plan.options.candidates:
         return "the candidates were given"
-    trials = study_run.study.budget.trainings * len(study_run.searchers)
+    trials = study_run.study.search_trials * len(study_run.searchers)
     if len(study_run.driver.trained(Phase.SEARCH)) >= trials:
         return "all trials are done"
     return limit.over() or "the searchers have no more configurations to propose"

@@ -37,7 +37,7 @@ class _Method(NamedTuple):
 
 
 METHODS = (
-    _Method("load", ("split",), ("params",), required=True),
+    _Method("load", ("split",), ("params", "cut"), required=True),
     _Method("build", ("params",), required=True),
     _Method("fit", ("model", "params", "data", "callbacks"), ("epochs", "initial_epoch")),
     _Method("callbacks", ("params",)),

@@ -61,6 +61,7 @@ class PreparedStudy:
         workspace: Folder of the trials' files.
         code: Digests of the files of the user's code, by name.
         changed_code: Names of the files that differ from those of the earlier run.
+        has_times: Whether the rows have an order in time.
         earlier: Earlier run of a resumed study; None for a new study.
     """
 
@@ -75,6 +76,7 @@ class PreparedStudy:
     workspace: Path
     code: dict[str, str]
     changed_code: list[str]
+    has_times: bool
     earlier: EarlierRun | None = None
 
     @property
@@ -111,6 +113,8 @@ def prepare_study(plan: Plan, kind: str, stack: ExitStack) -> PreparedStudy:
     study = written.change(plan.options.settings) if earlier is None else plan.study
     trains = isinstance(task, Trains)
     parts = {} if trains else load_parts(loader, study, with_test=kind == keys.TUNE)
+    params = study.hyperparameters(study.baseline)
+    has_times = not trains and loader.dependence(params, "train", "validation").times is not None
     name = getattr(task, "name", type(task).__name__)
     data = info or (_unknown_data(name) if trains else describe_data(name, parts))
     data = replace(data, classes=loader.classes)
@@ -138,6 +142,7 @@ def prepare_study(plan: Plan, kind: str, stack: ExitStack) -> PreparedStudy:
         workspace,
         code,
         changed_code,
+        has_times,
         earlier,
     )
 

@@ -4,8 +4,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuning.core.errors import PromotionRefusedError, TuningError
-from tuning.core.task import KerasForm, Serves
+from tuning.core.forms import KerasForm
+from tuning.core.task import Serves
 from tuning.core.trial import TrialRecord
+from tuning.data.cuts import cut_of
+from tuning.data.loading import asked
 from tuning.study.record import StudyRecord
 from tuning.tracking import keys
 from tuning.tracking.retry import RetryPolicy
@@ -13,7 +16,7 @@ from tuning.workflow.judge import model_files
 from tuning.workflow.study_run import StudyRun
 
 if TYPE_CHECKING:
-    from tuning.core.task import Form
+    from tuning.core.forms import Form
     from tuning.evaluation.comparison import Comparison
 
 
@@ -78,15 +81,14 @@ def _register(
 def _make_form(study_run: StudyRun, first: TrialRecord, model_file: Path, folder: Path) -> "Form":
     """Makes the model that is registered: one of raw input if the task makes one."""
     task = study_run.prepared.task
+    params, cut = first.trial.params, cut_of(first.trial.tags)
     if isinstance(task, Serves):
-        return task.serve(model_file, folder)
-    from tuning.training.fit import build_model
-    from tuning.training.saved_model import load_weights, save_model
+        return task.serve(model_file, folder, **asked(task.serve, params=params, cut=cut))
+    from tuning.training.fit import rebuild
+    from tuning.training.saved_model import save_model
 
-    params = first.trial.params
-    part = study_run.prepared.loader.load("search", params)["validation"]
-    model = build_model(task, params, part)
-    load_weights(model, model_file)
+    part = study_run.prepared.loader.load("search", params, cut)["validation"]
+    model = rebuild(task, params, part, model_file)
     example = part.head(EXAMPLES)[0]
     saved = save_model(model, folder, example)
     return KerasForm(

@@ -28,6 +28,15 @@ CHANGEABLE_FIELDS = ("budget", "confirm", "gate", "limits", "on_error", "profile
 # The recorded values of these fields may differ from the study file: they may have been set on the
 # command line when the study began, and they choose neither the code that runs nor the gate.
 _HARMLESS_FIELDS = ("budget", "confirm", "limits", "on_error", "searchers", "seed", "training")
+# Fields of the trainings per configuration and of their rows; see ``_rows``.
+_ROWS = (
+    "budget.repeats",
+    "search.folds",
+    "confirm.resample",
+    "confirm.folds",
+    "confirm.gap",
+    "confirm.embargo",
+)
 # These fields may differ in every run of a study.
 _MACHINE_FIELDS = ("resources",)
 # Failures that are due to the machine or the code rather than to the configuration.
@@ -131,15 +140,27 @@ def _refuse(old: Study, new: Study, allow_change: bool, complaint: str) -> None:
             "models that were trained for longer would be compared with the others: "
             + "; ".join(filter(None, epochs))
         )
-    if old.budget.repeats != new.budget.repeats:
+    rows = [
+        f"{name}: {before}, now {now}"
+        for name, before, now in zip(_ROWS, _rows(old), _rows(new), strict=True)
+        if before != now
+    ]
+    if rows:
         raise BadInputError(
-            f"{complaint}, or begin a new study. The number of trainings per configuration cannot "
-            f"change: budget.repeats: {old.budget.repeats}, now {new.budget.repeats}"
+            f"{complaint}, or begin a new study. The trainings per configuration and their rows "
+            f"cannot change: {'; '.join(rows)}"
         )
     if refused:
         changeable = set(refused) <= set(CHANGEABLE_FIELDS)
         cure = "or pass --allow-change" if changeable else "or begin a new study"
         raise BadInputError(f"{complaint}, {cure}:\n{_difference(old, new, changed)}")
+
+
+def _rows(study: Study) -> tuple[object, ...]:
+    """Returns the fields that say how often a configuration is trained, and on which rows."""
+    confirm = study.confirm
+    cuts = (confirm.resample, confirm.folds, confirm.gap, confirm.embargo)
+    return (study.budget.repeats, study.search.folds, *cuts)
 
 
 def _changed(old: BaseModel, new: BaseModel) -> list[str]:

@@ -20,6 +20,7 @@ from tuning.search.names import SearcherSpec
 from tuning.study.file import Study
 from tuning.study.sections import Config
 from tuning.tracking import keys
+from tuning.workflow.cuts import cut_tag, fold_tag
 from tuning.workflow.resume import pending
 from tuning.workflow.study_run import StudyRun
 from tuning.workflow.warm_start import warm_trials
@@ -123,7 +124,7 @@ def choose_candidates(study: Study, search: Sequence[TrialRecord]) -> list[Trial
 
 def _averaged(study: Study, completed: Sequence[TrialRecord]) -> list[TrialRecord]:
     """Returns one record per configuration and searcher, with the mean of its repeats."""
-    if study.budget.repeats == 1:
+    if study.repeats == 1:
         return list(completed)
     groups: dict[tuple[str, str], list[TrialRecord]] = {}
     for record in completed:
@@ -132,7 +133,7 @@ def _averaged(study: Study, completed: Sequence[TrialRecord]) -> list[TrialRecor
     return [
         replace(each[0], result=replace(each[0].result, value=fmean(_values(each))))
         for each in groups.values()
-        if len(each) >= study.budget.repeats
+        if len(each) >= study.repeats
     ]
 
 
@@ -157,9 +158,10 @@ def _search_source(study_run: StudyRun, spec: SearcherSpec) -> TrialSource:
     study = study_run.study
     earlier = study_run.earlier(Phase.SEARCH, searcher=spec.name)
     own = study_run.prepared.plan.options.own_searchers
-    repeats = study.budget.repeats
+    tags = partial(fold_tag, study, with_times=study_run.prepared.has_times)
     searcher = DeferredSearcher(
-        spec.name, partial(make_repeated, repeats, partial(make_searcher, spec, study, own))
+        spec.name,
+        partial(make_repeated, study.repeats, partial(make_searcher, spec, study, own), tags),
     )
     source = _source(study_run, searcher, Phase.SEARCH, earlier, priority=1)
     if study.warm_start:
@@ -168,7 +170,7 @@ def _search_source(study_run: StudyRun, spec: SearcherSpec) -> TrialSource:
         # The searcher may reject the earlier trials; that must show before any work starts.
         searcher.prepare()
     # A kill, or a deletion in MLflow, may have left gaps in the numbers; they are made up for.
-    source.budget = study.budget.trials * repeats + source.asked - len(earlier)
+    source.budget = study.search_trials + source.asked - len(earlier)
     source.prepare = searcher.prepare
     return source
 
@@ -257,7 +259,7 @@ def _announce_confirmation(
     study, progress = study_run.study, study_run.progress
     progress.status.expect(
         trials
-        - study.budget.trainings * len(study_run.searchers)
+        - study.search_trials * len(study_run.searchers)
         + study.confirm.seeds * (candidates - study.confirm.top_k)
     )
     if ended_by := limit.over():
@@ -335,7 +337,7 @@ def _repeats(
             epochs=epochs,
             name=f"{prefix}{label}-seed{number}",
             seed=derive_seed(study.seed, "confirm", number),
-            tags={keys.CANDIDATE: label},
+            tags={keys.CANDIDATE: label, **cut_tag(study, number)},
         )
         for label, params in configs.items()
         for number in range(1, study.confirm.seeds + 1)

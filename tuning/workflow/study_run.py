@@ -28,6 +28,7 @@ from tuning.tracking.tracker import MlflowTracker, dataset_inputs
 from tuning.tracking.writers import writers_of
 from tuning.training.workspace import clear, machine_id
 from tuning.workflow.check_study import check_once
+from tuning.workflow.cuts import check_cuts
 from tuning.workflow.plan import Plan
 from tuning.workflow.preparation import PreparedStudy, prepare_study, run_lock
 from tuning.workflow.progress import Progress, make_progress
@@ -98,6 +99,7 @@ def open_study_run(plan: Plan, kind: str = keys.TUNE) -> Iterator[StudyRun]:
         stack.enter_context(listening(stop))
         stack.enter_context(without_mlflow_retries())
         prepared = prepare_study(plan, kind, stack)
+        check_cuts(prepared)
         progress = _show_progress(prepared, stack)
         # The workers start first, so that they import Keras while this process checks the models
         # and opens the store.

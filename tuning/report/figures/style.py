@@ -63,7 +63,7 @@ def words(name: str) -> str:
 
 
 def test_name(metric: Metric) -> str:
-    """Returns the name of a metric on the test split in words, without the module of a function."""
+    """Returns the name of a metric on the test split in words, without a function's module."""
     return f"test {words(metric.name.rpartition(':')[2])}"
 
 
