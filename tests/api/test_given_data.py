@@ -13,11 +13,10 @@ from tuning.api.given_data import (
     as_loaded,
     is_called_by_workers,
     is_loader,
-    load_parts,
     read_data,
-    store_parts,
 )
 from tuning.core.errors import BadInputError
+from tuning.data.stored import load_parts, store_parts
 
 X = np.arange(200, dtype="float32").reshape(100, 2)
 Y = np.arange(100.0)
@@ -104,7 +103,9 @@ def test_given_parts_have_times_and_groups_of_their_own(tmp_path: Path) -> None:
     times = {"train": np.arange(100), "validation": np.arange(20), "test": np.ones((30, 2))}
     read, _ = read_data(parts, Split(times=times))
     stored = load_parts(store_parts(read, tmp_path))
-    assert all(np.array_equal(stored[name].times, each) for name, each in times.items())
+    assert all(
+        np.array_equal(np.asarray(stored[name].times), each) for name, each in times.items()
+    )
     assert stored["train"].groups is None
     with pytest.raises(BadInputError, match="times: give a mapping with 'train' and 'validation'"):
         read_data(parts, Split(times=np.arange(100)))

@@ -1,8 +1,12 @@
 """Data are loaded once per value of the hyperparameters that they depend on."""
 
+import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, cast
 
+import keras
 import numpy as np
 import pytest
 
@@ -104,3 +108,61 @@ class Returning:
 def test_a_part_that_is_missing_is_named(value: Any, reason: str) -> None:
     with pytest.raises(BadInputError, match=rf"load\('search'\) {reason}"):
         loader_of(Returning(value)).load("search", {})
+
+
+class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+    """A data set without batches."""
+
+    def __getitem__(self, index: int) -> Any:
+        raise AssertionError("nobody reads it")
+
+
+class Prepared:
+    """Arrays that depend on a window; notes in a file when it prepares them."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+
+    def load(self, split: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        with self._log.open("a") as stream:
+            stream.write(f"{split} {params['window']}\n")
+        time.sleep(0.2)
+        x = np.full((4, params["window"]), 1.0 * params["window"])
+        names = ("train", "validation") if split == "search" else ("test",)
+        return {name: (x, np.zeros(4)) for name in names}
+
+
+def test_workers_of_a_machine_prepare_each_value_once(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    loaders = [Loader(cast(Task, Prepared(log)), (), tmp_path / "shared") for _ in range(4)]
+    params = [{"window": 5 + number % 2, "units": number} for number in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        parts = list(
+            pool.map(lambda number: loaders[number % 4].load("search", params[number]), range(8))
+        )
+    assert sorted(log.read_text().splitlines()) == ["search 5", "search 6"]
+    for each, own in zip(parts, params, strict=True):
+        assert each["train"].x.shape == (4, own["window"])
+        assert isinstance(each["train"].x, np.memmap)
+
+
+def test_data_sets_are_prepared_by_every_worker(tmp_path: Path) -> None:
+    class Sets(Prepared):
+        def load(self, split: str, params: Mapping[str, Any]) -> dict[str, Any]:
+            super().load(split, params)
+            return {name: Batches() for name in ("train", "validation")}
+
+    log = tmp_path / "log"
+    for _ in range(2):
+        loader = Loader(cast(Task, Sets(log)), (), tmp_path / "shared")
+        loader.load("search", {"window": 5})
+    assert log.read_text().splitlines() == ["search 5"] * 2
+
+
+def test_a_missing_hyperparameter_is_not_one_that_is_none(tmp_path: Path) -> None:
+    task = Reading()
+    loader = Loader(cast(Task, task), (), tmp_path)
+    loader.load("search", {"length": 2})
+    loader.load("search", {"length": 2, "noise": None})
+    loader.load("search", {"length": 2})
+    assert len(task.loaded) == 2

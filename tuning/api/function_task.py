@@ -6,12 +6,13 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from tuning.api.given_data import as_loaded, load_parts
+from tuning.api.given_data import as_loaded
 from tuning.api.travel import code_of, offer, unpack
 from tuning.core.errors import BadInputError, InfeasibleError
 from tuning.core.task import Split
 from tuning.core.trial import Params
 from tuning.data.loading import PARTS, asked, asks_for
+from tuning.data.stored import load_parts
 
 # The class, as a study names it.
 FUNCTION_TASK = "tuning.api.function_task:FunctionTask"

@@ -7,14 +7,7 @@ from typing import Any
 
 from tuning.api.any_framework import plan_train
 from tuning.api.function_task import FUNCTION_TASK, accepted_by, takes_params, trains_itself
-from tuning.api.given_data import (
-    CalledData,
-    Split,
-    is_called_by_workers,
-    is_loader,
-    read_data,
-    store_parts,
-)
+from tuning.api.given_data import CalledData, Split, is_called_by_workers, is_loader, read_data
 from tuning.api.places import mlflow_uri
 from tuning.api.recorded_space import RecordedSpace, record_space
 from tuning.api.result import StudyResult, run
@@ -22,6 +15,7 @@ from tuning.api.settings import as_list, complete_study, default_name, metric_of
 from tuning.api.travel import pack
 from tuning.core.errors import BadInputError
 from tuning.data.parts import Part, classes_of, read_part
+from tuning.data.stored import store_parts
 from tuning.search.plugins import own_names
 from tuning.study.file import Study
 from tuning.workflow.plan import Options, Plan, make_plan

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,8 @@ from tuning.core.task import HasGroups, HasTimes, Split, Task
 from tuning.core.trial import Params
 from tuning.data.cuts import Cut, Dependence
 from tuning.data.parts import Part, classes_of, is_array, join, read_part
+from tuning.data.prepared import PreparedParts, Used, matches, value_of
 from tuning.data.splits import Indexes, spans_of
-
-_MISSING = object()  # stands for a hyperparameter that a configuration does not have
 
 PARTS: Mapping[Split, tuple[str, ...]] = {"search": ("train", "validation"), "test": ("test",)}
 
@@ -24,14 +24,12 @@ class _Kept:
     """Parts that were loaded, with the cut and the hyperparameters for which they hold."""
 
     cut: Cut | None
-    used: Mapping[str, Any]
+    used: Used
     parts: dict[str, Part]
 
     def holds_for(self, cut: Cut | None, params: Params) -> bool:
         """Returns whether the parts are those of a cut and of hyperparameters."""
-        return self.cut == cut and all(
-            params.get(name, _MISSING) == value for name, value in self.used.items()
-        )
+        return self.cut == cut and matches(self.used, params)
 
 
 class Loader:
@@ -40,18 +38,23 @@ class Loader:
     Args:
         task: Task whose data are prepared.
         classes: Names of the classes of text labels; empty to take them from the training part.
+        folder: Folder in which the processes of a machine share data that depend on
+            hyperparameters; None to share nothing.
 
     Attributes:
         takes_params: Whether the data depend on hyperparameters.
         classes: Names of the classes; empty before the training part is loaded, or without names.
     """
 
-    def __init__(self, task: Task, classes: Sequence[str] = ()) -> None:
+    def __init__(
+        self, task: Task, classes: Sequence[str] = (), folder: Path | None = None
+    ) -> None:
         load = getattr(task, "load", None)  # a task that trains itself has none
         self.takes_params = asks_for(load, "params")
         self.classes = tuple(classes)
         self._task = task
         self._takes_cut = asks_for(load, "cut")
+        self._shared = PreparedParts(folder) if folder and self.takes_params else None
         self._kept: dict[tuple[Split, bool], _Kept] = {}
 
     def load(self, split: Split, params: Params, cut: Cut | None = None) -> dict[str, Part]:
@@ -74,12 +77,18 @@ class Loader:
         if kept is not None and kept.holds_for(cut, params):
             return kept.parts
         self._kept.pop(key, None)  # the memory is needed for the next one
-        reads = _Reads(params)
-        if cut is not None and not self._takes_cut:
-            parts = self._cut(cut, reads)
+
+        def prepare() -> tuple[dict[str, Part], Used]:
+            reads = _Reads(params)
+            if cut is not None and not self._takes_cut:
+                return self._cut(cut, reads), reads.used
+            return self._read(split, self._load(split, reads, cut)), reads.used
+
+        if self._shared is None or (cut is not None and not self._takes_cut):
+            parts, used = prepare()
         else:
-            parts = self._read(split, self._load(split, reads, cut))
-        self._kept[key] = _Kept(cut, reads.used, parts)
+            parts, used = self._shared.get(split, cut, params, prepare)
+        self._kept[key] = _Kept(cut, used, parts)
         return parts
 
     def dependence(self, params: Params, *parts: str) -> Dependence:
@@ -196,10 +205,10 @@ class _Reads(Mapping[str, Any]):
 
     def __init__(self, params: Params) -> None:
         self._params = params
-        self.used: dict[str, Any] = {}
+        self.used: dict[str, list[Any]] = {}
 
     def __getitem__(self, name: str) -> Any:
-        self.used[name] = self._params.get(name, _MISSING)
+        self.used[name] = value_of(self._params, name)
         return self._params[name]
 
     def __iter__(self) -> Iterator[str]:

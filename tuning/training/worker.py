@@ -41,6 +41,8 @@ from tuning.training.messages import Done, Epoch, Reply, Train, WorkerSpec, lost
 # If no decision comes within this time, the worker trains the next epoch. A late decision takes
 # effect after that epoch.
 REPLY_SECONDS = 10.0
+# Folder beside those of the trials in which workers share prepared data.
+PREPARED = ".prepared"
 # Freeing compiled programs costs the next trials one or two seconds, so memory may grow by this
 # factor first.
 GROWTH = 1.5
@@ -176,7 +178,8 @@ class TrialWorker:
             self._check_gpu()
             try:
                 task = import_task(self._spec.task)(**self._spec.task_options)
-                loader = Loader(task, self._spec.classes)
+                prepared = Path(self._spec.folder, PREPARED)
+                loader = Loader(task, self._spec.classes, prepared)
                 if not loader.takes_params and not isinstance(task, Trains):
                     loader.load("search", {})
             except Exception as error:
