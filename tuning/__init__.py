@@ -28,6 +28,8 @@ if TYPE_CHECKING:
         TuningError,
     )
     from tuning.core.task import DataInfo, Task
+    from tuning.data.cuts import Cut
+    from tuning.data.windows import Windows, windows
     from tuning.metrics.metric import Metric
     from tuning.study.file import Study
     from tuning.study.ranges import Choice, Float, Int
@@ -48,6 +50,9 @@ _PUBLIC = {
     "Choice": "tuning.study.ranges",
     "Task": "tuning.core.task",
     "DataInfo": "tuning.core.task",
+    "Cut": "tuning.data.cuts",
+    "windows": "tuning.data.windows",
+    "Windows": "tuning.data.windows",
     "GateRule": "tuning.study.sections",
     "Metric": "tuning.metrics.metric",
     "TuningError": "tuning.core.errors",
@@ -62,6 +67,7 @@ _PUBLIC = {
 __all__ = [
     "BadInputError",
     "Choice",
+    "Cut",
     "DataInfo",
     "FatalTrialError",
     "Float",
@@ -77,11 +83,13 @@ __all__ = [
     "StudyResult",
     "Task",
     "TuningError",
+    "Windows",
     "__version__",
     "confirm",
     "judge",
     "load_study",
     "tune",
+    "windows",
 ]
 
 

@@ -12,6 +12,7 @@ from tuning.core.trial import Phase, TrialRecord, TrialState
 from tuning.evaluation import statistics
 from tuning.evaluation.configurations import Configuration, choose_winner, grouped
 from tuning.evaluation.effects import Ablation, Change, Effect, ablations, changes, effects
+from tuning.evaluation.forecasts import DieboldMariano, diebold_mariano
 from tuning.evaluation.gains import gain as gain_between
 from tuning.evaluation.spending import spending
 from tuning.evaluation.statistics import Gain, McNemar, Verdict
@@ -90,6 +91,8 @@ class Comparison:
         gain: Gain of the winner over the baseline on the test split.
         mcnemar: McNemar's test of baseline and winner, for the first seed that both have; None
             also if they are no classifiers of single, equally weighted examples.
+        diebold_mariano: Test of Diebold and Mariano of the same two models; None if the rows have
+            no times.
         improvement: Probability that the winner beats the baseline, and its lower and upper limit.
         against_baseline: Comparisons of references and candidates with the baseline. Their
             p-values are adjusted. The p-value in ``gain`` needs no adjustment, because the winner
@@ -110,6 +113,7 @@ class Comparison:
     candidates: list[Configuration]
     gain: Gain | None
     mcnemar: McNemar | None
+    diebold_mariano: DieboldMariano | None
     improvement: tuple[float, float, float] | None
     against_baseline: list[AgainstBaseline]
     long_runs: list[Configuration]
@@ -142,7 +146,7 @@ def compare(record: StudyRecord) -> Comparison:
     trials = record.in_phase(Phase.ABLATION)
     ablation = ablations(study, best.params, best.validation, trials) if best else []
     tests = _test(record, baseline, best) if best is not None else None
-    gain, mcnemar, improvement = tests or (None, None, None)
+    gain, mcnemar, forecasts, improvement = tests or (None, None, None, None)
     verdict, why = _conclude(study, best, gain)
     searchers = dict.fromkeys(trial.trial.searcher for trial in search)
     return Comparison(
@@ -154,6 +158,7 @@ def compare(record: StudyRecord) -> Comparison:
         candidates=candidates,
         gain=gain,
         mcnemar=mcnemar,
+        diebold_mariano=forecasts,
         improvement=improvement,
         against_baseline=_against(record, baseline, configs),
         long_runs=grouped(record, (Phase.LONG_RUN,)),
@@ -187,7 +192,7 @@ def lengthened(
 
 def _test(
     record: StudyRecord, baseline: Configuration, best: Configuration
-) -> tuple[Gain, McNemar | None, tuple[float, float, float]] | None:
+) -> tuple[Gain, McNemar | None, DieboldMariano | None, tuple[float, float, float]] | None:
     predictions, rule = record.predictions, record.study.compare
     if predictions is None or not (baseline.test and best.test):
         return None
@@ -202,6 +207,7 @@ def _test(
     return (
         _gain(record, predictions, baseline, best),
         _mcnemar(predictions, models, rule.confidence),
+        diebold_mariano(rule.deciding, *((predictions, [name]) for name in models)),
         statistics.probability_of_improvement(
             sign * np.array(baseline.test)[first_rows],
             sign * np.array(best.test)[second_rows],
@@ -216,8 +222,9 @@ def _mcnemar(
     if predictions.kind == "regression" or predictions.weights is not None:
         return None
     first, second = (is_right(predictions.truth, predictions.outputs[name]) for name in models)
-    if predictions.steps > 1:
-        return None  # the steps of a sequence are not independent
+    depends = predictions.times is not None or predictions.groups is not None
+    if predictions.steps > 1 or depends:
+        return None  # the rows are not independent
     return statistics.mcnemar(first, second, confidence)
 
 

@@ -34,19 +34,26 @@ def units_of(metric: Metric, baseline: Tested, best: Tested) -> Units:
         return independent(predictions.examples)
     values, index = np.unique(predictions.times, return_inverse=True)
     units = Units("time", index.reshape(-1), len(values))
-    differences = _example_quality(metric, best) - _example_quality(metric, baseline)
+    differences = example_quality(metric, best) - example_quality(metric, baseline)
     by_time = np.bincount(units.index, differences) / np.bincount(units.index)
     longest = max(units.count // 3, 1)
     length = max(block_length(by_time), predictions.horizon)
     return replace(units, length=min(length, longest))
 
 
-def _example_quality(metric: Metric, tested: Tested) -> Floats:
-    """Returns how good the predictions of each example are, as a mean over the trials."""
+def example_quality(metric: Metric, tested: Tested) -> Floats:
+    """Returns how good the predictions of each example are, as a mean over the trials.
+
+    It is the score of the metric where it has one per example, signed so that larger is better;
+    otherwise the negative squared error, and of classes the probability of the truth.
+
+    Returns:
+        Values of shape (examples,).
+    """
     predictions, trials = tested
     scores = example_scores(metric, predictions, trials)
     if scores is not None:
-        return np.asarray(scores.mean(axis=0))
+        return np.asarray(metric.sign * scores.mean(axis=0))
     by_row = np.mean([_row_quality(predictions, predictions.outputs[t]) for t in trials], axis=0)
     return np.asarray(by_row.reshape(-1, predictions.steps).mean(axis=1))
 

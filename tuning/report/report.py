@@ -3,7 +3,6 @@
 import base64
 import csv
 import json
-import math
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -70,12 +69,12 @@ def _render(template: str, context: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(table=tables.markdown_table, points=_points)
+    environment.filters.update(table=tables.markdown_table)
     return environment.get_template(f"{template}.j2").render(context)
 
 
 def _context(record: StudyRecord, comparison: Comparison) -> dict[str, Any]:
-    study, gain = record.study, comparison.gain
+    study = record.study
     metric = study.compare.deciding
     key = study.objective.key
     candidates = sorted(comparison.candidates, key=lambda config: key(config.mean_validation))
@@ -97,7 +96,9 @@ def _context(record: StudyRecord, comparison: Comparison) -> dict[str, Any]:
         ],
         "configuration_heads": tables.configuration_heads(study.compare),
         "seeds": tables.seed_rows(configs, study.compare),
-        "gain": gain if gain is not None and math.isfinite(gain.low) else None,
+        "tests": tables.test_rows(comparison, study.compare),
+        "variances": tables.variances_text(comparison.gain),
+        "shared_rows": tables.shared_rows_text(record),
         "detectable": tables.detectable_text(metric, comparison.detectable),
         "yardsticks": tables.yardstick_rows(record),
         "simplest": tables.simplest(study, configs),
@@ -121,11 +122,6 @@ def _context(record: StudyRecord, comparison: Comparison) -> dict[str, Any]:
         "version": record.tags.get(keys.VERSION, ""),
         "command": record.tags.get(keys.COMMAND, ""),
     }
-
-
-def _points(share: float) -> str:
-    """Writes a difference of shares in percentage points, for McNemar's test."""
-    return f"{100 * share:+.2f}"
 
 
 def _data_uri(file: Path) -> str:

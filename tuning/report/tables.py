@@ -11,12 +11,14 @@ from tuning.evaluation.comparison import AgainstBaseline, Comparison, SearchAcco
 from tuning.evaluation.configurations import Configuration
 from tuning.evaluation.effects import Ablation, change_when_set_back
 from tuning.evaluation.error_analysis import constant_prediction
+from tuning.evaluation.statistics import Gain
 from tuning.metrics.metric import Metric
 from tuning.metrics.scoring import score
 from tuning.report.figures.style import test_name
 from tuning.study.file import Study
 from tuning.study.record import StudyRecord
 from tuning.study.sections import Compare
+from tuning.tracking import keys
 
 
 def model_table(comparison: Comparison, rule: Compare) -> list[list[str]]:
@@ -239,6 +241,57 @@ def looks_text(record: StudyRecord) -> str:
         f"Predicted {len(numbers)} times by this study, which went on after a look: looks "
         f"{', '.join(map(str, numbers))} at these rows in this store. {chosen}"
     )
+
+
+def test_rows(comparison: Comparison, rule: Compare) -> list[list[str]]:
+    """Returns a head, and a row per statistical test; only the head without a gain."""
+    gain, metric = comparison.gain, rule.deciding
+    rows = [["level", "quantity", "result"]]
+    if gain is None or not math.isfinite(gain.low):
+        return rows
+    interval = metric.write_interval(gain.low, gain.high)
+    value = f"{metric.write_gain(gain.estimate)}{metric.unit}, {interval}, p = {gain.p_value:.2g}"
+    level = "seeds and examples" if gain.overlap == 1 else "seeds, training rows and examples"
+    rows.append([level, f"gain of the mean {test_name(metric)}", value])
+    if comparison.improvement is not None:
+        chance = "{:.2f}, {:.2f} to {:.2f}".format(*comparison.improvement)
+        rows.append(["seeds", "P(best is better), one training of each", chance])
+    if (mcnemar := comparison.mcnemar) is not None:
+        ends = f"{100 * mcnemar.low:+.2f} to {100 * mcnemar.high:+.2f}"
+        result = f"{100 * mcnemar.difference:+.2f} points, {ends}, p = {mcnemar.p_value:.2g}"
+        quantity = "exact McNemar test of accuracy, models of the first seed"
+        rows.append(["examples", quantity, result])
+    if (forecasts := comparison.diebold_mariano) is not None:
+        result = (
+            f"{forecasts.statistic:+.2f} (positive: best is better), p = {forecasts.p_value:.2g}, "
+            f"{forecasts.lags} lags"
+        )
+        quantity = "Diebold–Mariano statistic, models of the first seed"
+        rows.append(["times", quantity, result])
+    return rows
+
+
+def variances_text(gain: Gain | None) -> str:
+    """Says which variances the interval of a gain holds; empty without a gain."""
+    if gain is None or not math.isfinite(gain.low):
+        return ""
+    training = "the same training rows"
+    if gain.overlap < 1:
+        training = f"other training rows (two trainings share {gain.overlap:.0%} of theirs)"
+    rows, test = gain.rows, "other test rows"
+    if rows is not None and rows.unit == "group":
+        test = f"other test groups ({rows.units:,} of them, each taken as a whole)"
+    elif rows is not None and rows.unit == "time":
+        length = rows.block_length
+        blocks = f"blocks of {length} consecutive times" if length > 1 else "single times"
+        test = f"other test times ({rows.units:,}, taken in {blocks})"
+    return f"The interval holds for other seeds, {training}, and {test}."
+
+
+def shared_rows_text(record: StudyRecord) -> str:
+    """Says which rows stand in two parts of the data; empty if nobody has looked."""
+    found = record.tags.get(keys.SHARED_ROWS, "")
+    return "No row stands in two parts of the data." if found == "none" else found
 
 
 def detectable_text(metric: Metric, value: float | None) -> str | None:

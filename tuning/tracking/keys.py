@@ -38,6 +38,7 @@ WORKSPACE = "tuning.workspace"
 DRIVER = "tuning.driver"
 SEARCH_END = "tuning.search_end"
 CODE_CHANGES = "tuning.code_changes"
+SHARED_ROWS = "tuning.shared_rows"
 
 INHERITED = "inherited_epochs"
 

@@ -63,6 +63,7 @@ def check_study(plan: Plan) -> list[str]:
         f"model     {form.kind}, the output {form.name!r} gives {form.meaning}",
         f"objective {prepared.study.objective.metric}, to {prepared.study.objective.direction}",
         f"metric    {', '.join(each.name for each in (rule.deciding, *rule.additional))}",
+        f"rows      {prepared.shared_rows or 'none stands in two parts'}",
         "training  one batch, and the metrics of Keras",
         "saving    saved, loaded again, same predictions",
         f"store     {place}",

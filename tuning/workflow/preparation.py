@@ -21,6 +21,7 @@ from tuning.tracking.store import open_store
 from tuning.training.workspace import machine_id, new_token, open_workspace
 from tuning.workflow.check import load_parts
 from tuning.workflow.code import code_digests
+from tuning.workflow.leakage import describe_shared_rows, find_shared_rows
 from tuning.workflow.plan import Plan, check_backend, continue_plan, make_task, use_backend
 from tuning.workflow.resume import check_same, check_same_code, check_same_data, find_run, merge
 
@@ -62,6 +63,7 @@ class PreparedStudy:
         code: Digests of the files of the user's code, by name.
         changed_code: Names of the files that differ from those of the earlier run.
         has_times: Whether the rows have an order in time.
+        shared_rows: Rows that stand in two parts, in words; empty if there are none.
         earlier: Earlier run of a resumed study; None for a new study.
     """
 
@@ -77,6 +79,7 @@ class PreparedStudy:
     code: dict[str, str]
     changed_code: list[str]
     has_times: bool
+    shared_rows: str
     earlier: EarlierRun | None = None
 
     @property
@@ -120,6 +123,8 @@ def prepare_study(plan: Plan, kind: str, stack: ExitStack) -> PreparedStudy:
     data = replace(data, classes=loader.classes)
     if "test" in parts and not data.test_digest:
         data = replace(data, test_digest=digest_of_test(parts["test"]))
+    cache_dir = plan.options.cache_dir
+    shared = describe_shared_rows(find_shared_rows(loader, parts, params, data.digest, cache_dir))
     metrics = [study.compare.metric, *study.compare.additional_metrics]
     code, changed_code = code_digests(study.task, metrics), []
     if isinstance(task, HasCode):
@@ -129,7 +134,7 @@ def prepare_study(plan: Plan, kind: str, stack: ExitStack) -> PreparedStudy:
         run_id, allow_change = earlier.record.run_id, plan.options.allow_change
         changed_code = check_same_code(run_id, earlier.code, code, allow_change)
     token = earlier.record.tags.get(keys.WORKSPACE) if earlier else None
-    workspace = open_workspace(plan.options.cache_dir, token or new_token())
+    workspace = open_workspace(cache_dir, token or new_token())
     return PreparedStudy(
         kind,
         plan,
@@ -143,6 +148,7 @@ def prepare_study(plan: Plan, kind: str, stack: ExitStack) -> PreparedStudy:
         code,
         changed_code,
         has_times,
+        shared,
         earlier,
     )
 

@@ -151,6 +151,8 @@ def _show_progress(prepared: PreparedStudy, stack: ExitStack) -> Progress:
     stack.callback(progress.close)
     if prepared.data.warning:
         progress.say(f"\n*** {prepared.data.warning} ***\n")
+    if prepared.shared_rows:
+        progress.say(f"note: {prepared.shared_rows}")
     return progress
 
 
@@ -275,6 +277,7 @@ def _begin(
         keys.SEED: str(study.seed),
         keys.VERSION: VERSION,
         keys.WORKSPACE: prepared.workspace.name,
+        keys.SHARED_ROWS: prepared.shared_rows or "none",
     }
     if prepared.record is None:
         tags |= {keys.COMMAND: redact(options.command), keys.DATASET_OPTION: options.dataset}
