@@ -29,7 +29,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "executors": ("core", "study", "training"),
     "tracking": ("core", "study", "training"),
     "evaluation": ("core", "data", "metrics", "study", "training", "search", "tracking"),
-    "registry": ("core", "metrics", "study", "tracking", "evaluation"),
+    "registry": ("core", "data", "metrics", "study", "tracking", "evaluation"),
     "report": ("core", "metrics", "study", "tracking", "evaluation"),
     "workflow": (
         "core",

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     )
     from tuning.core.task import DataInfo, Task
     from tuning.data.cuts import Cut
-    from tuning.data.windows import Windows, windows
+    from tuning.data.forecast_table import ForecastTable
+    from tuning.data.windows import Windows, table_windows, windows
     from tuning.metrics.metric import Metric
+    from tuning.registry.forecasts import served_forecast
     from tuning.study.file import Study
     from tuning.study.ranges import Choice, Float, Int
     from tuning.study.sections import GateRule
@@ -51,6 +53,9 @@ _PUBLIC = {
     "Task": "tuning.core.task",
     "DataInfo": "tuning.core.task",
     "Cut": "tuning.data.cuts",
+    "ForecastTable": "tuning.data.forecast_table",
+    "table_windows": "tuning.data.windows",
+    "served_forecast": "tuning.registry.forecasts",
     "windows": "tuning.data.windows",
     "Windows": "tuning.data.windows",
     "GateRule": "tuning.study.sections",
@@ -71,6 +76,7 @@ __all__ = [
     "DataInfo",
     "FatalTrialError",
     "Float",
+    "ForecastTable",
     "GateRule",
     "InfeasibleError",
     "Int",
@@ -88,6 +94,8 @@ __all__ = [
     "confirm",
     "judge",
     "load_study",
+    "served_forecast",
+    "table_windows",
     "tune",
     "windows",
 ]

@@ -12,8 +12,8 @@ from tuning.data.parts import Part
 
 REVIEW = (
     "I went to this film with low hopes, and for an hour it kept me in my seat: the light is "
-    "cold, the words are few, and nobody explains what everybody knows. Then the end comes, which I "
-    "will not tell, and two years of a marriage make sense. The girl who plays the daughter "
+    "cold, the words are few, and nobody explains what everybody knows. Then the end comes, which "
+    "I will not tell, and two years of a marriage make sense. The girl who plays the daughter "
     "steals every scene; her brother only stands beside her, but how he stands! Go and see it."
 )
 

@@ -55,6 +55,10 @@ class Predictions:
         steps: Number of rows per example; the rows of an example follow each other.
         weights: Weights of the examples, of shape (examples,); None for equal weights.
         classes: Names of the classes, labels or targets; empty if they have no names.
+        quantiles: Quantiles that the last axis of ``outputs`` predicts, whose shape is then (rows,
+            targets, quantiles); empty if each prediction is one number.
+        shape: Shape of the targets of one example, such as (horizon, series); empty for one
+            target.
         scales: Numbers by which metrics are divided, by name of the metric.
         lengths: Lengths of the inputs, of shape (examples,); None if inputs have no length.
         times: Time of each example, of shape (examples,), as numbers or NumPy's dates; None if the
@@ -78,6 +82,8 @@ class Predictions:
     steps: int = 1
     weights: "np.ndarray[Any, Any] | None" = None
     classes: tuple[str, ...] = ()
+    quantiles: tuple[float, ...] = ()
+    shape: tuple[int, ...] = ()
     scales: Mapping[str, float] = field(default_factory=dict)
     lengths: "np.ndarray[Any, Any] | None" = None
     times: "np.ndarray[Any, Any] | None" = None
@@ -94,3 +100,17 @@ class Predictions:
     def examples(self) -> int:
         """Number of examples."""
         return len(self.truth) // self.steps
+
+    def points(self, output: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+        """Returns one number per target: of quantiles that which is nearest to the median.
+
+        Args:
+            output: Predictions of a model, for example an entry of ``outputs``.
+
+        Returns:
+            Predictions in the shape of ``truth``.
+        """
+        if not self.quantiles or output.ndim < 3:
+            return output
+        nearest = min(range(len(self.quantiles)), key=lambda i: abs(self.quantiles[i] - 0.5))
+        return output[:, :, nearest].reshape(self.truth.shape)

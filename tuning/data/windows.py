@@ -1,12 +1,17 @@
 """Windows of time series: inputs from the past, and targets from the future."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tuning.core.errors import BadInputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tuning.data.forecast_table import ForecastTable
 
 Array = NDArray[Any]
 
@@ -27,6 +32,45 @@ class Windows:
     y: Array
     times: Array
     known: Array | None = None
+
+
+def table_windows(
+    form: "ForecastTable",
+    table: "pd.DataFrame",
+    *,
+    begin: int = 0,
+    end: int | None = None,
+    step: int = 1,
+    times: Any = None,
+) -> Windows:
+    """Cuts a table with one row per time into windows; see ``windows``.
+
+    Args:
+        form: Columns of the table, with window and horizon.
+        table: Rows in the order of time.
+        begin: Position of the first target.
+        end: Position after the last target; None for all.
+        step: Number of times from one example to the next.
+        times: Time of each row; None for the positions.
+
+    Returns:
+        Windows, whose targets are of shape (examples, horizon) for one target.
+
+    Raises:
+        BadInputError: There are too few rows for one example.
+    """
+    targets = table[list(form.targets)].to_numpy(np.float32)
+    return windows(
+        form.encode(table, form.past),
+        targets[:, 0] if len(form.targets) == 1 else targets,
+        window=form.window,
+        horizon=form.horizon,
+        begin=begin,
+        end=end,
+        step=step,
+        known=form.encode(table, form.known) if form.known else None,
+        times=times,
+    )
 
 
 def windows(

@@ -61,7 +61,7 @@ def example_quality(metric: Metric, tested: Tested) -> Floats:
 def _row_quality(predictions: Predictions, output: NDArray[Any]) -> Floats:
     if predictions.kind != "regression":
         return quality(predictions, output)
-    errors = np.asarray(output, float) - predictions.truth
+    errors = np.asarray(predictions.points(output), float) - predictions.truth
     return np.asarray(-(errors.reshape(len(errors), -1) ** 2).mean(axis=1))
 
 

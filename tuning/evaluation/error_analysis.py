@@ -85,6 +85,11 @@ def constant_prediction(predictions: Predictions) -> tuple[str, "np.ndarray"]:
     frequent one, of labels the more frequent value of each, of numbers the mean.
     """
     truth, rows = predictions.truth, len(predictions.truth)
+    if predictions.quantiles:
+        levels = np.quantile(truth.reshape(rows, -1), predictions.quantiles, axis=0).T
+        return "always the quantiles of the test targets", np.broadcast_to(
+            levels[None], (rows, *levels.shape)
+        )
     if predictions.kind == "regression":
         return "always the mean of the test targets", np.broadcast_to(
             np.average(truth, axis=0), truth.shape
@@ -123,7 +128,7 @@ def _changed(
 ) -> list[ChangedExample]:
     found = changed_examples(predictions, first, second, better=better)
     known = [index for index in found if index in predictions.texts or index in predictions.images]
-    before, after = predictions.outputs[first], predictions.outputs[second]
+    before, after = (predictions.points(predictions.outputs[name]) for name in (first, second))
     return [
         ChangedExample(
             _ending(predictions.texts.get(index, "")),

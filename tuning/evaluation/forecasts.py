@@ -1,5 +1,6 @@
 """What is special about forecasts: tests of two models, and errors by step and time of day."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from tuning.core.record import Predictions
 from tuning.evaluation.dependence import Tested, example_quality, units_of
 from tuning.metrics.metric import Metric
 
@@ -64,3 +66,90 @@ def diebold_mariano(metric: Metric, first: Tested, second: Tested) -> DieboldMar
     statistic = float(by_time.mean() / (long_run / count) ** 0.5 * max(correction, 0.0) ** 0.5)
     p_value = float(2 * stats.t.sf(abs(statistic), count - 1))
     return DieboldMariano(statistic, p_value, lags, count)
+
+
+def errors_by_step(predictions: Predictions, trials: Sequence[str]) -> Floats | None:
+    """Returns the mean absolute error of each step of a forecast, as a mean over trials.
+
+    Returns:
+        Errors of shape (horizon,); None if an example is no forecast of several times.
+    """
+    if predictions.horizon < 2 or not predictions.shape or predictions.shape[0] < 2:
+        return None
+    return np.asarray(_errors(predictions, trials).mean(axis=(0, 2)))
+
+
+def errors_by_clock(
+    predictions: Predictions, trials: Sequence[str]
+) -> tuple[str, list[str], Floats] | None:
+    """Returns the mean absolute error by hour of the day, or by day of the week for daily rows.
+
+    Returns:
+        Name of the clock, its readings, and an error for each; None if times are no dates, or all
+        rows have the same reading.
+    """
+    times = predictions.times
+    if times is None or times.dtype.kind != "M":
+        return None
+    distinct = np.unique(times)
+    if len(distinct) < 2:
+        return None
+    step = np.median(np.diff(distinct).astype("timedelta64[s]").astype(np.int64))
+    errors = _errors(predictions, trials).mean(axis=2)
+    offsets = (np.arange(errors.shape[1]) * step).astype("timedelta64[s]")
+    seconds = (times.astype("datetime64[s]")[:, None] + offsets).astype(np.int64)
+    if step < 86_400:
+        name, reading, count = "hour of the day", seconds // 3600 % 24, 24
+        labels = [str(hour) for hour in range(24)]
+    else:
+        name, reading, count = "day of the week", (seconds // 86_400 + 3) % 7, 7
+        labels = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+    rows = np.bincount(reading.ravel(), minlength=count)
+    if np.count_nonzero(rows) < 2:
+        return None
+    sums = np.bincount(reading.ravel(), errors.ravel(), count)
+    present = np.flatnonzero(rows)
+    return name, [labels[place] for place in present], sums[present] / rows[present]
+
+
+def autocorrelation(predictions: Predictions, trial: str, lags: int) -> Floats | None:
+    """Returns the autocorrelation of the errors of the first step, of shape (lags,), from lag 1.
+
+    Returns:
+        Correlations; None if the rows have no times, there are too few, or all errors are equal.
+    """
+    if predictions.times is None:
+        return None
+    output = predictions.points(predictions.outputs[trial])
+    errors = (output - predictions.truth).reshape(len(output), -1)[:, 0]
+    units, index = np.unique(predictions.times, return_inverse=True)
+    by_time = np.bincount(index.reshape(-1), errors) / np.bincount(index.reshape(-1))
+    centred = by_time - by_time.mean()
+    variance = float(centred @ centred)
+    if len(units) <= 2 * lags or variance == 0:
+        return None
+    return np.array([centred[lag:] @ centred[:-lag] for lag in range(1, lags + 1)]) / variance
+
+
+def quantile_coverage(predictions: Predictions, trials: Sequence[str]) -> Floats | None:
+    """Returns the share of truths at or below each predicted quantile, as a mean over trials.
+
+    Returns:
+        Shares of shape (quantiles,); None if the models predict no quantiles.
+    """
+    if not predictions.quantiles:
+        return None
+    truth = predictions.truth.reshape(len(predictions.truth), -1)[:, :, None]
+    below = [(truth <= predictions.outputs[name]).mean(axis=(0, 1)) for name in trials]
+    return np.asarray(np.mean(below, axis=0))
+
+
+def _errors(predictions: Predictions, trials: Sequence[str]) -> Floats:
+    """Returns absolute errors of shape (examples, steps, series), as a mean over trials."""
+    shape = predictions.shape if predictions.horizon > 1 else (1, *predictions.shape)
+    steps = shape[0] if shape else 1
+    errors = [
+        np.abs(predictions.points(predictions.outputs[name]) - predictions.truth)
+        for name in trials
+    ]
+    return np.asarray(np.mean(errors, axis=0).reshape(predictions.examples, steps, -1))

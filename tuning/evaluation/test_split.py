@@ -150,6 +150,8 @@ def predict_test(
         {name: each.output for name, each in answers.items()},
         first.form.kind,
         first.steps,
+        quantiles=rule.deciding.quantiles,
+        shape=tuple(np.shape(first.form.select(_labels_of(part)))[1:]),
         weights=weights_by_class(first.truth, first.weights, rule.class_weight),
         scales=scales,
         times=None if known.times is None else known.times[:, 0],
@@ -198,6 +200,10 @@ def _predict_together(
         steps = len(truth) // examples
         answers[name] = _Answer(np.concatenate(outputs[name]), truth, joined, steps, form)
     return answers
+
+
+def _labels_of(part: Part) -> Any:
+    return part.head(1)[1]
 
 
 def _seen(part: Part) -> int:

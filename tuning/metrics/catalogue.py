@@ -74,10 +74,10 @@ def make_metric(text: str, direction: Direction | None = None) -> Metric:
     return metric
 
 
-def _parameters(name: str, text: str) -> dict[str, int | float]:
+def _parameters(name: str, text: str) -> dict[str, int | float | str]:
     """Reads ``k=5`` into keyword arguments of the types that the metric's function declares."""
     declared = inspect.signature(METRICS[name]).parameters
-    values: dict[str, int | float] = {}
+    values: dict[str, int | float | str] = {}
     for part in filter(None, map(str.strip, text.split(","))):
         key, equals, value = (each.strip() for each in part.partition("="))
         if not equals and len(declared) == 1:  # top_k(5)

@@ -23,7 +23,7 @@ def quality(predictions: Predictions, output: NDArray[Any]) -> NDArray[np.floati
     """
     truth = predictions.truth
     if predictions.kind == "regression":
-        errors = -np.abs(output - truth)
+        errors = -np.abs(predictions.points(output) - truth)
         return np.asarray(errors if errors.ndim == 1 else errors.mean(axis=1))
     if predictions.kind == "multiclass":
         return np.asarray(output[np.arange(len(truth)), truth])

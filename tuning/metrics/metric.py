@@ -45,6 +45,8 @@ class Metric:
             is the value; None if the value is no such mean.
         resampled: Function of truth, prediction and weights of shape ``(samples, rows)`` that
             returns the value of each sample; None to call ``compute`` per sample.
+        quantiles: Quantiles that the model's last axis predicts, in this order; then a prediction
+            is of shape ``(rows, targets, quantiles)``. Empty if it is one number per target.
         scale: Function of the training targets that returns the number by which the value is
             divided; None if the value is not scaled.
     """
@@ -57,6 +59,7 @@ class Metric:
     per_row: "Callable[[Any, Any], Any] | None" = None
     resampled: "Callable[[Any, Any, Any], Any] | None" = None
     scale: "Callable[[Any], float] | None" = None
+    quantiles: tuple[float, ...] = ()
 
     @property
     def key(self) -> str:

@@ -31,6 +31,7 @@ class OutputForm:
         units: Size of the last axis; 1 if the output has no axis of units.
         is_certain: Whether the layers of the model tell the meaning of its values. Those of a
             subclassed model do not.
+        quantiles: Number of quantiles on the last axis; 0 if it has none.
         steps: Shape of the output between the examples and the units, which is empty unless every
             step of a sequence is judged; None for a size that differs between batches.
     """
@@ -42,12 +43,18 @@ class OutputForm:
     units: int
     is_certain: bool
     steps: tuple[int | None, ...] = ()
+    quantiles: int = 0
 
     @property
     def rows_per_example(self) -> int | None:
         """Number of rows per example; None if it differs between batches."""
         known = [size for size in self.steps if size is not None]
         return math.prod(known) if len(known) == len(self.steps) else None
+
+    @property
+    def units_of_labels(self) -> int:
+        """Size of the last axis of labels of numbers: labels have no axis of quantiles."""
+        return 1 if self.quantiles else self.units
 
     def select(self, structure: Any) -> Any:
         """Returns the judged part of outputs or targets, which may be a list or a mapping."""
@@ -100,6 +107,14 @@ def output_form(
         raise BadInputError(f"task: the size of the model's output {chosen.name!r} is unknown")
     is_certain, steps = chosen.activation != UNKNOWN, chosen.shape[:-1]
     form = OutputForm("regression", "values", index, chosen.name, units, is_certain, steps)
+    if metric.quantiles:
+        if units != len(metric.quantiles):
+            raise BadInputError(
+                f"compare.metric: {metric.name} needs an output whose last axis has "
+                f"{len(metric.quantiles)} quantiles; {chosen.name!r} has the shape "
+                f"{('examples', *chosen.shape)}"
+            )
+        return replace(form, quantiles=units)
     family, loss_is_logits = meaning_of_loss(model, index, chosen.name)
     if metric.kinds == REGRESSION or _is_regression(metric, family, chosen, outputs):
         return form

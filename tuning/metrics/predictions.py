@@ -27,6 +27,8 @@ def probabilities_or_values(form: OutputForm, raw: Any) -> NDArray[Any]:
     """
     values = np.asarray(raw)
     examples = len(values)
+    if form.quantiles:
+        return values.reshape(examples, -1, form.quantiles)
     if form.kind == "regression":
         rows = values.reshape(examples, -1)
         return rows[:, 0] if rows.shape[1] == 1 else rows
@@ -67,7 +69,7 @@ def truth_of(form: OutputForm, labels: Any, part: str) -> NDArray[Any]:
         raise refuse("contain values that are not finite")
     if form.kind == "regression":
         rows = array.reshape(len(array), -1).astype(np.float64)
-        if form.rows_per_example not in (None, rows.shape[1] / form.units):
+        if form.rows_per_example not in (None, rows.shape[1] / form.units_of_labels):
             raise refuse(f"have the shape {array.shape}")
         return rows[:, 0] if rows.shape[1] == 1 else rows
     rows = _class_rows(form, array, refuse)

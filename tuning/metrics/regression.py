@@ -106,12 +106,17 @@ def smape() -> Metric:
     return Metric("smape", "minimize", True, REGRESSION, compute, per_row=per_row)
 
 
-def pinball(quantile: float = 0.5) -> Metric:
+def pinball(quantile: float = 0.5, quantiles: str = "") -> Metric:
     """Mean pinball loss, which a forecast of the quantile minimises.
 
     Args:
         quantile: Quantile between 0 and 1.
+        quantiles: Several quantiles with ``-`` between them, such as ``0.1-0.5-0.9``, in the order
+            of the model's last axis. The loss is the mean over them: Koenker and Bassett,
+            Econometrica 46, 1978. Empty for one quantile.
     """
+    if quantiles:
+        return _pinball_of_several(quantiles)
     if not 0 < quantile < 1:
         raise ValueError(f"quantile must lie between 0 and 1; got {quantile}")
 
@@ -122,6 +127,30 @@ def pinball(quantile: float = 0.5) -> Metric:
     name = f"pinball(quantile={quantile:g})"
     compute = by_sklearn("mean_pinball_loss", alpha=quantile)
     return Metric(name, "minimize", False, REGRESSION, compute, per_row=per_row)
+
+
+def _pinball_of_several(text: str) -> Metric:
+    try:
+        levels = np.array([float(each) for each in text.split("-")])
+    except ValueError:
+        raise ValueError(f"quantiles must be numbers with - between them; got {text!r}") from None
+    if len(levels) < 2 or not (np.diff(levels) > 0).all() or levels[0] <= 0 or levels[-1] >= 1:
+        raise ValueError(f"quantiles must rise between 0 and 1, at least two; got {text!r}")
+
+    def per_row(truth: Any, prediction: Any) -> Any:
+        y = _columns(truth)[:, :, None]
+        forecast = np.asarray(prediction, float)
+        if forecast.ndim < 3:  # a simple model with one number for all quantiles
+            forecast = _columns(forecast)[:, :, None]
+        error = y - forecast
+        return np.maximum(levels * error, (levels - 1) * error).mean(axis=(1, 2))
+
+    def compute(truth: Any, prediction: Any, weights: Any) -> float:
+        return float(np.average(per_row(truth, prediction), weights=weights))
+
+    name = "pinball(quantiles=" + "-".join(f"{level:g}" for level in levels) + ")"
+    kinds, chosen = REGRESSION, tuple(map(float, levels))
+    return Metric(name, "minimize", False, kinds, compute, per_row=per_row, quantiles=chosen)
 
 
 def mase(period: int = 1) -> Metric:

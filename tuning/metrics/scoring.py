@@ -29,7 +29,8 @@ def score(metric: Metric, predictions: Predictions, output: "NDArray[Any]") -> f
     """
     if not np.isfinite(output).all():
         return math.nan
-    value = metric.compute(predictions.truth, output, _row_weights(predictions))
+    judged = _judged(metric, predictions, output)
+    value = metric.compute(predictions.truth, judged, _row_weights(predictions))
     return value / predictions.scales.get(metric.name, 1.0)
 
 
@@ -48,7 +49,8 @@ def example_scores(
     """
     if metric.per_row is None:
         return None
-    rows = [metric.per_row(predictions.truth, predictions.outputs[name]) for name in trials]
+    outputs = [_judged(metric, predictions, predictions.outputs[name]) for name in trials]
+    rows = [metric.per_row(predictions.truth, output) for output in outputs]
     by_step = np.asarray(rows, dtype=float).reshape(len(trials), -1, predictions.steps)
     scale = predictions.scales.get(metric.name, 1.0)
     return np.asarray(by_step.mean(axis=2) / scale)
@@ -109,7 +111,8 @@ def scales_of(metrics: Sequence[Metric], targets: Any) -> dict[str, float]:
 def _on_samples(
     metric: Metric, predictions: Predictions, trial: str, counts: NDArray[np.int64]
 ) -> Floats:
-    truth, output = predictions.truth, predictions.outputs[trial]
+    truth = predictions.truth
+    output = _judged(metric, predictions, predictions.outputs[trial])
     own = _row_weights(predictions)
     rows = np.repeat(counts, predictions.steps, axis=1)
     if metric.resampled is not None:
@@ -131,6 +134,11 @@ def _value_or_nan(metric: Metric, truth: Any, output: Any, weights: Any) -> floa
             return metric.compute(truth, output, weights)
         except ValueError:
             return math.nan
+
+
+def _judged(metric: Metric, predictions: Predictions, output: "NDArray[Any]") -> "NDArray[Any]":
+    """Returns what a metric judges: quantiles, or one number per target."""
+    return output if metric.quantiles else predictions.points(output)
 
 
 def _row_weights(predictions: Predictions) -> Floats | None:

@@ -102,14 +102,15 @@ def as_table(values: Any, schema: "Schema") -> Any:
     for name, kind in types.items():
         if is_text_type(kind):
             continue
-        numbers = pd.to_numeric(table[name], errors="coerce")
-        bad = table.index[numbers.isna()]
+        given = table[name].replace("", None)  # an empty cell is a missing value
+        numbers = pd.to_numeric(given, errors="coerce")
+        bad = table.index[numbers.isna() & given.notna()]
         if len(bad):
             raise BadInputError(
                 f"file: the column {name!r} needs numbers; row {bad[0] + 1} has "
                 f"{table[name][bad[0]]!r}"
             )
-        table[name] = numbers.astype(kind.to_numpy())
+        table[name] = numbers.astype(kind.to_numpy() if given.notna().all() else float)
     return table[[*types]]
 
 

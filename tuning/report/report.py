@@ -100,6 +100,7 @@ def _context(record: StudyRecord, comparison: Comparison) -> dict[str, Any]:
         "variances": tables.variances_text(comparison.gain),
         "shared_rows": tables.shared_rows_text(record),
         "detectable": tables.detectable_text(metric, comparison.detectable),
+        "coverage": tables.coverage_rows(record, configs),
         "yardsticks": tables.yardstick_rows(record),
         "simplest": tables.simplest(study, configs),
         "against": [

@@ -11,6 +11,7 @@ from tuning.evaluation.comparison import AgainstBaseline, Comparison, SearchAcco
 from tuning.evaluation.configurations import Configuration
 from tuning.evaluation.effects import Ablation, change_when_set_back
 from tuning.evaluation.error_analysis import constant_prediction
+from tuning.evaluation.forecasts import quantile_coverage
 from tuning.evaluation.statistics import Gain
 from tuning.metrics.metric import Metric
 from tuning.metrics.scoring import score
@@ -80,6 +81,22 @@ def yardstick_rows(record: StudyRecord) -> list[list[str]]:
     name, simplest = constant_prediction(predictions)
     every = {name: simplest, **predictions.yardsticks}
     return [[name, _score_or_dash(metric, predictions, each)] for name, each in every.items()]
+
+
+def coverage_rows(record: StudyRecord, configs: Sequence[Configuration]) -> list[list[str]]:
+    """Returns a head, and a row per configuration with the coverage of its quantiles."""
+    predictions = record.predictions
+    if predictions is None or not predictions.quantiles:
+        return []
+    levels = predictions.quantiles
+    heads = [f"at or below {level:g}" for level in levels]
+    rows = [["configuration", *heads, f"between {levels[0]:g} and {levels[-1]:g}"]]
+    for config in configs:
+        shares = quantile_coverage(predictions, config.trials) if config.test else None
+        if shares is not None:
+            between = f"{shares[-1] - shares[0]:.1%} of {levels[-1] - levels[0]:.0%}"
+            rows.append([config.label, *(f"{share:.1%}" for share in shares), between])
+    return rows
 
 
 def _score_or_dash(metric: Metric, predictions: Predictions, output: Any) -> str:

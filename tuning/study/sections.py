@@ -250,6 +250,12 @@ class Compare(Section):
     def _check(self) -> Self:
         metrics = [self.deciding, *self.additional]
         check_keys(metrics)
+        several = {each.quantiles for each in metrics if each.quantiles}
+        if len(several) > 1 or (several and not self.deciding.quantiles):
+            raise ValueError(
+                "a model predicts the quantiles of one metric, which must be compare.metric; "
+                f"got {', '.join(each.name for each in metrics if each.quantiles)}"
+            )
         if self.deciding.is_share and self.min_gain > 1:
             raise ValueError(
                 f"min_gain is a share for {self.metric}, so 0.01 is one point; got {self.min_gain}"

@@ -165,7 +165,15 @@ def _check_metrics(
                 "compare.class_weight needs one class per example; weigh the examples instead"
             )
         weights = weights_by_class(truth, weights, study.compare.class_weight)
-    predictions = Predictions(truth, {}, form.kind, steps, weights=weights, scales=scales)
+    predictions = Predictions(
+        truth,
+        {},
+        form.kind,
+        steps,
+        quantiles=study.compare.deciding.quantiles,
+        weights=weights,
+        scales=scales,
+    )
     for metric in (study.compare.deciding, *study.compare.additional):
         if form.kind not in metric.kinds:
             raise BadInputError(

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from tuning.core.trial import Phase
 from tuning.evaluation.comparison import Comparison
-from tuning.report.figures import models, predictions, search
+from tuning.report.figures import forecasts, models, predictions, search
 from tuning.report.figures.style import COLOURS, one_panel
 from tuning.report.timeline import bars
 from tuning.study.record import StudyRecord
@@ -53,6 +53,11 @@ _FIGURES: dict[str, Callable[[StudyRecord, Comparison], Figure | None]] = {
     "Configurations of all completed trials": search.parallel,
     "Confusion matrices on the test split, first seed": predictions.confusion,
     "Calibration of the probabilities, first seed": predictions.reliability,
+    "Forecast and truth on the test split, first seed": forecasts.forecast_and_truth,
+    "Error by step of the forecast": forecasts.error_by_step,
+    "Error by time of day or week": forecasts.error_by_clock,
+    "Autocorrelation of the errors, first seed": forecasts.error_autocorrelation,
+    "Predicted quantiles and observed shares": forecasts.quantiles,
     "Predicted and true numbers on the test split, first seed": predictions.predicted_and_true,
     "Errors on the test split, first seed": predictions.residuals,
     "Errors over time, first seed": predictions.errors_over_time,

@@ -111,7 +111,7 @@ def predicted_and_true(record: StudyRecord, comparison: Comparison) -> Figure | 
     chosen = _evenly(truth.size)
     low, high = truth.min(), truth.max()
     for index, (axes, config) in enumerate(zip(every, configs, strict=True)):
-        output = predictions.outputs[config.trials[0]].reshape(truth.shape)
+        output = _points(predictions, config).reshape(truth.shape)
         axes.plot([low, high], [low, high], color="0.6", linewidth=1)
         axes.plot(
             truth.ravel()[chosen], output.ravel()[chosen], **dots(index), markersize=3, alpha=0.4
@@ -129,7 +129,7 @@ def residuals(record: StudyRecord, comparison: Comparison) -> Figure | None:
         return None
     predictions, configs = tested
     figure, axes = one_panel()
-    errors = [predictions.outputs[c.trials[0]] - predictions.truth for c in configs]
+    errors = [_points(predictions, config) - predictions.truth for config in configs]
     low, high = np.nanquantile(np.concatenate([each.ravel() for each in errors]), [0.005, 0.995])
     edges = np.linspace(low, high if high > low else low + 1, 41)
     for index, (config, error) in enumerate(zip(configs, errors, strict=True)):
@@ -155,7 +155,7 @@ def errors_over_time(record: StudyRecord, comparison: Comparison) -> Figure | No
     starts = [times[block[0]] for block in blocks]
     figure, axes = one_panel(width=9.6)
     for index, config in enumerate(configs):
-        errors = np.abs(predictions.outputs[config.trials[0]] - predictions.truth)
+        errors = np.abs(_points(predictions, config) - predictions.truth)
         by_example = errors.reshape(len(times), -1).mean(axis=1)
         means = [by_example[block].mean() for block in blocks]
         axes.step(starts, means, where="post", **lines(index), label=title(config))
@@ -163,6 +163,11 @@ def errors_over_time(record: StudyRecord, comparison: Comparison) -> Figure | No
     axes.set_ylabel("mean absolute error")
     axes.legend()
     return figure
+
+
+def _points(predictions: Predictions, config: Configuration) -> "np.ndarray":
+    """Returns the numbers that the first model of a configuration predicts."""
+    return predictions.points(predictions.outputs[config.trials[0]])
 
 
 def _outline(index: int) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Trading volume of the New York Stock Exchange, forecast one day ahead."""
