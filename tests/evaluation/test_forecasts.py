@@ -8,7 +8,13 @@ from scipy import stats
 
 from tests.evaluation.test_dependence import autoregressive
 from tuning.core.record import Predictions
-from tuning.evaluation.forecasts import diebold_mariano
+from tuning.evaluation.forecasts import (
+    autocorrelation,
+    diebold_mariano,
+    errors_by_clock,
+    errors_by_step,
+    quantile_coverage,
+)
 from tuning.metrics.catalogue import make_metric
 
 
@@ -62,3 +68,59 @@ def test_it_keeps_its_level_where_a_t_test_does_not() -> None:
     # Few long blocks make it reject a little too often, as all such tests do.
     assert rejected / 300 < 0.13
     assert naive / 300 > 0.2
+
+
+HOURS = np.datetime64("2011-01-03T00") + np.arange(24 * 14).astype("timedelta64[h]")
+
+
+def horizon(errors: Any, **known: Any) -> Predictions:
+    """Forecasts of two steps of two series; ``errors`` is of shape (times, steps, series)."""
+    flat = errors.reshape(len(errors), -1)
+    return Predictions(
+        np.zeros_like(flat),
+        {"one": flat, "two": 3 * flat},
+        "regression",
+        **{"times": HOURS, "horizon": 2, "shape": errors.shape[1:], **known},
+    )
+
+
+def test_errors_by_step_are_means_over_rows_series_and_trials() -> None:
+    errors = np.ones((len(HOURS), 2, 2)) * [[1, 2], [-5, 5]]
+    found = errors_by_step(horizon(errors), ["one", "two"])
+    assert found is not None and found.tolist() == [1.5 * 2, 5 * 2]
+    flat = horizon(errors, horizon=1, shape=(4,))
+    assert errors_by_step(flat, ["one"]) is None
+
+
+def test_errors_by_clock_follow_the_time_that_is_forecast() -> None:
+    hour = (np.arange(len(HOURS))[:, None] + [0, 1]) % 24  # of each step
+    errors = np.repeat(hour[:, :, None], 2, axis=2).astype(float)
+    found = errors_by_clock(horizon(errors), ["one"])
+    assert found is not None
+    name, labels, values = found
+    assert (name, labels[23]) == ("hour of the day", "23")
+    assert values.tolist() == list(range(24))
+    days = np.datetime64("2011-01-03") + np.arange(21)  # it begins on a Monday
+    daily = Predictions(np.zeros(21), {"one": np.arange(21.0) % 7}, "regression", times=days)
+    found = errors_by_clock(daily, ["one"])
+    assert found is not None and found[1][0] == "Mon" and found[2].tolist() == list(range(7))
+    numbers = Predictions(np.zeros(9), {"one": np.ones(9)}, "regression", times=np.arange(9))
+    assert errors_by_clock(numbers, ["one"]) is None
+
+
+def test_the_autocorrelation_of_errors_is_found() -> None:
+    errors = autoregressive(np.random.default_rng(3), 4_000, 0.8)
+    found = autocorrelation(forecasts(errors, errors), "first", 3)
+    assert found == pytest.approx([0.8, 0.64, 0.51], abs=0.05)
+    assert autocorrelation(forecasts(errors, errors, times=False), "first", 3) is None
+
+
+def test_the_coverage_of_quantiles_is_the_share_of_truths_below() -> None:
+    truth = np.random.default_rng(0).uniform(size=(2_000, 2))
+    levels = np.broadcast_to([0.1, 0.5, 0.8], (2_000, 2, 3))
+    predictions = Predictions(
+        truth, {"one": levels, "two": levels}, "regression", quantiles=(0.1, 0.5, 0.9)
+    )
+    found = quantile_coverage(predictions, ["one", "two"])
+    assert found == pytest.approx([0.1, 0.5, 0.8], abs=0.03)
+    assert predictions.points(levels)[0].tolist() == [0.5, 0.5]

@@ -294,3 +294,33 @@ def test_a_spread_has_two_digits_of_its_own() -> None:
     assert make_metric("accuracy").write_spread(0.00641) == "0.64"
     assert make_metric("rmse").write_spread(0.06409) == "0.064"
     assert make_metric("mse").write_spread(123.4) == "123"
+
+
+def test_the_loss_of_several_quantiles_is_the_mean_of_each() -> None:
+    random = np.random.default_rng(0)
+    truth = random.normal(size=(50, 3))
+    forecast = np.sort(random.normal(size=(50, 3, 2)), axis=2)
+    metric = make_metric("pinball(quantiles=0.1-0.9)")
+    assert (metric.quantiles, metric.key) == ((0.1, 0.9), "pinball_0.1-0.9")
+    given = Predictions(truth, {"trial": forecast}, "regression", quantiles=metric.quantiles)
+    expected = np.mean(
+        [
+            sk.mean_pinball_loss(truth, forecast[..., place], alpha=level)
+            for place, level in enumerate(metric.quantiles)
+        ]
+    )
+    assert score(metric, given, forecast) == pytest.approx(expected)
+    by_example = example_scores(metric, given, ["trial"])
+    assert by_example is not None and by_example.mean() == pytest.approx(expected)
+    # Other metrics judge the quantile that is nearest to the median, here the first.
+    mae = score(make_metric("mae"), given, forecast)
+    assert mae == pytest.approx(np.abs(truth - forecast[..., 0]).mean())
+    # A simple model has one number for all quantiles.
+    same = np.repeat(truth[:, :, None] + 1, 2, axis=2)
+    assert score(metric, given, truth + 1) == pytest.approx(score(metric, given, same))
+
+
+@pytest.mark.parametrize("text", ["0.5", "0.9-0.1", "0-0.5", "0.5-1", "low-high", "0.1-0.1"])
+def test_quantiles_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="quantiles must"):
+        make_metric(f"pinball(quantiles={text})")

@@ -16,6 +16,8 @@ class ServedModel:
         inputs: MLflow types of the input columns, by column name and in order.
         outputs: MLflow types of the output columns, by column name and in order.
         input_example: Example values of each input column, by column name.
+        rows_belong_together: Whether the rows of the example are one input, such as the table of a
+            forecast; otherwise each row is one.
         pip_requirements: Exact package requirements of ``code``.
         intended_use: Purpose of the model in one or two sentences, for the model card.
         limits: Known limits of the model, one sentence each, for the model card.
@@ -29,6 +31,7 @@ class ServedModel:
     pip_requirements: Sequence[str]
     intended_use: str = ""
     limits: Sequence[str] = ()
+    rows_belong_together: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,6 +72,7 @@ def served_forecast(
         ],
         intended_use=intended_use,
         limits=limits,
+        rows_belong_together=True,
     )
 
 

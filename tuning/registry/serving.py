@@ -109,7 +109,8 @@ def _loaded(folder: Path, form: Form) -> Callable[[], object]:
         import mlflow.pyfunc
 
         loaded = mlflow.pyfunc.load_model(str(folder))
-        one = loaded.input_example.head(1)
+        example = loaded.input_example
+        one = example if form.rows_belong_together else example.head(1)
         return lambda: loaded.predict(one)
     model = load_keras(str(folder))
     row = _first(form.example)

@@ -107,7 +107,7 @@ def _purpose(served: ServedModel) -> tuple[str, str]:
 def _usage(name: str, form: Form) -> str:
     if isinstance(form, ServedModel):
         example = {column: list(values) for column, values in form.input_example.items()}
-        if len(example) > 1 or len(next(iter(example.values()))) > 2:
+        if form.rows_belong_together:
             return _USAGE.format(name=name, example="pd.read_csv(…)")
         first = {column: values[:1] for column, values in example.items()}
         return _USAGE.format(name=name, example=f"pd.DataFrame({first})")
