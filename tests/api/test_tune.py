@@ -346,3 +346,50 @@ def tuning_phase() -> Any:
     from tuning.core.trial import Phase
 
     return Phase.SEARCH
+
+
+ROLLING = """
+import json, keras, numpy as np, tuning
+
+def build(hp):
+    model = keras.Sequential([keras.layers.Input((6, 1)), keras.layers.Flatten(),
+                              keras.layers.Dense(hp.Int("units", 2, 8, step=2, default=2), "relu"),
+                              keras.layers.Dense(2)])
+    model.compile(keras.optimizers.Adam(1e-2), "mse")
+    return model
+
+series = np.sin(np.arange(400) / 5).astype("float32")
+made = tuning.windows(series, series, window=6, horizon=2)
+result = tuning.tune(
+    build, data=(made.x, made.y), times=made.times, metric="rmse", trials=2, epochs=2, top_k=1,
+    seeds=2, name="waves", searchers=["random"], search={"folds": 2},
+    confirm={"resample": "rolling", "folds": 4, "gap": 3},
+)
+gain = result.gain
+cuts = [json.loads(run.trial.tags["tuning.cut"]) for run in result.record.trials]
+print("FOUND", json.dumps({
+    "rows": [gain.rows.unit, gain.rows.units, gain.rows.block_length],
+    "overlap": gain.overlap,
+    "cuts": sorted({(cut["method"], cut["folds"], cut["number"], cut["gap"]) for cut in cuts}),
+    "trials": result.trials()["phase"].value_counts().to_dict(),
+    "dm": result.comparison.diebold_mariano.times,
+    "train": result.record.data.sizes["train"],
+}))
+"""
+
+
+def test_a_forecast_is_judged_on_blocks_of_time_and_trained_on_rolling_rows(
+    tmp_path: Path,
+) -> None:
+    found = run_script(ROLLING, tmp_path)
+    unit, units, length = found["rows"]
+    assert (unit, units) == ("time", found["dm"]) and 2 <= length <= units // 3
+    assert 0.8 < found["overlap"] < 1
+    assert found["cuts"] == [
+        ["rolling", 2, 1, 3],
+        ["rolling", 2, 2, 3],
+        ["rolling", 4, 1, 3],
+        ["rolling", 4, 2, 3],
+    ]
+    assert found["trials"] == {"search": 4, "baseline": 2, "confirm": 2}
+    assert "split by time into 60% train" in found["output"]
