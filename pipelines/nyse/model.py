@@ -1,4 +1,4 @@
-"""A recurrent network of the past days, with a linear path beside it."""
+"""A recurrent network of the past days."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,7 @@ def build(params: Mapping[str, Any], past: int, known: int) -> "keras.Model":
 
     Args:
         params: ``cell`` (``simple``, ``gru`` or ``lstm``), ``units``, ``layers``, ``window``,
-            ``dropout`` and ``recurrent_dropout`` (shares of the inputs and of the state),
-            ``linear_path`` (whether a linear model of the same inputs is added) and
+            ``dropout`` and ``recurrent_dropout`` (shares of the inputs and of the state) and
             ``learning_rate``.
         past: Number of columns of the past days.
         known: Number of columns of the day to forecast; 0 for none.
@@ -33,14 +32,10 @@ def build(params: Mapping[str, Any], past: int, known: int) -> "keras.Model":
             dropout=params["dropout"],
             recurrent_dropout=params["recurrent_dropout"],
         )(hidden)
-    everything = [hidden]
     if known:
         inputs["known"] = keras.Input((1, known), name="known")
-        everything.append(keras.layers.Flatten()(inputs["known"]))
-    if params["linear_path"]:
-        everything.append(keras.layers.Flatten()(inputs["past"]))
-    joined = keras.layers.Concatenate()(everything) if len(everything) > 1 else hidden
-    output = keras.layers.Dense(1)(joined)
+        hidden = keras.layers.Concatenate()([hidden, keras.layers.Flatten()(inputs["known"])])
+    output = keras.layers.Dense(1)(hidden)
     model = keras.Model(inputs if known else inputs["past"], output)
     model.compile(keras.optimizers.Adam(params["learning_rate"]), "mse", metrics=["mae"])
     return model
