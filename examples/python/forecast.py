@@ -3,20 +3,12 @@
 from pathlib import Path
 
 import keras
-import numpy as np
 import pandas as pd
 
 import tuning
 
 HOURS = 24
 FILE = Path(__file__).parents[1] / "data" / "bikeshare.csv.gz"
-
-
-def windows():
-    """Returns the riders of 24 hours, of shape (rows, 24, 1), and those of the hour after."""
-    riders = pd.read_csv(FILE)["bikers"].to_numpy("float32")[:3000] / 100
-    x = np.lib.stride_tricks.sliding_window_view(riders[:-1], HOURS)
-    return x[..., None].copy(), riders[HOURS:]
 
 
 def build(params):
@@ -29,11 +21,12 @@ def build(params):
     return model
 
 
-x, y = windows()
+riders = pd.read_csv(FILE)["bikers"].to_numpy("float32")[:3000] / 100
+made = tuning.windows(riders, riders, window=HOURS)
 result = tuning.tune(
     build,
-    data=(x, y),
-    times=np.arange(len(y)),
+    data=(made.x, made.y),
+    times=made.times,
     metric="mae",
     space={
         "layer": tuning.Choice(["lstm", "gru"], default="lstm"),

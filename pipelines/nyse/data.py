@@ -16,7 +16,7 @@ TARGET = "log_volume"
 NUMBERS = ("log_volume", "DJ_return", "log_volatility")
 DAY = "day_of_week"
 # Days before the first forecast, whatever the window, so that all windows have the same targets.
-MOST_DAYS = 40
+MOST_DAYS = 30
 # Share of the training days that are for validation: the last ones.
 VALIDATION = 0.2
 

@@ -18,6 +18,7 @@ from tuning.api.settings import (
 from tuning.api.train_task import TRAIN_TASK, check_train
 from tuning.api.travel import pack
 from tuning.core.errors import BadInputError
+from tuning.evaluation.dependence import rows_that_depend
 from tuning.search.plugins import own_names
 from tuning.study.file import Study
 from tuning.training.environment import NO_BACKEND
@@ -41,6 +42,8 @@ def plan_train(
     fields: Mapping[str, Any],
     options: Options,
     absent: str = "",
+    times: Any = None,
+    groups: Any = None,
 ) -> Plan:
     """Makes the plan of a study whose models a function trains.
 
@@ -52,6 +55,8 @@ def plan_train(
         fields: Further fields of the study, by the keywords of ``tune``.
         options: Options of the run; its study and its files are set here.
         absent: Value of the hyperparameters that do not exist for the function; empty for none.
+        times: Times of the test rows; None if they have no order.
+        groups: Groups of the test rows; None if they are independent.
 
     Raises:
         BadInputError: An argument is wrong; the message names it.
@@ -86,7 +91,8 @@ def plan_train(
         metric=own_metric,
         task_options={"name": settings["name"]},
     )
-    functions = {"train": train, "metric": own_metric, "absent": absent}
+    functions: dict[str, Any] = {"train": train, "metric": own_metric, "absent": absent}
+    functions |= rows_that_depend(times, groups)
     files = {"functions": pack(functions, options.cache_dir / "functions").absolute()}
     return make_plan(
         replace(options, study=whole, task_files=files, own_searchers=own, backend=NO_BACKEND)
@@ -110,6 +116,8 @@ def confirm(
     tracking_uri: str = "",
     resume: str | None = None,
     output: Output = "auto",
+    times: Any = None,
+    groups: Any = None,
     **fields: Any,
 ) -> StudyResult:
     """Trains the best trials of a study of Optuna again, and tells whether they are really better.
@@ -139,6 +147,8 @@ def confirm(
         tracking_uri: Address of MLflow's store; empty as in ``tune``.
         resume: Run id of a confirmation to go on with, or ``last``.
         output: ``auto``, ``quiet`` or ``json``.
+        times: Times of the test rows, if neighbours depend on each other.
+        groups: Groups of the test rows, if rows of a group depend on each other.
         **fields: Further fields of a study, as in ``tune``.
 
     Raises:
@@ -179,6 +189,8 @@ def confirm(
             resume_with='tuning.confirm(…, resume="{run_id}"), with the same arguments',
         ),
         absent=ABSENT,
+        times=times,
+        groups=groups,
     )
     return run(plan)
 

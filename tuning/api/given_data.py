@@ -4,12 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from tuning.core.errors import BadInputError
 from tuning.data.loading import asks_for
 from tuning.data.parts import Part, is_dataset, leaves, read_part, rows_of
-from tuning.data.splits import split_part
+from tuning.data.splits import checked_rows, split_part
 
 PARTS = ("train", "validation", "test")
 _FORMS = (
@@ -172,13 +170,7 @@ def _with_dependence(parts: dict[str, Part], split: Split) -> dict[str, Part]:
                 else f"{field}: give one array for (x, y)"
             )
         for name, values in by_part.items():
-            array, count = np.asarray(values), parts[name].examples
-            ends = (2,) if field == "times" and array.ndim == 2 else ()
-            if array.shape != (count, *ends):
-                raise BadInputError(
-                    f"{field}: one value per example is needed, of shape ({count},); got the "
-                    f"shape {array.shape}"
-                )
+            array = checked_rows(field, values, parts[name].examples)
             dependence: dict[str, Any] = {field: array}
             parts[name] = replace(parts[name], **dependence)
     return parts

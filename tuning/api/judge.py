@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tuning.api.places import open_place
 from tuning.core.errors import BadInputError
 from tuning.core.record import Predictions
+from tuning.evaluation.dependence import rows_that_depend, with_dependence
 from tuning.evaluation.statistics import Gain, Verdict, verdict_of
 from tuning.metrics.metric import Direction, Metric, significant
 from tuning.study.sections import direction_of
@@ -94,6 +95,8 @@ def judge(
     min_gain: float = 0.0,
     confidence: float = 0.95,
     tracking_uri: str = "",
+    times: Any = None,
+    groups: Any = None,
 ) -> Judgement:
     """Compares two groups of runs in MLflow, each of one configuration with several seeds.
 
@@ -115,6 +118,8 @@ def judge(
         min_gain: Smallest gain for the verdict ``better``, in the unit of the metric.
         confidence: Confidence level of the interval.
         tracking_uri: Address of MLflow's store; empty as in ``tune``.
+        times: Times of the test examples in ``predictions``, if neighbours depend on each other.
+        groups: Groups of the test examples, if those of a group depend on each other.
 
     Returns:
         The judgement; printed, it is a table, the verdict, and what could not be known.
@@ -128,18 +133,21 @@ def judge(
     _check_groups(*runs)
     judged = _deciding(metric, direction, with_predictions=bool(predictions))
     unknown = _unknown(*runs)
+    dependence = rows_that_depend(times, groups)
     if predictions:
-        groups, gain = _by_predictions(client, runs, predictions, judged, confidence)
+        values, gain = _by_predictions(client, runs, predictions, judged, confidence, dependence)
+    elif dependence:
+        raise BadInputError(f"{next(iter(dependence))}: it needs predictions=, which it describes")
     else:
-        groups, gain = _by_values(runs, metric, judged, confidence)
+        values, gain = _by_values(runs, metric, judged, confidence)
         unknown.insert(
             0,
             "whether the gain holds on other test examples: the interval covers other seeds only; "
             "predictions= covers both",
         )
     named = [
-        Group(text, tuple(run.info.run_id for run in each), values)
-        for text, each, values in zip((baseline, candidate), runs, groups, strict=True)
+        Group(text, tuple(run.info.run_id for run in each), own)
+        for text, each, own in zip((baseline, candidate), runs, values, strict=True)
     ]
     verdict = verdict_of(gain, min_gain) if math.isfinite(gain.low) else Verdict.INCONCLUSIVE
     return Judgement(verdict.value, gain, named[0], named[1], metric, tuple(unknown))
@@ -244,7 +252,12 @@ def _by_values(
 
 
 def _by_predictions(
-    client: "MlflowClient", runs: "list[list[Run]]", path: str, judged: Metric, confidence: float
+    client: "MlflowClient",
+    runs: "list[list[Run]]",
+    path: str,
+    judged: Metric,
+    confidence: float,
+    dependence: Mapping[str, Any],
 ) -> tuple[list[tuple[float, ...]], Gain]:
     from tuning.evaluation.gains import gain
     from tuning.metrics.scoring import score
@@ -267,7 +280,7 @@ def _by_predictions(
         if given.truth.shape != first.truth.shape or (given.truth != first.truth).any():
             raise _other_truth(run_id, first_id)
     outputs = {run_id: given.output for run_id, given in every.items()}
-    predictions = Predictions(first.truth, outputs, first.kind)
+    predictions = with_dependence(Predictions(first.truth, outputs, first.kind), **dependence)
     values = [
         tuple(score(judged, predictions, outputs[run_id]) for run_id in group) for group in read
     ]

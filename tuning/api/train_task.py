@@ -40,6 +40,14 @@ class TrainTask:
         returned: Mapping[str, Any] = function(*arguments[: _positional(function)])
         return returned
 
+    def times(self, part: str) -> Any:
+        """Returns the times of the test rows; None if they have none."""
+        return self._functions.get("times") if part == "test" else None
+
+    def groups(self, part: str) -> Any:
+        """Returns the groups of the test rows; None if they have none."""
+        return self._functions.get("groups") if part == "test" else None
+
     def code_digests(self) -> dict[str, str]:
         """Returns digests of the function and of the variables that it uses, by name."""
         names = ("train", "metric")

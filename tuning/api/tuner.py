@@ -93,7 +93,8 @@ def tune(
         split_seed: Seed of the split.
         groups: Group of each example of ``(x, y)``; examples of a group stay in one part. Of parts
             that are given, a mapping of the part's name to its groups; of a function of data, a
-            function ``groups(part)``. The interval of the gain then draws whole groups.
+            function ``groups(part)``; with ``train``, those of the test rows. The interval of the
+            gain then draws whole groups.
         times: Time of each example, in the same forms; the test rows are the latest ones. The
             first and the last time of what is forecast if that is more than one, of shape
             (examples, 2). The interval then draws blocks of times.
@@ -145,7 +146,14 @@ def tune(
         if data is not None or fit is not None or callbacks is not None:
             raise BadInputError("train: it loads its data and trains itself; pass only space")
         plan = plan_train(
-            train, metric=metric, space=space, study=study, fields=fields, options=options
+            train,
+            metric=metric,
+            space=space,
+            study=study,
+            fields=fields,
+            options=options,
+            times=times,
+            groups=groups,
         )
         return run(plan)
     plan = plan_study(

@@ -65,6 +65,28 @@ def _latest(rows: Indexes, cut: int, spans: "NDArray[Any]") -> tuple[Indexes, In
     return rows[last < begin], rows[first >= begin]
 
 
+def checked_rows(field: str, values: Any, count: int | None) -> "NDArray[Any]":
+    """Returns times or groups as an array with one value per row.
+
+    Args:
+        field: ``times`` or ``groups``.
+        values: One value per row; of times also the first and the last one.
+        count: Number of rows; None if it is not known.
+
+    Raises:
+        BadInputError: The values have another shape.
+    """
+    array = np.asarray(values)
+    ends = (2,) if field == "times" and array.ndim == 2 else ()
+    expected = len(array) if count is None and array.ndim else count
+    if array.shape != (expected, *ends):
+        raise BadInputError(
+            f"{field}: one value per example is needed, of shape ({count},); got the shape "
+            f"{array.shape}"
+        )
+    return array
+
+
 def spans_of(times: Any) -> "NDArray[Any]":
     """Returns the first and the last time that each row covers, of shape (rows, 2)."""
     array = np.asarray(times)

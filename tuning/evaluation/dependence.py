@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tuning.core.errors import BadInputError
 from tuning.core.record import Predictions
+from tuning.data.cuts import horizon_of
+from tuning.data.splits import checked_rows, spans_of
 from tuning.metrics.examples import quality
 from tuning.metrics.metric import Metric
 from tuning.metrics.scoring import example_scores
@@ -108,3 +111,34 @@ def _last_lag(correlations: Floats, run: int, limit: float) -> int:
         if small[lag : lag + run].all():
             return lag
     return int(np.flatnonzero(~small)[-1]) + 1
+
+
+def rows_that_depend(times: Any, groups: Any) -> dict[str, NDArray[Any]]:
+    """Returns the times or the groups of test rows as an array, by name; empty without them.
+
+    Raises:
+        BadInputError: Both are given, or they have not one value per row.
+    """
+    given = {"times": times, "groups": groups}
+    arrays = {
+        name: checked_rows(name, each, None) for name, each in given.items() if each is not None
+    }
+    if len(arrays) > 1:
+        raise BadInputError("pass groups or times, not both: rows of one time are taken together")
+    return arrays
+
+
+def with_dependence(
+    predictions: Predictions, *, times: Any = None, groups: Any = None
+) -> Predictions:
+    """Returns predictions with the times or the groups of their examples.
+
+    Raises:
+        BadInputError: Their number is not that of the examples.
+    """
+    if times is not None:
+        times = checked_rows("times", times, predictions.examples)
+        return replace(predictions, times=spans_of(times)[:, 0], horizon=horizon_of(times))
+    if groups is not None:
+        groups = checked_rows("groups", groups, predictions.examples)
+    return replace(predictions, groups=groups)

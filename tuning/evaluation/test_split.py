@@ -20,10 +20,11 @@ from tuning.core.task import (
     Task,
 )
 from tuning.core.trial import Params
-from tuning.data.cuts import Cut, horizon_of
+from tuning.data.cuts import Cut
 from tuning.data.loading import Loader
 from tuning.data.parts import Part, leaves, rows_of
 from tuning.data.weights import weights_by_class
+from tuning.evaluation.dependence import with_dependence
 from tuning.evaluation.pictures import picture_of, text_of
 from tuning.metrics.examples import changed_examples
 from tuning.metrics.outputs import OutputForm
@@ -154,14 +155,12 @@ def predict_test(
         shape=tuple(np.shape(first.form.select(_labels_of(part)))[1:]),
         weights=weights_by_class(first.truth, first.weights, rule.class_weight),
         scales=scales,
-        times=None if known.times is None else known.times[:, 0],
-        horizon=1 if known.times is None else horizon_of(known.times),
-        groups=known.groups,
         lengths=task.test_lengths() if isinstance(task, HasTestLengths) else None,
         seen=_seen(part),
         behaviours={name: each.behaviours for name, each in answers.items() if each.behaviours},
         yardsticks=task.yardsticks() if isinstance(task, HasYardsticks) else {},
     )
+    predictions = with_dependence(predictions, times=known.times, groups=known.groups)
     return _with_inputs(task, part, predictions, baseline, others)
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from tuning.core.errors import BadInputError
 from tuning.core.record import Predictions
+from tuning.core.task import HasGroups, HasTimes
 from tuning.core.trial import TrialRecord
+from tuning.evaluation.dependence import rows_that_depend, with_dependence
 from tuning.metrics.given import encode_classes
 from tuning.study.record import StudyRecord
 from tuning.tracking import keys
@@ -46,7 +48,7 @@ def join_predictions(
     study_run.progress.say(
         f"\nTest split: {len(trials)} models, look {look.number} at these rows in this store"
     )
-    predictions = _joined(loaded)
+    predictions = _with_dependence(study_run.prepared.task, _joined(loaded))
     write_predictions(study_run.client, record.run_id, predictions)
     return predictions
 
@@ -61,6 +63,13 @@ def _joined(loaded: Mapping[str, dict[str, Any]]) -> Predictions:
         return Predictions(one.truth, outputs, one.kind, classes=one.classes)
     kind: Any = str(first["kind"])
     return Predictions(first["truth"], outputs, kind, classes=tuple(map(str, first["classes"])))
+
+
+def _with_dependence(task: object, predictions: Predictions) -> Predictions:
+    """Adds times or groups of the test rows."""
+    times = task.times("test") if isinstance(task, HasTimes) else None
+    groups = task.groups("test") if isinstance(task, HasGroups) else None
+    return with_dependence(predictions, **rows_that_depend(times, groups))
 
 
 def _file_of(study_run: StudyRun, trial: TrialRecord, folder: Path) -> Path:
