@@ -297,11 +297,13 @@ def variances_text(gain: Gain | None) -> str:
         training = f"other training rows (two trainings share {gain.overlap:.0%} of theirs)"
     rows, test = gain.rows, "other test rows"
     if rows is not None and rows.unit == "group":
-        test = f"other test groups ({rows.units:,} of them, each taken as a whole)"
+        test = f"other test groups ({rows.units:,}, each drawn as a whole)"
     elif rows is not None and rows.unit == "time":
         length = rows.block_length
-        blocks = f"blocks of {length} consecutive times" if length > 1 else "single times"
-        test = f"other test times ({rows.units:,}, taken in {blocks})"
+        how = f"in blocks of {length}, because their errors have a memory"
+        if length == 1:
+            how = "one by one, because their differences have no memory"
+        test = f"other test times ({rows.units:,}, drawn {how})"
     return f"The interval holds for other seeds, {training}, and {test}."
 
 
