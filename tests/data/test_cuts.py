@@ -57,7 +57,8 @@ def test_groups_stay_together(method: str) -> None:
 
 def test_a_rolling_origin_is_that_of_scikit_learn_latest_first() -> None:
     times = np.arange(ROWS)
-    expected = list(TimeSeriesSplit(n_splits=4, test_size=12, gap=3).split(times))
+    splits = TimeSeriesSplit(n_splits=4, test_size=5, gap=3, max_train_size=80)
+    expected = list(splits.split(times))
     found = every("rolling", 4, times=times, folds=4, gap=3)
     for (train, validation), (own_train, own_validation) in zip(
         found, reversed(expected), strict=True
@@ -91,8 +92,8 @@ def test_folds_of_time_are_blocks_with_a_gap_before_and_an_embargo_after() -> No
         ("grouped", {}, r"rows have no groups; use split, or give the task groups\(part\)"),
         ("rolling", {}, r"rows have no times; use folds, or give the task times\(part\)"),
         ("folds", {"groups": np.zeros(ROWS)}, "confirm.folds: 5 folds do not fit"),
-        ("rolling", {"times": np.zeros(ROWS)}, "1 times are too few for 5 blocks"),
-        ("rolling", {"times": np.arange(ROWS), "gap": 95}, "leaves no rows to train on"),
+        ("rolling", {"times": np.zeros(ROWS)}, "0 times for validation are too few for 5"),
+        ("rolling", {"times": np.arange(ROWS), "gap": 99}, "leaves no rows to train on"),
     ],
 )
 def test_what_does_not_fit_is_refused(method: str, options: Any, message: str) -> None:
@@ -184,8 +185,8 @@ def test_the_times_and_groups_of_a_task_are_used() -> None:
 
     loader = loader_of(Rows(times=times))
     parts = loader.load("search", {}, Cut(method="rolling", number=2, folds=2))
-    assert list(parts["validation"].y) == list(range(60, 80))
-    assert list(parts["train"].y) == list(range(60))
+    assert list(parts["validation"].y) == list(range(80, 90))
+    assert list(parts["train"].y) == list(range(80))
     known = loader.dependence({}, "test")
     assert known.groups is None and known.times is not None
     assert known.times.tolist() == [[row, row] for row in range(100, 120)]

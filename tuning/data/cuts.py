@@ -118,10 +118,10 @@ class Cut:
         """Cuts out a block of times, and leaves out rows whose targets reach into it."""
         first, last = spans[:, 0], spans[:, 1]
         units = np.unique(first)
-        begin, end = self._block(len(units), share)
+        begin, end, length = self._block(len(units), share)
         validation = (first >= units[begin]) & (first <= units[end - 1])
         limit = units[max(begin - self.gap, 0)]
-        train = (last < limit) & (first < limit)
+        train = (last < limit) & (first >= units[max(begin - self.gap - length, 0)])
         if self.method == "folds":
             reached = np.searchsorted(units, last[validation].max(), side="right") + self.embargo
             if reached < len(units):
@@ -133,20 +133,22 @@ class Cut:
             )
         return np.flatnonzero(train), np.flatnonzero(validation)
 
-    def _block(self, times: int, share: float) -> tuple[int, int]:
-        """Returns the first time of validation, and the one after its last."""
+    def _block(self, times: int, share: float) -> tuple[int, int, int]:
+        """Returns the first time of validation, the one after its last, and the times to train."""
         if self.method == "folds":
             edges = np.linspace(0, times, self.folds + 1).astype(int)
             fold = (self.number - 1) % self.folds
-            return int(edges[fold]), int(edges[fold + 1])
-        # At least half of the times come before the earliest block.
-        size = min(round(share * times), times // (2 * self.folds))
+            return int(edges[fold]), int(edges[fold + 1]), times
+        # The last part of the times is cut into blocks. Every seed trains on as many times, or its
+        # gain would change with their number.
+        size = round(share * times) // self.folds
         if size < 1:
             raise BadInputError(
-                f"confirm.folds: {times} times are too few for {self.folds} blocks; use fewer"
+                f"confirm.folds: {round(share * times)} times for validation are too few for "
+                f"{self.folds} blocks; use fewer"
             )
         end = times - (self.number - 1) * size  # the first block is the latest
-        return end - size, end
+        return end - size, end, times - self.folds * size
 
     def tag(self) -> dict[str, str]:
         """Returns the tag of a trial that trains on this cut."""

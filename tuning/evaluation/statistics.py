@@ -170,9 +170,10 @@ def _of_mean(values: FloatArray, overlap: float) -> tuple[float, float]:
     Generalization Error", Machine Learning 52, 2003. There, ρ comes from test sets that overlap;
     here all models have the same test split, whose variance is a part of its own, and ρ is the
     share of the training rows that two trainings have in common. To first order, what a model
-    learns is a mean over its training rows, and two such means have this correlation. The spread
-    between seeds on the same rows is taken for a spread between rows, so the interval is rather
-    too wide than too narrow.
+    learns is a mean over its training rows, and two such means have this correlation; it is also
+    the delete-d jackknife of Shao and Wu, Annals of Statistics 17, 1989. The spread between seeds
+    on the same rows is taken for a spread between rows, so the interval is rather too wide than
+    too narrow.
 
     Args:
         values: Values of shape (seeds,).

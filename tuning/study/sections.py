@@ -133,8 +133,9 @@ class Confirm(Section):
         resample: Rows for training and validation of each fresh seed: those of the task for all
             (``none``); a new random cut per seed (``split``); one of the folds (``folds``), also
             with new folds once all are used (``repeated``); a new cut of whole groups
-            (``grouped``); or a validation period before that of the previous seed (``rolling``).
-            The test rows stay the same. The interval of the gain then holds for other training
+            (``grouped``); or one of ``folds`` pieces of the validation period, the latest first,
+            with as many rows before it as the task trains on (``rolling``). The test rows stay
+            the same. The interval of the gain then holds for other training
             rows too.
         folds: Number of folds, or of the periods of a rolling origin.
         gap: Number of times that are left out between training and validation rows.
