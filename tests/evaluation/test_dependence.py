@@ -62,7 +62,9 @@ def test_rows_of_a_group_and_of_a_time_are_taken_together() -> None:
     units = units_of(MAE, *pair(drawn(random, 70, 0.0, groups=groups)))
     assert (units.kind, units.count, units.length) == ("group", 7, 1)
     times = np.repeat(np.datetime64("2011-01-01") + np.arange(35), 2)
-    units = units_of(MAE, *pair(drawn(random, 70, 0.0, times=times, horizon=4)))
+    units = units_of(
+        MAE, *pair(drawn(random, 70, 0.0, times=times, ends=times + np.timedelta64(3, "D")))
+    )
     assert (units.kind, units.count) == ("time", 35)
     assert units.length >= 4
     assert list(units.index[:4]) == [0, 0, 1, 1]
@@ -70,7 +72,7 @@ def test_rows_of_a_group_and_of_a_time_are_taken_together() -> None:
 
 def test_forecasts_that_overlap_share_a_block_but_there_are_three_blocks_at_least() -> None:
     random = np.random.default_rng(0)
-    predictions = drawn(random, 60, 0.0, times=np.arange(60), horizon=50)
+    predictions = drawn(random, 60, 0.0, times=np.arange(60), ends=np.arange(60) + 49)
     assert units_of(R2, *pair(predictions)).length == 20
 
 

@@ -80,7 +80,7 @@ def horizon(errors: Any, **known: Any) -> Predictions:
         np.zeros_like(flat),
         {"one": flat, "two": 3 * flat},
         "regression",
-        **{"times": HOURS, "horizon": 2, "shape": errors.shape[1:], **known},
+        **{"times": HOURS, "ends": HOURS + 1, "shape": errors.shape[1:], **known},
     )
 
 
@@ -88,7 +88,7 @@ def test_errors_by_step_are_means_over_rows_series_and_trials() -> None:
     errors = np.ones((len(HOURS), 2, 2)) * [[1, 2], [-5, 5]]
     found = errors_by_step(horizon(errors), ["one", "two"])
     assert found is not None and found.tolist() == [1.5 * 2, 5 * 2]
-    flat = horizon(errors, horizon=1, shape=(4,))
+    flat = horizon(errors, ends=None, shape=(4,))
     assert errors_by_step(flat, ["one"]) is None
 
 
@@ -100,6 +100,10 @@ def test_errors_by_clock_follow_the_time_that_is_forecast() -> None:
     name, labels, values = found
     assert (name, labels[23]) == ("hour of the day", "23")
     assert values.tolist() == list(range(24))
+    sparse = horizon(errors[::12], times=HOURS[::12], ends=HOURS[::12] + 1)
+    found = errors_by_clock(sparse, ["one"])
+    assert found is not None, "two hours are forecast, twice a day"
+    assert (found[1], found[2].tolist()) == (["0", "1", "12", "13"], [0, 1, 12, 13])
     days = np.datetime64("2011-01-03") + np.arange(21)  # it begins on a Monday
     daily = Predictions(np.zeros(21), {"one": np.arange(21.0) % 7}, "regression", times=days)
     found = errors_by_clock(daily, ["one"])

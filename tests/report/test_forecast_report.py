@@ -40,7 +40,7 @@ def record_of(metric: str, **known: Any) -> StudyRecord:
 
 @pytest.mark.parametrize("metric", ["mae", "pinball(quantiles=0.1-0.5-0.9)"])
 def test_a_forecast_has_its_figures_tables_and_tests(metric: str, tmp_path: Path) -> None:
-    record = record_of(metric, times=HOURS, horizon=3)
+    record = record_of(metric, times=HOURS, ends=HOURS + 2)
     comparison = compare(record)
     write_report(record, comparison, tmp_path)
     drawn = {file.stem for file in (tmp_path / "figures").glob("*.svg")}
@@ -57,7 +57,7 @@ def test_a_forecast_has_its_figures_tables_and_tests(metric: str, tmp_path: Path
 
 
 def test_the_coverage_of_quantiles_is_a_row_per_configuration() -> None:
-    record = record_of("pinball(quantiles=0.1-0.5-0.9)", times=HOURS, horizon=3)
+    record = record_of("pinball(quantiles=0.1-0.5-0.9)", times=HOURS, ends=HOURS + 2)
     comparison = compare(record)
     assert comparison.best is not None
     rows = coverage_rows(record, [comparison.baseline, comparison.best])

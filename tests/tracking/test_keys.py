@@ -10,7 +10,7 @@ phase searcher trial number state seed config attempt resume_from keep_checkpoin
 failure worker reused_from candidate study kind dataset dataset_digest backend version verdict
 command dataset_option workspace driver search_end gain gain_low gain_interval metric
 metric_direction behaviour_regression size_mb latency_ms run trials gate gate_reasons replaces
-test_digest looks stand_in files_digest champions decision. code_changes
+test_digest looks stand_in files_digest champions decision. code_changes shared_rows
 """
 OTHERS = {
     "mlflow.parentRunId",

@@ -63,7 +63,8 @@ class Predictions:
         lengths: Lengths of the inputs, of shape (examples,); None if inputs have no length.
         times: Time of each example, of shape (examples,), as numbers or NumPy's dates; None if the
             examples have no times. Of a forecast it is the first time that is forecast.
-        horizon: Number of different times that one example covers with its targets; 1 for one.
+        ends: Last time that the targets of each example cover, of shape (examples,); None if they
+            cover one time.
         groups: Group of each example, of shape (examples,); None if examples are independent.
         overlap: Share of the training rows that two trainings with different fresh seeds have in
             common, from 0 to 1; 1 if all seeds train on the same rows.
@@ -87,7 +88,7 @@ class Predictions:
     scales: Mapping[str, float] = field(default_factory=dict)
     lengths: "np.ndarray[Any, Any] | None" = None
     times: "np.ndarray[Any, Any] | None" = None
-    horizon: int = 1
+    ends: "np.ndarray[Any, Any] | None" = None
     groups: "np.ndarray[Any, Any] | None" = None
     overlap: float = 1.0
     seen: int = 0

@@ -40,7 +40,9 @@ def units_of(metric: Metric, baseline: Tested, best: Tested) -> Units:
     differences = example_quality(metric, best) - example_quality(metric, baseline)
     by_time = np.bincount(units.index, differences) / np.bincount(units.index)
     longest = max(units.count // 3, 1)
-    length = max(block_length(by_time), predictions.horizon)
+    length = block_length(by_time)
+    if predictions.ends is not None:
+        length = max(length, horizon_of(np.stack([predictions.times, predictions.ends], axis=1)))
     return replace(units, length=min(length, longest))
 
 
@@ -138,7 +140,8 @@ def with_dependence(
     """
     if times is not None:
         times = checked_rows("times", times, predictions.examples)
-        return replace(predictions, times=spans_of(times)[:, 0], horizon=horizon_of(times))
+        first, last = spans_of(times).T
+        return replace(predictions, times=first, ends=last if times.ndim == 2 else None)
     if groups is not None:
         groups = checked_rows("groups", groups, predictions.examples)
     return replace(predictions, groups=groups)

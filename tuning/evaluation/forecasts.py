@@ -74,7 +74,7 @@ def errors_by_step(predictions: Predictions, trials: Sequence[str]) -> Floats | 
     Returns:
         Errors of shape (horizon,); None if an example is no forecast of several times.
     """
-    if predictions.horizon < 2 or not predictions.shape or predictions.shape[0] < 2:
+    if predictions.ends is None or not predictions.shape or predictions.shape[0] < 2:
         return None
     return np.asarray(_errors(predictions, trials).mean(axis=(0, 2)))
 
@@ -91,11 +91,10 @@ def errors_by_clock(
     times = predictions.times
     if times is None or times.dtype.kind != "M":
         return None
-    distinct = np.unique(times)
-    if len(distinct) < 2:
-        return None
-    step = np.median(np.diff(distinct).astype("timedelta64[s]").astype(np.int64))
     errors = _errors(predictions, trials).mean(axis=2)
+    step = _seconds_per_step(predictions, errors.shape[1])
+    if step == 0:
+        return None
     offsets = (np.arange(errors.shape[1]) * step).astype("timedelta64[s]")
     seconds = (times.astype("datetime64[s]")[:, None] + offsets).astype(np.int64)
     if step < 86_400:
@@ -110,6 +109,16 @@ def errors_by_clock(
     sums = np.bincount(reading.ravel(), errors.ravel(), count)
     present = np.flatnonzero(rows)
     return name, [labels[place] for place in present], sums[present] / rows[present]
+
+
+def _seconds_per_step(predictions: Predictions, steps: int) -> float:
+    """Returns the seconds between the steps of a forecast; of single steps between the rows."""
+    assert predictions.times is not None
+    if predictions.ends is not None and steps > 1:
+        spans = (predictions.ends - predictions.times).astype("timedelta64[s]").astype(np.int64)
+        return float(np.median(spans)) / (steps - 1)
+    gaps = np.diff(np.unique(predictions.times)).astype("timedelta64[s]").astype(np.int64)
+    return float(np.median(gaps)) if len(gaps) else 0.0
 
 
 def autocorrelation(predictions: Predictions, trial: str, lags: int) -> Floats | None:
@@ -146,7 +155,7 @@ def quantile_coverage(predictions: Predictions, trials: Sequence[str]) -> Floats
 
 def _errors(predictions: Predictions, trials: Sequence[str]) -> Floats:
     """Returns absolute errors of shape (examples, steps, series), as a mean over trials."""
-    shape = predictions.shape if predictions.horizon > 1 else (1, *predictions.shape)
+    shape = predictions.shape if predictions.ends is not None else (1, *predictions.shape)
     steps = shape[0] if shape else 1
     errors = [
         np.abs(predictions.points(predictions.outputs[name]) - predictions.truth)

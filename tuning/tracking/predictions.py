@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 # Arrays of one value per example.
-_OPTIONAL = ("lengths", "times", "groups", "weights")
+_OPTIONAL = ("lengths", "times", "ends", "groups", "weights")
 
 
 def write_predictions(client: "MlflowClient", run_id: str, predictions: Predictions) -> None:
@@ -34,7 +34,6 @@ def write_predictions(client: "MlflowClient", run_id: str, predictions: Predicti
         "classes": list(predictions.classes),
         "scales": dict(predictions.scales),
         "seen": predictions.seen,
-        "horizon": predictions.horizon,
         "quantiles": list(predictions.quantiles),
         "shape": list(predictions.shape),
         "overlap": predictions.overlap,
@@ -90,7 +89,6 @@ def _load(file: Path) -> Predictions:
             classes=tuple(details.get("classes", ())),
             scales=details.get("scales", {}),
             seen=details.get("seen", 0),
-            horizon=details.get("horizon", 1),
             quantiles=tuple(details.get("quantiles", ())),
             shape=tuple(details.get("shape", ())),
             overlap=details.get("overlap", 1.0),
