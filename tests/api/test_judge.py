@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -79,6 +80,40 @@ def test_predictions_give_the_variance_of_the_examples_too(add: Add, tmp_path: P
     assert judged.gain.example_error > 0
     assert judged.baseline.values == pytest.approx([1.0] * 3, abs=0.2)
     assert not any("other test examples" in sentence for sentence in judged.unknown)
+
+
+@pytest.mark.parametrize("kind", ["groups.npz", "times.csv", "keyword"])
+def test_rows_that_depend_on_each_other_widen_the_interval(
+    kind: str, add: Add, tmp_path: Path
+) -> None:
+    groups = np.repeat(np.arange(10), 20)
+    truth = np.random.default_rng(0).normal(size=200)
+    ids: dict[str, list[str]] = {"old": [], "new": []}
+    for number, (model, spread) in enumerate((("old", 1.0), ("new", 0.8))):
+        shared = np.random.default_rng(9 + number).normal(scale=spread, size=10)[groups]
+        for seed in range(3):
+            noise = shared + np.random.default_rng(seed).normal(scale=0.1, size=200)
+            folder = tmp_path / f"{model}{seed}"
+            folder.mkdir()
+            np.savez(folder / "p.npz", truth=truth, prediction=truth + noise)
+            np.savez(folder / "groups.npz", truth=truth, prediction=truth + noise, groups=groups)
+            table: dict[str, Any] = {"truth": truth, "prediction": truth + noise}
+            table["times"] = np.datetime64("2026-01-01") + np.arange(200)
+            pd.DataFrame(table).to_csv(folder / "times.csv", index=False)
+            ids[model].append(add(model, 0.0, seed, folder))
+    named: Any = ",".join(ids["old"]), ",".join(ids["new"])
+    alone = tuning.judge(*named, metric="mae", predictions="test/p.npz")
+    options: Any = {"predictions": f"test/{kind}"}
+    if kind == "keyword":
+        options = {"predictions": "test/p.npz", "groups": groups}
+    judged = tuning.judge(*named, metric="mae", **options)
+    assert judged.gain.rows is not None
+    assert judged.gain.rows.unit == ("time" if "times" in kind else "group")
+    assert judged.gain.example_error > 2 * alone.gain.example_error
+    with pytest.raises(BadInputError, match="groups: it needs predictions="):
+        tuning.judge(*named, metric="test_rmse", groups=groups)
+    with pytest.raises(BadInputError, match=r"of shape \(200,\); got the shape \(9,\)"):
+        tuning.judge(*named, metric="mae", predictions="test/p.npz", times=np.arange(9))
 
 
 def test_one_run_per_group_has_no_interval(add: Add) -> None:

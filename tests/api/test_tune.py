@@ -244,6 +244,7 @@ def test_functions_of_a_test_module_reach_the_workers(
         epochs=3,
         searchers=["optuna:tpe+none"],
         name="errors",
+        groups=[f"shop {row // 4}" for row in range(20)],  # of the test rows
         tracking_uri=f"sqlite:///{tmp_path}/mlflow.db",
         workers=2,
         output="quiet",
@@ -252,6 +253,8 @@ def test_functions_of_a_test_module_reach_the_workers(
     best = found.best_params["error"]
     assert found.gain is not None
     assert found.gain.estimate == pytest.approx(2.0 - best, abs=0.1)
+    assert found.gain.rows is not None
+    assert (found.gain.rows.unit, found.gain.rows.units) == ("group", 5)
     assert found.curves()["epoch"].max() == 3
     assert found.record.data.cannot_serve
 

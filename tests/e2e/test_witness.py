@@ -73,6 +73,7 @@ def as_now(document: dict[str, Any]) -> dict[str, Any]:
         # Its losses are not recorded any more, unless the study asks for them.
         del config["test_loss"]
         config["additional"] = {}
+    document["diebold_mariano"] = None
     return without_explanations(document)
 
 
@@ -89,6 +90,7 @@ def without_explanations(document: dict[str, Any]) -> dict[str, Any]:
     for gain in (document["gain"], *(each["gain"] for each in document["against_baseline"])):
         for key in ("low", "high", "p_value", "example_error", "degrees_of_freedom"):
             assert isinstance(gain.pop(key), float)
+        gain.pop("rows", None), gain.pop("overlap", None)  # version 0.1 had one kind of rows
     for against in document["against_baseline"]:
         del against["p_value"]
     del document["why"], document["detectable"]

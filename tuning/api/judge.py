@@ -19,6 +19,8 @@ from tuning.study.sections import direction_of
 from tuning.tracking.store import all_pages
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
@@ -112,8 +114,9 @@ def judge(
         direction: Whether larger or smaller values are better; required only if the name of the
             metric does not tell it.
         predictions: Path of an artifact of each run with the test predictions, a ``.npz`` file
-            with the arrays ``truth`` and ``prediction`` or a ``.csv`` file with such columns.
-            Then the interval covers other test examples, too; otherwise only other seeds.
+            with the arrays ``truth`` and ``prediction`` or a ``.csv`` file with such columns, and
+            perhaps ``times`` or ``groups`` of the rows. Then the interval covers other test
+            examples, too; otherwise only other seeds.
         experiments: Names of the experiments to search; empty for all.
         min_gain: Smallest gain for the verdict ``better``, in the unit of the metric.
         confidence: Confidence level of the interval.
@@ -262,11 +265,12 @@ def _by_predictions(
     from tuning.evaluation.gains import gain
     from tuning.metrics.scoring import score
 
-    read = [
-        {run.info.run_id: _read(client, run.info.run_id, path, judged) for run in group}
-        for group in runs
-    ]
-    every = {run_id: given for group in read for run_id, given in group.items()}
+    files = {
+        run.info.run_id: _arrays(client, run.info.run_id, path) for group in runs for run in group
+    }
+    every = {run_id: _read(run_id, path, each, judged) for run_id, each in files.items()}
+    some_file = next(iter(files.values()))
+    dependence = dependence or rows_that_depend(some_file.get("times"), some_file.get("groups"))
     kinds = {run_id: isinstance(given, tuple) for run_id, given in every.items()}
     if len(set(kinds.values())) > 1:
         some = next(run_id for run_id, has_classes in kinds.items() if has_classes)
@@ -281,17 +285,16 @@ def _by_predictions(
             raise _other_truth(run_id, first_id)
     outputs = {run_id: given.output for run_id, given in every.items()}
     predictions = with_dependence(Predictions(first.truth, outputs, first.kind), **dependence)
-    values = [
-        tuple(score(judged, predictions, outputs[run_id]) for run_id in group) for group in read
-    ]
-    one, other = ((predictions, list(group)) for group in read)
+    ids = [[run.info.run_id for run in group] for group in runs]
+    values = [tuple(score(judged, predictions, outputs[each]) for each in group) for group in ids]
+    one, other = ((predictions, group) for group in ids)
     return values, gain(judged, one, other, confidence)
 
 
-def _read(client: "MlflowClient", run_id: str, path: str, judged: Metric) -> Any:
+def _arrays(client: "MlflowClient", run_id: str, path: str) -> "dict[str, np.ndarray]":
+    """Returns the arrays or columns of an artifact by name."""
     import numpy as np
 
-    from tuning.metrics.given import predicted_labels, read_output
     from tuning.tracking.predictions import fetch
 
     with tempfile.TemporaryDirectory() as folder:
@@ -302,10 +305,22 @@ def _read(client: "MlflowClient", run_id: str, path: str, judged: Metric) -> Any
             import pandas as pd
 
             table = pd.read_csv(file)
-            arrays = {name: table[name].to_numpy() for name in table.columns}
-        else:
-            with np.load(file, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
+            if "times" in table:
+                table["times"] = _dates_or_numbers(table["times"])
+            return {name: table[name].to_numpy() for name in table.columns}
+        with np.load(file, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+
+
+def _dates_or_numbers(times: "pd.Series") -> "pd.Series":
+    import pandas as pd
+
+    return times if pd.api.types.is_numeric_dtype(times) else pd.to_datetime(times)
+
+
+def _read(run_id: str, path: str, arrays: "Mapping[str, np.ndarray]", judged: Metric) -> Any:
+    from tuning.metrics.given import predicted_labels, read_output
+
     output = arrays.get("prediction", arrays.get("output"))
     if "truth" not in arrays or output is None:
         raise BadInputError(

@@ -33,6 +33,7 @@ from tuning.core.trial import (
 )
 from tuning.data.cuts import cut_of
 from tuning.data.loading import Loader
+from tuning.data.prepared import FOLDER
 from tuning.training.devices import check_gpu, has_gpu
 from tuning.training.environment import thread_environment
 from tuning.training.keras_process import free_memory, import_keras, keep_freed_memory
@@ -41,8 +42,6 @@ from tuning.training.messages import Done, Epoch, Reply, Train, WorkerSpec, lost
 # If no decision comes within this time, the worker trains the next epoch. A late decision takes
 # effect after that epoch.
 REPLY_SECONDS = 10.0
-# Folder beside those of the trials in which workers share prepared data.
-PREPARED = ".prepared"
 # Freeing compiled programs costs the next trials one or two seconds, so memory may grow by this
 # factor first.
 GROWTH = 1.5
@@ -178,8 +177,7 @@ class TrialWorker:
             self._check_gpu()
             try:
                 task = import_task(self._spec.task)(**self._spec.task_options)
-                prepared = Path(self._spec.folder, PREPARED)
-                loader = Loader(task, self._spec.classes, prepared)
+                loader = Loader(task, self._spec.classes, Path(self._spec.folder, FOLDER))
                 if not loader.takes_params and not isinstance(task, Trains):
                     loader.load("search", {})
             except Exception as error:

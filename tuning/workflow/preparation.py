@@ -11,6 +11,7 @@ from tuning.core.task import DataInfo, HasCode, Prepares, Task, Trains
 from tuning.data.description import describe_data, digest_of_test
 from tuning.data.loading import Loader
 from tuning.data.parts import Part
+from tuning.data.prepared import FOLDER
 from tuning.study.file import Study
 from tuning.study.record import StudyRecord
 from tuning.tracking import keys
@@ -111,7 +112,9 @@ def prepare_study(plan: Plan, kind: str, stack: ExitStack) -> PreparedStudy:
     check_backend(plan)
     task = make_task(plan)
     info = task.prepare() if isinstance(task, Prepares) else None
-    loader = Loader(task, info.classes if info else ())
+    token = earlier.record.tags.get(keys.WORKSPACE) if earlier else None
+    workspace = open_workspace(plan.options.cache_dir, token or new_token())
+    loader = Loader(task, info.classes if info else (), workspace / FOLDER)
     written = plan.file.for_dataset(info.label if info else "data")
     study = written.change(plan.options.settings) if earlier is None else plan.study
     trains = isinstance(task, Trains)
@@ -133,8 +136,6 @@ def prepare_study(plan: Plan, kind: str, stack: ExitStack) -> PreparedStudy:
         check_same_data(earlier.record, data)
         run_id, allow_change = earlier.record.run_id, plan.options.allow_change
         changed_code = check_same_code(run_id, earlier.code, code, allow_change)
-    token = earlier.record.tags.get(keys.WORKSPACE) if earlier else None
-    workspace = open_workspace(cache_dir, token or new_token())
     return PreparedStudy(
         kind,
         plan,
