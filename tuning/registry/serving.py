@@ -1,8 +1,11 @@
 """Logs the model of a version: one of raw input, or the Keras model itself; and measures it."""
 
+import logging
+import os
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,9 +51,22 @@ def try_served_model(served: ServedModel, folder: Path) -> None:
     """
     import mlflow.pyfunc
 
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     options = _flavour(served)
-    mlflow.pyfunc.save_model(path=str(folder), **options)
-    mlflow.pyfunc.load_model(str(folder)).predict(options["input_example"])
+    with _quiet():
+        mlflow.pyfunc.save_model(path=str(folder), **options)
+        mlflow.pyfunc.load_model(str(folder)).predict(options["input_example"])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps MLflow from reporting on a model that is thrown away."""
+    previous = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(previous)
 
 
 def _flavour(served: ServedModel) -> dict[str, Any]:
