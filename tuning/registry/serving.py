@@ -1,7 +1,6 @@
 """Logs the model of a version: one of raw input, or the Keras model itself; and measures it."""
 
 import logging
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -51,7 +50,6 @@ def try_served_model(served: ServedModel, folder: Path) -> None:
     """
     import mlflow.pyfunc
 
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     options = _flavour(served)
     with _quiet():
         mlflow.pyfunc.save_model(path=str(folder), **options)

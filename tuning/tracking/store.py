@@ -92,16 +92,21 @@ def all_pages(search: Callable[[str | None], Any]) -> list[Any]:
             return found
 
 
+def quieten_mlflow() -> None:
+    """Keeps MLflow from printing what users can do nothing about."""
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # It warns about every model if the environment has no pip, for example one made by uv.
+    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
+
+
 def open_store(uri: str) -> "MlflowClient":
     """Opens the store and makes it MLflow's current store. Creates a missing SQLite file.
 
     Raises:
         BadInputError: The store cannot be reached or used.
     """
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    # It warns about every model if the environment has no pip, for example one made by uv.
-    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
+    quieten_mlflow()
     import mlflow
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError

@@ -25,6 +25,7 @@ from tuning.metrics.predictions import check_shapes, probabilities_or_values, tr
 from tuning.metrics.scoring import scales_of, score
 from tuning.study.file import Study
 from tuning.tracking.keras_flavour import save_keras_model
+from tuning.tracking.store import quieten_mlflow
 
 # Rows that go the whole way; enough that a batch has several classes.
 ROWS = 256
@@ -74,6 +75,7 @@ def check_models(
     from tuning.training.fit import build_model, judged_output
     from tuning.training.keras_process import set_seed, without_autologging
 
+    quieten_mlflow()
     params = study.hyperparameters(study.baseline)
     set_seed(study.seed)
     try:
