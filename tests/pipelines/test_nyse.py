@@ -118,3 +118,18 @@ def test_the_registered_model_forecasts_what_the_network_does(params: Any, tmp_p
     days = data.trading_days()[:-1] if not params["day_of_week"] else loaded.input_example
     answer = loaded.predict(days[[*served.inputs]])
     assert answer["log_volume"].tolist() == [pytest.approx(expected, abs=1e-5)]
+
+
+@pytest.mark.full
+def test_the_main_job_ends_with_a_verdict_and_the_yardsticks(tmp_path: Path) -> None:
+    from tests.conftest import mlflow_run
+
+    small = ["trials=2", "epochs=3", "seeds=2", "set=confirm.top_k=1 confirm.resample=rolling"]
+    done = mlflow_run(tmp_path, "tune", "study=pipelines/nyse/study.yaml", *small)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Verdict: " in done.stdout
+    (report,) = tmp_path.rglob("report.md")
+    text = report.read_text("utf-8")
+    assert "| linear, 5 days and day of the week | 0.4595 |" in text
+    assert "other training rows (two trainings share 9" in text
+    assert "Diebold–Mariano statistic" in text
