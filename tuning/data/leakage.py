@@ -25,6 +25,8 @@ MIN_TOKENS = 20
 # Larger arrays are not looked at.
 MAX_BYTES = 2**32
 MAX_SHINGLES = 30_000_000
+# Shingles of more rows are compared last.
+COMMON = 20
 
 Hashes = NDArray[np.uint64]
 
@@ -85,13 +87,14 @@ def shared_rows(parts: Mapping[str, Part]) -> list[SharedRows]:
     arrays = {name: part for name, part in parts.items() if _can_be_hashed(part)}
     digests = {name: _row_digests(part) for name, part in arrays.items()}
     shingles = {name: _shingles(part) for name, part in arrays.items()}
+    common = _common([row for each in shingles.values() if each is not None for row in each])
     found = []
     for earlier, part in combinations(arrays, 2):
         equal = np.isin(digests[part], digests[earlier])
         similar = np.zeros_like(equal)
         pair = shingles[earlier], shingles[part]
         if pair[0] is not None and pair[1] is not None:
-            similar = _similar(pair[0], pair[1]) & ~equal
+            similar = _similar(pair[0], pair[1], common) & ~equal
         counts = int(equal.sum()), int(similar.sum())
         if any(counts):
             found.append(SharedRows(part, earlier, len(equal), *counts))
@@ -134,6 +137,8 @@ def _shingles(part: Part) -> list[Hashes] | None:
     if not is_array(part.x):
         return None
     array = np.asarray(part.x)
+    if array.size > MAX_SHINGLES:
+        return None
     if is_text(array) and array.ndim == 1:
         tokens = [np.array([_hash(w.encode()) for w in _words(t)], np.uint64) for t in array]
     elif array.ndim == 2 and array.dtype in (np.int32, np.int64) and array.shape[1] >= MIN_TOKENS:
@@ -156,17 +161,19 @@ def _shingles_of(tokens: Hashes) -> Hashes:
     return np.unique(hashed)
 
 
-def _similar(earlier: Sequence[Hashes], later: Sequence[Hashes]) -> NDArray[np.bool_]:
+def _similar(
+    earlier: Sequence[Hashes], later: Sequence[Hashes], common: Hashes
+) -> NDArray[np.bool_]:
     """Returns which later rows have an earlier row with a Jaccard index of ``JACCARD`` or more.
 
-    Two such sets share one of the rarest few elements of each, so only pairs that do are compared:
-    Chaudhuri, Ganti and Kaushik, "A Primitive Operator for Similarity Joins", ICDE 2006.
+    In any order of all elements, two such sets share one of the first few elements of each, so
+    only pairs that do are compared: Chaudhuri, Ganti and Kaushik, "A Primitive Operator for
+    Similarity Joins", ICDE 2006.
     """
-    values, counts = np.unique(np.concatenate([*earlier, *later]), return_counts=True)
-    first_rows, first_keys = _rarest(earlier, values, counts)
+    first_rows, first_keys = _firsts(earlier, common)
     order = np.argsort(first_keys, kind="stable")
     first_rows, first_keys = first_rows[order], first_keys[order]
-    second_rows, second_keys = _rarest(later, values, counts)
+    second_rows, second_keys = _firsts(later, common)
     begins = np.searchsorted(first_keys, second_keys, side="left")
     ends = np.searchsorted(first_keys, second_keys, side="right")
     found = np.zeros(len(later), dtype=bool)
@@ -184,20 +191,23 @@ def _similar(earlier: Sequence[Hashes], later: Sequence[Hashes]) -> NDArray[np.b
     return found
 
 
-def _rarest(
-    sets: Sequence[Hashes], values: Hashes, counts: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], Hashes]:
-    """Returns the rows and the elements of the rarest elements of each set."""
-    rows, keys = [], []
+def _common(sets: Sequence[Hashes]) -> Hashes:
+    """Returns the elements of many sets, sorted; they come last, or many pairs share them."""
+    values, counts = np.unique(np.concatenate([*sets, np.empty(0, np.uint64)]), return_counts=True)
+    return np.asarray(values[counts > COMMON])
+
+
+def _firsts(sets: Sequence[Hashes], common: Hashes) -> tuple[NDArray[np.int64], Hashes]:
+    """Returns the first elements of each set, with the rows of the sets."""
+    rows, keys = [np.empty(0, np.int64)], [np.empty(0, np.uint64)]
     for row, each in enumerate(sets):
         if len(each):
-            frequency = counts[np.searchsorted(values, each)]
             kept = len(each) - ceil(JACCARD * len(each)) + 1
-            chosen = each[np.lexsort((each, frequency))[:kept]]
+            places = np.minimum(np.searchsorted(common, each), max(len(common) - 1, 0))
+            is_common = common[places] == each if len(common) else np.zeros(len(each), bool)
+            chosen = np.concatenate([each[~is_common], each[is_common]])[:kept]
             rows.append(np.full(len(chosen), row))
             keys.append(chosen)
-    if not rows:
-        return np.empty(0, np.int64), np.empty(0, np.uint64)
     return np.concatenate(rows), np.concatenate(keys)
 
 

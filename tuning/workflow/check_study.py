@@ -9,6 +9,7 @@ from tuning.tracking import keys, store
 from tuning.training.workspace import clear
 from tuning.workflow.check import check_models
 from tuning.workflow.cuts import check_cuts
+from tuning.workflow.leakage import count_shared_rows
 from tuning.workflow.passed_checks import check_token, has_passed, remember
 from tuning.workflow.plan import Plan
 from tuning.workflow.preparation import PreparedStudy, prepare_study
@@ -56,6 +57,7 @@ def check_study(plan: Plan) -> list[str]:
                 f"store     {place}",
             ]
         form = _check_models(prepared)
+        shared_rows = count_shared_rows(prepared)
     rule, sizes = prepared.study.compare, prepared.data.sizes
     rows = ", ".join(f"{part} {count:,}" for part, count in sizes.items())
     return [
@@ -63,7 +65,7 @@ def check_study(plan: Plan) -> list[str]:
         f"model     {form.kind}, the output {form.name!r} gives {form.meaning}",
         f"objective {prepared.study.objective.metric}, to {prepared.study.objective.direction}",
         f"metric    {', '.join(each.name for each in (rule.deciding, *rule.additional))}",
-        f"rows      {prepared.shared_rows or 'none stands in two parts'}",
+        f"rows      {shared_rows or 'none stands in two parts'}",
         "training  one batch, and the metrics of Keras",
         "saving    saved, loaded again, same predictions",
         f"store     {place}",

@@ -1,4 +1,4 @@
-"""Looks for rows that stand in two parts of a study's data, before anything is trained."""
+"""Looks for rows that stand in two parts of a study's data."""
 
 import json
 from collections.abc import Mapping
@@ -6,32 +6,29 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from tuning.core.trial import Params
-from tuning.data.leakage import SharedRows, check_apart, shared_rows
-from tuning.data.loading import Loader
+from tuning.data.leakage import SharedRows, shared_rows
 from tuning.data.parts import Part
+from tuning.workflow.preparation import PreparedStudy
 
 # Raise it if other rows count as shared.
 _RULE = "1"
 
 
-def find_shared_rows(
-    loader: Loader, parts: Mapping[str, Part], params: Params, digest: str, cache_dir: Path
-) -> list[SharedRows]:
+def count_shared_rows(prepared: PreparedStudy) -> str:
     """Counts rows that stand in two parts; the counts are kept for the next study on the data.
 
     Args:
-        loader: Loader of the data.
-        parts: Parts by name.
-        params: Hyperparameters with which the parts were loaded.
-        digest: Digest of the data.
-        cache_dir: Folder of what is kept.
+        prepared: Study whose data are not released yet.
 
-    Raises:
-        BadInputError: The targets of a row reach into a later part, or a group is in two parts.
+    Returns:
+        The counts in words; empty if there are none.
     """
-    check_apart({name: loader.dependence(params, name) for name in parts})
-    file = cache_dir / "shared_rows" / f"{digest}-{'-'.join(parts)}-{_RULE}.json"
+    folder = prepared.plan.options.cache_dir / "shared_rows"
+    return "; ".join(map(_describe, _counted(prepared.parts, prepared.data.digest, folder)))
+
+
+def _counted(parts: Mapping[str, Part], digest: str, folder: Path) -> list[SharedRows]:
+    file = folder / f"{digest}-{'-'.join(parts)}-{_RULE}.json"
     with suppress(OSError, ValueError, TypeError):
         return [SharedRows(**each) for each in json.loads(file.read_text("utf-8"))]
     found = shared_rows(parts)
@@ -39,11 +36,6 @@ def find_shared_rows(
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps([asdict(each) for each in found]), "utf-8")
     return found
-
-
-def describe_shared_rows(found: list[SharedRows]) -> str:
-    """Says in words how many rows stand in two parts; empty if there are none."""
-    return "; ".join(map(_describe, found))
 
 
 def _describe(shared: SharedRows) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tuning.core.errors import BadInputError
 from tuning.core.task import DataInfo, HasCode, Prepares, Task, Trains
 from tuning.data.description import describe_data, digest_of_test
+from tuning.data.leakage import check_apart
 from tuning.data.loading import Loader
 from tuning.data.parts import Part
 from tuning.data.prepared import FOLDER
@@ -22,7 +23,6 @@ from tuning.tracking.store import open_store
 from tuning.training.workspace import machine_id, new_token, open_workspace
 from tuning.workflow.check import load_parts
 from tuning.workflow.code import code_digests
-from tuning.workflow.leakage import describe_shared_rows, find_shared_rows
 from tuning.workflow.plan import Plan, check_backend, continue_plan, make_task, use_backend
 from tuning.workflow.resume import check_same, check_same_code, check_same_data, find_run, merge
 
@@ -64,7 +64,6 @@ class PreparedStudy:
         code: Digests of the files of the user's code, by name.
         changed_code: Names of the files that differ from those of the earlier run.
         has_times: Whether the rows have an order in time.
-        shared_rows: Rows that stand in two parts, in words; empty if there are none.
         earlier: Earlier run of a resumed study; None for a new study.
     """
 
@@ -80,7 +79,6 @@ class PreparedStudy:
     code: dict[str, str]
     changed_code: list[str]
     has_times: bool
-    shared_rows: str
     earlier: EarlierRun | None = None
 
     @property
@@ -126,8 +124,7 @@ def prepare_study(plan: Plan, kind: str, stack: ExitStack) -> PreparedStudy:
     data = replace(data, classes=loader.classes)
     if "test" in parts and not data.test_digest:
         data = replace(data, test_digest=digest_of_test(parts["test"]))
-    cache_dir = plan.options.cache_dir
-    shared = describe_shared_rows(find_shared_rows(loader, parts, params, data.digest, cache_dir))
+    check_apart({part: loader.dependence(params, part) for part in parts})
     metrics = [study.compare.metric, *study.compare.additional_metrics]
     code, changed_code = code_digests(study.task, metrics), []
     if isinstance(task, HasCode):
@@ -149,7 +146,6 @@ def prepare_study(plan: Plan, kind: str, stack: ExitStack) -> PreparedStudy:
         code,
         changed_code,
         has_times,
-        shared,
         earlier,
     )
 

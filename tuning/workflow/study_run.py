@@ -29,6 +29,7 @@ from tuning.tracking.writers import writers_of
 from tuning.training.workspace import clear, machine_id
 from tuning.workflow.check_study import check_once
 from tuning.workflow.cuts import check_cuts
+from tuning.workflow.leakage import count_shared_rows
 from tuning.workflow.plan import Plan
 from tuning.workflow.preparation import PreparedStudy, prepare_study, run_lock
 from tuning.workflow.progress import Progress, make_progress
@@ -102,10 +103,13 @@ def open_study_run(plan: Plan, kind: str = keys.TUNE) -> Iterator[StudyRun]:
         check_cuts(prepared)
         progress = _show_progress(prepared, stack)
         # The workers start first, so that they import Keras while this process checks the models
-        # and opens the store.
+        # and the rows, and opens the store.
         executor = start_workers(prepared)
         stack.callback(executor.close)
         check_once(prepared)
+        shared_rows = count_shared_rows(prepared)
+        if shared_rows:
+            progress.say(f"note: {shared_rows}")
         prepared.release_data()
         client, parent = _open_parent(prepared, launcher)
         _check_artifacts(client, parent)
@@ -123,7 +127,7 @@ def open_study_run(plan: Plan, kind: str = keys.TUNE) -> Iterator[StudyRun]:
             closing(tracker),
         ):
             retrying_client = retrying(client)
-            _begin(retrying_client, parent, prepared, tracker)
+            _begin(retrying_client, parent, prepared, tracker, shared_rows)
             driver = _make_driver(prepared, executor, [tracker, progress], stop)
             try:
                 yield StudyRun(
@@ -151,8 +155,6 @@ def _show_progress(prepared: PreparedStudy, stack: ExitStack) -> Progress:
     stack.callback(progress.close)
     if prepared.data.warning:
         progress.say(f"\n*** {prepared.data.warning} ***\n")
-    if prepared.shared_rows:
-        progress.say(f"note: {prepared.shared_rows}")
     return progress
 
 
@@ -265,7 +267,11 @@ def _resume_command(prepared: PreparedStudy, parent: store.Parent) -> str:
 
 
 def _begin(
-    client: "MlflowClient", parent: store.Parent, prepared: PreparedStudy, tracker: MlflowTracker
+    client: "MlflowClient",
+    parent: store.Parent,
+    prepared: PreparedStudy,
+    tracker: MlflowTracker,
+    shared_rows: str,
 ) -> None:
     """Writes the tags, the study, the environment and the data into the parent run."""
     study, data, options = prepared.study, prepared.data, prepared.plan.options
@@ -277,7 +283,7 @@ def _begin(
         keys.SEED: str(study.seed),
         keys.VERSION: VERSION,
         keys.WORKSPACE: prepared.workspace.name,
-        keys.SHARED_ROWS: prepared.shared_rows or "none",
+        keys.SHARED_ROWS: shared_rows or "none",
     }
     if prepared.record is None:
         tags |= {keys.COMMAND: redact(options.command), keys.DATASET_OPTION: options.dataset}
