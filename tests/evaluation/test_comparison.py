@@ -7,7 +7,7 @@ import pytest
 
 from tests.report.test_report import make_record
 from tuning.core.trial import Phase
-from tuning.evaluation import statistics
+from tuning.evaluation import intervals, statistics
 from tuning.evaluation.comparison import compare
 from tuning.metrics.classification import is_right
 from tuning.study.record import StudyRecord
@@ -52,7 +52,7 @@ def test_two_checkpoints_are_compared_of_the_first_seed_that_both_have() -> None
 def test_without_a_common_seed_there_is_no_conclusion() -> None:
     record = make_record({"baseline": 0.80, "optuna-002": 0.95})
     comparison = compare(with_seeds(record, Phase.CONFIRM, {0: 7, 1: 8, 2: 9}))
-    assert comparison.verdict is statistics.Verdict.INCONCLUSIVE
+    assert comparison.verdict is intervals.Verdict.INCONCLUSIVE
     assert comparison.gain is None
     assert "no seed in common" in comparison.why
 

@@ -13,7 +13,7 @@ import pytest
 
 from tuning.core.record import Predictions
 from tuning.evaluation.gains import gain
-from tuning.evaluation.statistics import Verdict, verdict_of
+from tuning.evaluation.intervals import Verdict, verdict_of
 from tuning.metrics.catalogue import make_metric
 from tuning.metrics.scoring import scores
 

@@ -13,7 +13,7 @@ from tests.evaluation.test_dependence import drawn, pair
 from tuning.core.record import Predictions
 from tuning.data.cuts import Cut, overlap_of
 from tuning.evaluation.gains import gain
-from tuning.evaluation.statistics import Rows, gain_of
+from tuning.evaluation.intervals import Rows, gain_of
 from tuning.metrics.catalogue import make_metric
 from tuning.metrics.scoring import scores
 

@@ -9,7 +9,7 @@ from scipy.signal import lfilter
 from tuning.core.record import Predictions
 from tuning.evaluation.dependence import block_length, units_of
 from tuning.evaluation.gains import example_variance, gain
-from tuning.evaluation.statistics import Rows, gain_of
+from tuning.evaluation.intervals import Rows, gain_of
 from tuning.metrics.catalogue import make_metric
 from tuning.metrics.units import deviations, sample_counts
 

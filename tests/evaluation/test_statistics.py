@@ -10,18 +10,13 @@ from scipy import stats as scipy_stats
 from tuning.core.record import Predictions
 from tuning.evaluation import gains
 from tuning.evaluation.dependence import Tested
+from tuning.evaluation.intervals import Gain, Rows, Verdict, detectable_gain, gain_of, verdict_of
 from tuning.evaluation.statistics import (
-    Gain,
-    Rows,
-    Verdict,
     calibration,
-    detectable_gain,
     expected_best,
-    gain_of,
     holm,
     mcnemar,
     probability_of_improvement,
-    verdict_of,
 )
 from tuning.metrics.catalogue import make_metric
 from tuning.metrics.classification import is_right

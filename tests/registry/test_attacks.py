@@ -16,7 +16,7 @@ import pytest
 from tests.registry.studies import Registered, register_study
 from tuning.cli.main import main
 from tuning.core.errors import EXIT_REFUSED, PromotionRefusedError, TuningError
-from tuning.evaluation.statistics import Gain
+from tuning.evaluation.intervals import Gain
 from tuning.metrics.catalogue import make_metric
 from tuning.registry.champions import read_champions
 from tuning.registry.evidence import version_tags

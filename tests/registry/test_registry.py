@@ -12,7 +12,7 @@ from tests.registry.studies import register_study
 from tuning.core.errors import BadInputError, PromotionRefusedError, TuningError
 from tuning.core.task import DataInfo
 from tuning.evaluation.gains import gain
-from tuning.evaluation.statistics import Gain
+from tuning.evaluation.intervals import Gain
 from tuning.metrics.catalogue import make_metric
 from tuning.registry.decisions import (
     MAX_DESCRIPTION,

@@ -25,7 +25,8 @@ from tuning.evaluation.effects import (
     effects,
 )
 from tuning.evaluation.error_analysis import error_analysis
-from tuning.evaluation.statistics import Verdict, holm
+from tuning.evaluation.intervals import Verdict
+from tuning.evaluation.statistics import holm
 from tuning.report.figures.search import slices
 from tuning.report.figures.style import test_name as name_on_test
 from tuning.report.report import write_report

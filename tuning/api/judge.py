@@ -13,7 +13,7 @@ from tuning.api.places import open_place
 from tuning.core.errors import BadInputError
 from tuning.core.record import Predictions
 from tuning.evaluation.dependence import rows_that_depend, with_dependence
-from tuning.evaluation.statistics import Gain, Verdict, verdict_of
+from tuning.evaluation.intervals import Gain, Verdict, verdict_of
 from tuning.metrics.metric import Direction, Metric, significant
 from tuning.study.sections import direction_of
 from tuning.tracking.store import all_pages
@@ -238,7 +238,7 @@ def _by_values(
 ) -> tuple[list[tuple[float, ...]], Gain]:
     import numpy as np
 
-    from tuning.evaluation.statistics import gain_of
+    from tuning.evaluation.intervals import gain_of
 
     groups = []
     for group in runs:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from tuning.evaluation.comparison import Comparison
-    from tuning.evaluation.statistics import Gain
+    from tuning.evaluation.intervals import Gain
     from tuning.workflow.plan import Plan
 
 

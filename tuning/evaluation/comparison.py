@@ -9,13 +9,14 @@ import numpy as np
 
 from tuning.core.record import Predictions
 from tuning.core.trial import Phase, TrialRecord, TrialState
-from tuning.evaluation import statistics
+from tuning.evaluation import intervals, statistics
 from tuning.evaluation.configurations import Configuration, choose_winner, grouped
 from tuning.evaluation.effects import Ablation, Change, Effect, ablations, changes, effects
 from tuning.evaluation.forecasts import DieboldMariano, diebold_mariano
 from tuning.evaluation.gains import gain as gain_between
+from tuning.evaluation.intervals import Gain, Verdict
 from tuning.evaluation.spending import spending
-from tuning.evaluation.statistics import Gain, McNemar, Verdict
+from tuning.evaluation.statistics import McNemar
 from tuning.metrics.classification import is_right
 from tuning.study.file import Study
 from tuning.study.record import StudyRecord
@@ -163,7 +164,7 @@ def compare(record: StudyRecord) -> Comparison:
         against_baseline=_against(record, baseline, configs),
         long_runs=grouped(record, (Phase.LONG_RUN,)),
         ablation=ablation,
-        detectable=statistics.detectable_gain(gain, study.compare.confidence) if gain else None,
+        detectable=intervals.detectable_gain(gain, study.compare.confidence) if gain else None,
         searches=[_account(study, name, search) for name in searchers],
         effects=effects_,
         changes=changes(study, best.params, effects_, ablation) if best else [],
@@ -265,7 +266,7 @@ def _conclude(study: Study, best: Configuration | None, gain: Gain | None) -> tu
             "the test split was not read, or the baseline and the winner have no seed in common"
         )
     metric = study.compare.deciding
-    verdict = statistics.verdict_of(gain, study.compare.min_gain)
+    verdict = intervals.verdict_of(gain, study.compare.min_gain)
     if math.isnan(gain.estimate):
         return verdict, "a model's predictions on the test split are not finite numbers"
     if not math.isfinite(gain.low):

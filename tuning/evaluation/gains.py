@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuning.evaluation.dependence import Tested, units_of
-from tuning.evaluation.statistics import Gain, Rows, gain_of
+from tuning.evaluation.intervals import Gain, Rows, gain_of
 from tuning.metrics.metric import Metric
 from tuning.metrics.scoring import example_scores, resampled_scores, scores
 from tuning.metrics.units import Units, deviations

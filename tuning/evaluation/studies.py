@@ -7,8 +7,8 @@ from itertools import combinations
 
 from tuning.evaluation.comparison import Comparison, compare
 from tuning.evaluation.gains import gain
+from tuning.evaluation.intervals import Gain
 from tuning.evaluation.spending import busy_seconds
-from tuning.evaluation.statistics import Gain
 from tuning.metrics.metric import Metric
 from tuning.study.record import StudyRecord
 

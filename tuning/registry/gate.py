@@ -6,7 +6,7 @@ All functions are pure.
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tuning.evaluation.statistics import Gain
+from tuning.evaluation.intervals import Gain
 from tuning.metrics.metric import Metric
 from tuning.study.sections import GateRule
 

@@ -10,7 +10,7 @@ import numpy as np
 from tuning.core.errors import PromotionRefusedError, TuningError
 from tuning.evaluation.error_analysis import behaviour_regression
 from tuning.evaluation.gains import gain
-from tuning.evaluation.statistics import Gain
+from tuning.evaluation.intervals import Gain
 from tuning.metrics.catalogue import make_metric
 from tuning.registry.champions import read_champions, write_line
 from tuning.registry.changes import changes_since

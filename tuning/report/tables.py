@@ -12,7 +12,7 @@ from tuning.evaluation.configurations import Configuration
 from tuning.evaluation.effects import Ablation, change_when_set_back
 from tuning.evaluation.error_analysis import constant_prediction
 from tuning.evaluation.forecasts import quantile_coverage
-from tuning.evaluation.statistics import Gain
+from tuning.evaluation.intervals import Gain
 from tuning.metrics.metric import Metric
 from tuning.metrics.scoring import score
 from tuning.report.figures.style import test_name

@@ -66,7 +66,7 @@ def make_interim_report(client: "MlflowClient", record: StudyRecord) -> "Compari
         The comparison of the trials so far; None if no baseline trial has completed yet.
     """
     from tuning.evaluation.comparison import compare
-    from tuning.evaluation.statistics import Verdict
+    from tuning.evaluation.intervals import Verdict
 
     try:
         comparison = compare(record)

@@ -1,5 +1,8 @@
 """Figures of forecasts on the test split: over time, by step, by clock, and what is left."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -63,32 +66,37 @@ def forecast_and_truth(record: StudyRecord, comparison: Comparison) -> Figure | 
 def error_by_step(record: StudyRecord, comparison: Comparison) -> Figure | None:
     """Draws the mean absolute error over the steps of the horizon, as a mean over the seeds."""
     tested = _tested(record, comparison)
-    if tested is None or errors_by_step(tested[0], tested[1][0].trials) is None:
+    if tested is None:
         return None
-    figure, axes = one_panel()
-    for index, config in enumerate(tested[1]):
+    curves = {}
+    for config in tested[1]:
         errors = errors_by_step(tested[0], config.trials)
-        assert errors is not None
-        steps = np.arange(1, len(errors) + 1)
-        axes.plot(steps, errors, **lines(index), marker=".", label=title(config))
-    axes.set_xlabel("step of the forecast")
-    axes.set_ylabel("mean absolute error")
-    axes.set_ylim(bottom=0)
-    axes.legend()
-    return figure
+        if errors is None:
+            return None
+        curves[title(config)] = np.arange(1, len(errors) + 1), errors
+    return _errors(curves, "step of the forecast")
 
 
 def error_by_clock(record: StudyRecord, comparison: Comparison) -> Figure | None:
     """Draws the mean absolute error by hour of the day, or by day of the week."""
     tested = _tested(record, comparison)
-    if tested is None or errors_by_clock(tested[0], tested[1][0].trials) is None:
+    if tested is None:
         return None
-    figure, axes = one_panel()
-    for index, config in enumerate(tested[1]):
+    curves, name = {}, ""
+    for config in tested[1]:
         found = errors_by_clock(tested[0], config.trials)
-        assert found is not None
-        axes.plot(found[1], found[2], **lines(index), marker=".", label=title(config))
-        axes.set_xlabel(found[0])
+        if found is None:
+            return None
+        name, *curves[title(config)] = found
+    return _errors(curves, name)
+
+
+def _errors(curves: Mapping[str, Sequence[Any]], label: str) -> Figure:
+    """Draws mean absolute errors from zero on: places and errors by name of a configuration."""
+    figure, axes = one_panel()
+    for index, (name, (places, errors)) in enumerate(curves.items()):
+        axes.plot(places, errors, **lines(index), marker=".", label=name)
+    axes.set_xlabel(label)
     axes.set_ylabel("mean absolute error")
     axes.set_ylim(bottom=0)
     axes.legend()
