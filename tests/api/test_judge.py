@@ -112,7 +112,7 @@ def test_rows_that_depend_on_each_other_widen_the_interval(
     assert judged.gain.example_error > 2 * alone.gain.example_error
     with pytest.raises(BadInputError, match="groups: it needs predictions="):
         tuning.judge(*named, metric="test_rmse", groups=groups)
-    with pytest.raises(BadInputError, match=r"of shape \(200,\); got the shape \(9,\)"):
+    with pytest.raises(BadInputError, match=r"of shape \(200,\) or .*; got the shape \(9,\)"):
         tuning.judge(*named, metric="mae", predictions="test/p.npz", times=np.arange(9))
 
 

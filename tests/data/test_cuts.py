@@ -8,7 +8,8 @@ from sklearn.model_selection import TimeSeriesSplit
 
 from tuning.core.errors import BadInputError
 from tuning.core.task import Task
-from tuning.data.cuts import Cut, cut_of, horizon_of, overlap_of
+from tuning.data.cuts import Cut, cut_of, overlap_of
+from tuning.data.dependence import horizon_of
 from tuning.data.loading import Loader
 
 ROWS = 100
@@ -57,7 +58,7 @@ def test_groups_stay_together(method: str) -> None:
 
 def test_a_rolling_origin_is_that_of_scikit_learn_latest_first() -> None:
     times = np.arange(ROWS)
-    splits = TimeSeriesSplit(n_splits=4, test_size=5, gap=3, max_train_size=80)
+    splits = TimeSeriesSplit(n_splits=4, test_size=5, gap=3, max_train_size=77)
     expected = list(splits.split(times))
     found = every("rolling", 4, times=times, folds=4, gap=3)
     for (train, validation), (own_train, own_validation) in zip(
@@ -121,6 +122,16 @@ def test_the_overlap_is_the_correlation_of_means_over_the_rows() -> None:
 def test_the_horizon_counts_the_times_that_a_row_covers() -> None:
     assert horizon_of(np.arange(9)) == 1
     assert horizon_of(np.array([[0, 20], [10, 30], [20, 40], [30, 50], [40, 60]])) == 3
+    days = np.arange(0, 24 * 9, 24)
+    assert horizon_of(np.stack([days, days + 23], axis=1)) == 1, "they do not overlap"
+    six = np.arange(0, 24 * 9, 6)
+    assert horizon_of(np.stack([six, six + 23], axis=1)) == 4
+
+
+def test_with_a_gap_every_seed_trains_on_as_many_rows_too() -> None:
+    found = every("rolling", 5, times=np.arange(ROWS), folds=5, gap=10)
+    assert {len(train) for train, _ in found} == {70}
+    assert [validation[0] - train[-1] for train, validation in found] == [11] * 5
 
 
 class Rows:
@@ -192,9 +203,9 @@ def test_the_times_and_groups_of_a_task_are_used() -> None:
     assert known.times.tolist() == [[row, row] for row in range(100, 120)]
     with pytest.raises(BadInputError, match="rows have times and groups"):
         loader_of(Rows(times=times, groups=times)).dependence({}, "test")
-    with pytest.raises(BadInputError, match=r"times\('test'\) returns 3 values for 20 rows"):
+    with pytest.raises(BadInputError, match=r"times\('test'\): .*\(20,\) or \(20, 2\).*\(3,\)"):
         loader_of(Rows(times=lambda part: np.arange(3))).dependence({}, "test")
-    with pytest.raises(BadInputError, match=r"must return one value per row; got None"):
+    with pytest.raises(BadInputError, match=r"groups\('train'\) returns None"):
         loader_of(Rows(groups=lambda part: None if part == "train" else np.zeros(20))).dependence(
             {}, "train", "validation"
         )

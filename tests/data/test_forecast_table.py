@@ -74,3 +74,16 @@ def test_missing_rows_and_values_are_named(change: Any, message: str) -> None:
     asked.loc[38:, ["load", "heat"]] = np.nan
     with pytest.raises(ValueError, match=message):
         fitted().latest(change(asked).reset_index(drop=True))
+
+
+def test_columns_that_cannot_be_scaled_or_counted_are_handled() -> None:
+    table = pd.DataFrame({"flat": [0.1] * 30, "load": np.arange(30.0)})
+    form = ForecastTable.fit(table, targets=["load"], past=["flat"], window=2)
+    assert form.encode(pd.DataFrame({"flat": [0.2]}), form.past)[0, 0] == pytest.approx(0.1)
+    columns: list[tuple[Any, str]] = [
+        (["a", None, "b"] * 10, "missing values"),
+        (pd.date_range("2026-01-01", periods=30), "dates"),
+    ]
+    for column, problem in columns:
+        with pytest.raises(ValueError, match=f"the column 'odd' has {problem}"):
+            ForecastTable.fit(table.assign(odd=column), targets=["load"], past=["odd"], window=2)

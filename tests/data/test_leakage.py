@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tuning.core.errors import BadInputError
-from tuning.data.cuts import Dependence
+from tuning.data.dependence import Dependence
 from tuning.data.leakage import SharedRows, check_apart, shared_rows
 from tuning.data.parts import Part
 
@@ -75,7 +75,7 @@ def test_similar_rows_of_tokens_are_exactly_those_of_a_comparison_of_all_pairs()
 
 def test_padding_is_no_token_and_pictures_are_no_texts() -> None:
     zeros = np.zeros((5, 40), np.int64)
-    zeros[:, :6] = np.arange(30).reshape(5, 6) + 1
+    zeros[:, :14] = np.arange(70).reshape(5, 14) + 1
     shifted = np.roll(zeros, 3, axis=1)
     found = shared_rows(parts_of(train=zeros, test=shifted))
     assert found == [SharedRows("test", "train", 5, 0, 5)]
@@ -111,3 +111,41 @@ def test_a_group_in_two_parts_is_refused() -> None:
         BadInputError, match=r"groups: 1 stand in both train and test, such as .*y"
     ):
         check_apart(groups)
+
+
+def test_flags_and_small_counts_are_not_taken_for_texts() -> None:
+    random = np.random.default_rng(0)
+    flags, counts = random.integers(0, 2, (1_300, 30)), random.poisson(0.3, (1_300, 40))
+    for rows in (flags, counts):
+        found = shared_rows(parts_of(train=rows[:1_000], test=rows[1_000:]))
+        assert sum(each.similar for each in found) == 0
+
+
+def test_texts_from_a_few_templates_end_and_are_counted_at_least() -> None:
+    words = [f"word{number}" for number in range(60)]
+
+    def filled(random: Any, count: int) -> Any:
+        rows = [[*words[:20], *random.choice(words, 3), *words[20:]] for _ in range(count)]
+        return np.array([" ".join(row) for row in rows], dtype=object)
+
+    random = np.random.default_rng(0)
+    (found,) = shared_rows(parts_of(train=filled(random, 3_000), test=filled(random, 1_000)))
+    assert found.equal + found.similar > 0
+    distinct = filled(random, 40)
+    many = np.array([f"{text} {number}" for number, text in enumerate(distinct)], dtype=object)
+    assert not any(each.at_least for each in shared_rows(parts_of(train=many, test=many[:5])))
+
+
+def test_rows_are_equal_by_their_numbers_not_by_their_type_or_their_picture_in_print() -> None:
+    random = np.random.default_rng(0)
+    numbers = random.normal(size=(30, 4))
+    found = shared_rows(parts_of(train=numbers, test=numbers[:9].astype(np.float32)))
+    assert found == [SharedRows("test", "train", 9, 9, 0)]
+    ragged = np.empty(30, dtype=object)
+    for row in range(30):
+        ragged[row] = np.concatenate([[0.0] * 4, random.normal(size=2_000), [0.0] * 4])
+    assert shared_rows(parts_of(train=ragged[:20], test=ragged[20:])) == []
+    assert shared_rows(parts_of(train=ragged[:20], test=ragged[19:])) != []
+    faces = np.array(["👍", "!!!", "good film"], dtype=object)
+    others = np.array(["😡", "???", "bad film"], dtype=object)
+    assert shared_rows(parts_of(train=faces, test=others)) == []

@@ -166,3 +166,37 @@ def test_a_missing_hyperparameter_is_not_one_that_is_none(tmp_path: Path) -> Non
     loader.load("search", {"length": 2, "noise": None})
     loader.load("search", {"length": 2})
     assert len(task.loaded) == 2
+
+
+def test_other_data_or_code_have_another_folder_of_prepared_data(tmp_path: Path) -> None:
+    """A run that goes on must not train on what an earlier one has prepared of other data."""
+    import dataclasses
+
+    from tests.factories import make_study
+    from tuning.core.task import DataInfo
+    from tuning.workflow.preparation import PreparedStudy
+
+    info = DataInfo(label="a", name="a", source="a", digest="d1", sizes={})
+    unused: Any = None
+    prepared = PreparedStudy(
+        "tune",
+        unused,
+        make_study(),
+        unused,
+        unused,
+        info,
+        unused,
+        {},
+        tmp_path,
+        {"f": "1"},
+        [],
+        False,
+    )
+    others = [
+        dataclasses.replace(prepared, data=dataclasses.replace(info, digest="d2")),
+        dataclasses.replace(prepared, code={"f": "2"}),
+        dataclasses.replace(prepared, study=make_study(baseline={"units": 4, "rate": 0.0})),
+    ]
+    contents = {each.content for each in [prepared, *others]}
+    assert len(contents) == 4
+    assert dataclasses.replace(prepared, kind="search").content == prepared.content

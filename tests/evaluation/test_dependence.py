@@ -144,3 +144,31 @@ def test_the_spread_between_cuts_is_corrected_for_rows_in_common() -> None:
     assert apart.seed_error == pytest.approx(expected**0.5)
     assert (paired.overlap, apart.overlap) == (0.75, 0.75)
     assert gain_of(first, second, 0.0, rows).overlap == 1.0
+
+
+def test_a_class_in_few_groups_leaves_the_interval_unknown() -> None:
+    """Without its only group a sample has no positive row, and the other samples hardly vary."""
+    random = np.random.default_rng(0)
+    truth = np.zeros(400, dtype=int)
+    truth[20:40] = 1
+    outputs = {
+        name: np.clip(0.3 * truth + random.uniform(0, size, 400), 0, 1)
+        for size, names in zip((1.0, 0.6), NAMES, strict=True)
+        for name in names
+    }
+    auc = make_metric("roc_auc")
+    alone = gain(auc, *pair(Predictions(truth, outputs)), 0.95)
+    grouped = gain(auc, *pair(Predictions(truth, outputs, groups=np.arange(400) // 20)), 0.95)
+    assert np.isfinite(alone.low) and grouped.low == -np.inf
+    spread = random.permutation(400) // 20
+    assert np.isfinite(gain(auc, *pair(Predictions(truth, outputs, groups=spread)), 0.95).low)
+
+
+def test_what_either_record_knows_of_the_rows_counts() -> None:
+    random = np.random.default_rng(0)
+    known = drawn(random, 80, 0.0, groups=np.arange(80) // 8)
+    old = Predictions(known.truth, known.outputs, "regression")
+    first, second = NAMES
+    for records in ((old, known), (known, old)):
+        units = units_of(MAE, (records[0], first), (records[1], second))
+        assert (units.kind, units.count) == ("group", 10)

@@ -111,3 +111,33 @@ def test_an_example_that_is_no_input_is_refused(tmp_path: Path) -> None:
     form = ForecastTable.fit(TABLE, targets=["load"], past=["load"], window=4)
     with pytest.raises(BadInputError, match="example: the forecast needs 4 rows"):
         served_forecast(form, tmp_path / "m.keras", tmp_path, example=TABLE[:3])
+
+
+def test_whole_numbers_and_truth_values_are_columns_too(tmp_path: Path) -> None:
+    import keras
+    import mlflow.pyfunc
+
+    table = TABLE.assign(count=np.arange(30), open=[row % 2 == 0 for row in range(30)])
+    form = ForecastTable.fit(
+        table, targets=["load"], past=["load", "count"], known=["open"], window=4, horizon=2
+    )
+    past = keras.Input((4, 2), name="past")
+    known = keras.Input((2, 2), name="known")
+    joined = [keras.layers.Flatten()(each) for each in (past, known)]
+    output = keras.layers.Dense(2)(keras.layers.Concatenate()(joined))
+    keras.Model({"past": past, "known": known}, output).save(tmp_path / "model.keras")
+    files = tmp_path / "files"
+    files.mkdir()
+    example = table[:6].astype({"load": float})
+    example.loc[4:, "load"] = np.nan
+    served = served_forecast(form, tmp_path / "model.keras", files, example=example)
+    assert served.inputs == {"load": "double", "count": "double", "open": "boolean"}
+    try_served_model(served, tmp_path / "model")
+    rows = "".join(f"{number},{500 + number},{number % 2 == 0}\n" for number in range(4))
+    (tmp_path / "asked.csv").write_text(f"count,load,open\n{rows},,true\n,,0\n")
+    model = mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    asked = as_table(read_file(str(tmp_path / "asked.csv")), model.metadata.get_input_schema())
+    assert asked["open"].tolist() == [True, False, True, False, True, False]
+    assert np.isfinite(model.predict(asked)["load"]).all()
+    with pytest.raises(BadInputError, match="'open' needs true or false; row 1 has 'maybe'"):
+        as_table(asked.assign(open="maybe"), model.metadata.get_input_schema())

@@ -70,6 +70,8 @@ class FunctionTask:
 
     def _of_rows(self, name: str, part: str, params: Params) -> Any:
         function = self._functions.get(name)
+        if isinstance(function, Mapping):
+            return function.get(part)
         if function is not None:
             return function(part, **asked(function, params=params))
         return getattr(load_parts(self._data)[part], name) if self._data else None

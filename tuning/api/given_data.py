@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tuning.core.errors import BadInputError
+from tuning.data.dependence import checked_rows
 from tuning.data.loading import asks_for
 from tuning.data.parts import Part, is_dataset, leaves, read_part, rows_of
-from tuning.data.splits import checked_rows, split_part
+from tuning.data.splits import split_part
 
 PARTS = ("train", "validation", "test")
 _FORMS = (

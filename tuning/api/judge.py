@@ -20,7 +20,6 @@ from tuning.tracking.store import all_pages
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
@@ -269,8 +268,10 @@ def _by_predictions(
         run.info.run_id: _arrays(client, run.info.run_id, path) for group in runs for run in group
     }
     every = {run_id: _read(run_id, path, each, judged) for run_id, each in files.items()}
-    some_file = next(iter(files.values()))
-    dependence = dependence or rows_that_depend(some_file.get("times"), some_file.get("groups"))
+    if not dependence:
+        some_file = next(iter(files.values()))
+        name = "times" if "times" in some_file else "groups"
+        dependence = rows_that_depend(**{"times": None, "groups": None, name: some_file.get(name)})
     kinds = {run_id: isinstance(given, tuple) for run_id, given in every.items()}
     if len(set(kinds.values())) > 1:
         some = next(run_id for run_id, has_classes in kinds.items() if has_classes)
@@ -305,17 +306,15 @@ def _arrays(client: "MlflowClient", run_id: str, path: str) -> "dict[str, np.nda
             import pandas as pd
 
             table = pd.read_csv(file)
-            if "times" in table:
-                table["times"] = _dates_or_numbers(table["times"])
             return {name: table[name].to_numpy() for name in table.columns}
-        with np.load(file, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-
-
-def _dates_or_numbers(times: "pd.Series") -> "pd.Series":
-    import pandas as pd
-
-    return times if pd.api.types.is_numeric_dtype(times) else pd.to_datetime(times)
+        try:
+            with np.load(file, allow_pickle=False) as stored:
+                return {name: stored[name] for name in stored.files}
+        except ValueError as error:
+            raise BadInputError(
+                f"predictions: {path!r} of run {run_id} has an array of objects, which is not "
+                f"read ({error}); store texts as arrays of texts"
+            ) from None
 
 
 def _read(run_id: str, path: str, arrays: "Mapping[str, np.ndarray]", judged: Metric) -> Any:

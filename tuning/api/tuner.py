@@ -237,7 +237,7 @@ def plan_study(
         "callbacks": callbacks,
         "metric": own_metric,
         **({"load": load} if load is not None else {}),
-        **{k: v for k, v in (("groups", split.groups), ("times", split.times)) if callable(v)},
+        **_dependence(split, parts if load is not None else None),
     }
     files["functions"] = pack(functions, cache / "functions").absolute()
     plan = make_plan(replace(options, study=whole, task_files=files, own_searchers=own))
@@ -265,6 +265,18 @@ def _read(
     if is_called_by_workers(data, parts):
         return CalledData(data, split), {}, parts, "as loaded"
     return None, {"data": store_parts(parts, cache / "data").absolute()}, parts, how
+
+
+def _dependence(split: Split, parts: Mapping[str, Part] | None) -> dict[str, Any]:
+    """Returns the groups and times that do not stand in the stored data: functions, or by part."""
+    found = {}
+    for name in ("groups", "times"):
+        given = getattr(split, name)
+        if callable(given):
+            found[name] = given
+        elif given is not None and parts is not None:
+            found[name] = {part: getattr(each, name) for part, each in parts.items()}
+    return found
 
 
 def _space(

@@ -12,21 +12,8 @@ from numpy.typing import NDArray
 from tuning.core.errors import BadInputError
 from tuning.core.seeds import derive_seed
 from tuning.core.trial import CUT, Resample
-from tuning.data.splits import Indexes, at_random, by_groups, classes_for_strata, spans_of
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dependence:
-    """What a task says about rows that depend on each other.
-
-    Attributes:
-        times: First and last time that the targets of each row cover, of shape (rows, 2); None if
-            rows have no times.
-        groups: Group of each row, of shape (rows,); None if rows are independent.
-    """
-
-    times: "NDArray[Any] | None" = None
-    groups: "NDArray[Any] | None" = None
+from tuning.data.dependence import spans_of
+from tuning.data.splits import Indexes, at_random, by_groups, classes_for_strata
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +135,7 @@ class Cut:
                 f"{self.folds} blocks; use fewer"
             )
         end = times - (self.number - 1) * size  # the first block is the latest
-        return end - size, end, times - self.folds * size
+        return end - size, end, times - self.folds * size - self.gap
 
     def tag(self) -> dict[str, str]:
         """Returns the tag of a trial that trains on this cut."""
@@ -158,14 +145,6 @@ class Cut:
 def cut_of(tags: Mapping[str, str]) -> Cut | None:
     """Returns the cut of a trial by its tags; None for the task's own cut."""
     return Cut(**json.loads(tags[CUT])) if CUT in tags else None
-
-
-def horizon_of(times: Any) -> int:
-    """Returns the largest number of different times that one row covers; 1 for single times."""
-    spans = spans_of(times)
-    units = np.unique(spans[:, 0])
-    first, last = (np.searchsorted(units, spans[:, end]) for end in (0, 1))
-    return int((last - first).max()) + 1
 
 
 def overlap_of(parts: "list[Indexes]") -> float:

@@ -55,6 +55,9 @@ class ForecastTable:
             known: Columns that are known in advance.
             window: Number of times before the forecast.
             horizon: Number of times that are forecast.
+
+        Raises:
+            ValueError: A column has dates, or categories of which one is missing.
         """
         values: dict[str, list[Any]] = {}
         means, deviations = {}, {}
@@ -62,7 +65,15 @@ class ForecastTable:
             column = table[name]
             if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
                 means[name] = float(column.mean())
-                deviations[name] = float(column.std(ddof=0)) or 1.0
+                deviation = float(column.std(ddof=0))
+                # A constant column has a deviation of rounding errors.
+                is_constant = deviation <= 1e-12 * max(abs(means[name]), 1.0)
+                deviations[name] = 1.0 if is_constant else deviation
+            elif column.isna().any() or pd.api.types.is_datetime64_any_dtype(column):
+                problem = "has missing values" if column.isna().any() else "has dates"
+                raise ValueError(
+                    f"the column {name!r} {problem}; fill them, or make numbers or texts of them"
+                )
             else:
                 values[name] = sorted(column.unique().tolist())
         return cls(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuning.core.errors import BadInputError
-from tuning.data.cuts import Dependence
+from tuning.data.dependence import Dependence
 from tuning.data.parts import Part, is_array, is_text, leaves, rows_of
 
 # Two texts are copies if their sets of shingles overlap by this much: Broder, "On the resemblance
@@ -20,13 +20,20 @@ from tuning.data.parts import Part, is_array, is_text, leaves, rows_of
 JACCARD = 0.9
 # Tokens per shingle.
 SHINGLE = 4
-# Integers are taken for tokens if a row has at least so many.
+# Integers are taken for tokens if a row has at least so many, and they have so many values: of
+# flags and small counts, different rows have the same shingles.
 MIN_TOKENS = 20
+MIN_VALUES = 50
+# Rows with fewer shingles are only compared as a whole.
+MIN_SHINGLES = 8
 # Larger arrays are not looked at.
 MAX_BYTES = 2**32
 MAX_SHINGLES = 30_000_000
+SAMPLED = 1_000
 # Shingles of more rows are compared last.
 COMMON = 20
+# Number of pairs of rows that are compared, so that texts from a few templates end too.
+MAX_PAIRS = 400_000
 
 Hashes = NDArray[np.uint64]
 
@@ -42,6 +49,7 @@ class SharedRows:
         equal: Number of rows whose inputs are equal to a row of the other part; texts are compared
             without their case, punctuation and spaces.
         similar: Number of further rows of texts or tokens that are nearly equal to such a row.
+        at_least: Whether there may be more, because too many pairs would have to be compared.
     """
 
     part: str
@@ -49,6 +57,7 @@ class SharedRows:
     rows: int
     equal: int
     similar: int
+    at_least: bool = False
 
 
 def check_apart(known: Mapping[str, Dependence]) -> None:
@@ -85,19 +94,20 @@ def shared_rows(parts: Mapping[str, Part]) -> list[SharedRows]:
         parts: Parts by name. Data sets, and arrays of more than ``MAX_BYTES``, are left out.
     """
     arrays = {name: part for name, part in parts.items() if _can_be_hashed(part)}
-    digests = {name: _row_digests(part) for name, part in arrays.items()}
+    kinds = _common_types([part.x for part in arrays.values()])
+    digests = {name: _row_digests(part, kinds) for name, part in arrays.items()}
     shingles = {name: _shingles(part) for name, part in arrays.items()}
     common = _common([row for each in shingles.values() if each is not None for row in each])
     found = []
     for earlier, part in combinations(arrays, 2):
         equal = np.isin(digests[part], digests[earlier])
-        similar = np.zeros_like(equal)
+        similar, is_whole = np.zeros_like(equal), True
         pair = shingles[earlier], shingles[part]
         if pair[0] is not None and pair[1] is not None:
-            similar = _similar(pair[0], pair[1], common) & ~equal
-        counts = int(equal.sum()), int(similar.sum())
+            similar, is_whole = _similar(pair[0], pair[1], common)
+        counts = int(equal.sum()), int((similar & ~equal).sum())
         if any(counts):
-            found.append(SharedRows(part, earlier, len(equal), *counts))
+            found.append(SharedRows(part, earlier, len(equal), *counts, not is_whole))
     return found
 
 
@@ -105,22 +115,43 @@ def _can_be_hashed(part: Part) -> bool:
     return part.dataset is None and sum(array.nbytes for array in leaves(part.x)) <= MAX_BYTES
 
 
-def _row_digests(part: Part) -> Hashes:
+def _common_types(inputs: Sequence[Any]) -> list[Any]:
+    """Returns the least precise type of each array among the parts, to compare equal numbers."""
+    columns = zip(*map(leaves, inputs), strict=False)
+    return [min((array.dtype for array in column), key=_precision) for column in columns]
+
+
+def _precision(kind: Any) -> int:
+    return 100 if kind.hasobject or kind.kind not in "f" else int(kind.itemsize)
+
+
+def _row_digests(part: Part, kinds: Sequence[Any]) -> Hashes:
     """Returns a hash of the inputs of each row."""
     if is_text(part.x) and np.ndim(part.x) == 1:
-        rows = [" ".join(_words(text)).encode() for text in part.x]
+        rows = [(" ".join(_words(text)) or f"\0{text}").encode() for text in part.x]
         return np.array([_hash(row) for row in rows], dtype=np.uint64)
-    arrays = leaves(part.x)
-    if any(array.dtype.hasobject for array in arrays):
-        rows = [repr([array[row] for array in arrays]).encode() for row in range(rows_of(part.x))]
-        return np.array([_hash(row) for row in rows], dtype=np.uint64)
+    typed = list(zip(leaves(part.x), kinds, strict=False))
     return np.array(
         [
-            _hash(b"".join(np.ascontiguousarray(array[row]).tobytes() for array in arrays))
+            _hash(b"\0".join(_bytes(array[row], kind) for array, kind in typed))
             for row in range(rows_of(part.x))
         ],
         dtype=np.uint64,
     )
+
+
+def _bytes(value: Any, kind: Any) -> bytes:
+    """Returns the content of the inputs of a row; numbers in a common type, whatever they hold."""
+    array = np.asarray(value)
+    if array.dtype.hasobject:
+        elements = [repr(each) if np.isscalar(each) else each for each in array.ravel()]
+        parts = [e.encode() if isinstance(e, str) else _bytes(e, None) for e in elements]
+        return b"\1".join([str(array.shape).encode(), *parts])
+    if kind is not None and array.dtype.kind == "f" and kind.kind == "f":
+        array = array.astype(kind)
+    elif array.dtype.kind in "iu":
+        array = array.astype(np.int64)
+    return str(array.shape).encode() + np.ascontiguousarray(array).tobytes()
 
 
 def _hash(row: bytes) -> int:
@@ -142,7 +173,9 @@ def _shingles(part: Part) -> list[Hashes] | None:
     if is_text(array) and array.ndim == 1:
         tokens = [np.array([_hash(w.encode()) for w in _words(t)], np.uint64) for t in array]
     elif array.ndim == 2 and array.dtype in (np.int32, np.int64) and array.shape[1] >= MIN_TOKENS:
-        tokens = [row[row != 0].astype(np.uint64) for row in array]  # 0 is padding
+        if len(np.unique(array[:SAMPLED])) < MIN_VALUES:
+            return None
+        tokens = [np.trim_zeros(row).astype(np.uint64) for row in array]  # 0 is padding
     else:
         return None
     if sum(map(len, tokens)) > MAX_SHINGLES:
@@ -151,7 +184,7 @@ def _shingles(part: Part) -> list[Hashes] | None:
 
 
 def _shingles_of(tokens: Hashes) -> Hashes:
-    if len(tokens) < SHINGLE:
+    if len(tokens) < SHINGLE + MIN_SHINGLES - 1:
         return np.empty(0, np.uint64)
     windows = np.lib.stride_tricks.sliding_window_view(tokens, SHINGLE)
     hashed = np.zeros(len(windows), np.uint64)
@@ -163,12 +196,15 @@ def _shingles_of(tokens: Hashes) -> Hashes:
 
 def _similar(
     earlier: Sequence[Hashes], later: Sequence[Hashes], common: Hashes
-) -> NDArray[np.bool_]:
+) -> tuple[NDArray[np.bool_], bool]:
     """Returns which later rows have an earlier row with a Jaccard index of ``JACCARD`` or more.
 
     In any order of all elements, two such sets share one of the first few elements of each, so
     only pairs that do are compared: Chaudhuri, Ganti and Kaushik, "A Primitive Operator for
     Similarity Joins", ICDE 2006.
+
+    Returns:
+        Whether each later row has such an earlier row, and whether all pairs were compared.
     """
     first_rows, first_keys = _firsts(earlier, common)
     order = np.argsort(first_keys, kind="stable")
@@ -178,17 +214,21 @@ def _similar(
     ends = np.searchsorted(first_keys, second_keys, side="right")
     found = np.zeros(len(later), dtype=bool)
     compared: set[tuple[int, int]] = set()
-    for place in np.flatnonzero(ends > begins):
+    # The rarest elements first: they tell most, and they are cheap.
+    places = np.argsort(ends - begins, kind="stable")
+    for place in places[(ends - begins)[places] > 0]:
         row = int(second_rows[place])
         if found[row]:
             continue
+        if len(compared) > MAX_PAIRS:
+            return found, False
         for other in first_rows[begins[place] : ends[place]]:
             if (row, int(other)) not in compared:
                 compared.add((row, int(other)))
                 if _jaccard(later[row], earlier[int(other)]) >= JACCARD:
                     found[row] = True
                     break
-    return found
+    return found, True
 
 
 def _common(sets: Sequence[Hashes]) -> Hashes:

@@ -11,10 +11,11 @@ import numpy as np
 from tuning.core.errors import BadInputError
 from tuning.core.task import HasGroups, HasTimes, Split, Task
 from tuning.core.trial import Params
-from tuning.data.cuts import Cut, Dependence
+from tuning.data.cuts import Cut
+from tuning.data.dependence import Dependence, checked_rows, spans_of
 from tuning.data.parts import Part, classes_of, is_array, join, read_part
 from tuning.data.prepared import PreparedParts, Used, matches, value_of
-from tuning.data.splits import Indexes, spans_of
+from tuning.data.splits import Indexes
 
 PARTS: Mapping[Split, tuple[str, ...]] = {"search": ("train", "validation"), "test": ("test",)}
 
@@ -154,18 +155,15 @@ class Loader:
             return None
         splits: set[Split] = {"test" if part == "test" else "search" for part in parts}
         loaded = {name: part for each in splits for name, part in self.load(each, params).items()}
+        arrays = []
         for part, each in zip(parts, values, strict=True):
-            expected = loaded[part].examples
-            if each is None or np.ndim(each) > (2 if method == "times" else 1):
-                raise BadInputError(
-                    f"task: {method}({part!r}) must return one value per row; got "
-                    f"{'None' if each is None else f'the shape {np.shape(each)}'}"
-                )
-            if expected is not None and len(each) != expected:
-                raise BadInputError(
-                    f"task: {method}({part!r}) returns {len(each)} values for {expected} rows"
-                )
-        return np.concatenate([np.asarray(each) for each in values])
+            if each is None:
+                raise BadInputError(f"task: {method}({part!r}) returns None, and others do not")
+            try:
+                arrays.append(checked_rows(method, each, loaded[part].examples))
+            except BadInputError as error:
+                raise BadInputError(f"task: {method}({part!r}): {error}") from None
+        return np.concatenate(arrays)
 
     def forget(self) -> None:
         """Frees the data that are kept; they are loaded again when they are needed."""

@@ -141,8 +141,7 @@ def join(name: str, first: Part, second: Part) -> Part:
     """
     if first.dataset is not None or second.dataset is not None:
         raise BadInputError(
-            "confirm.resample: the rows of a data set cannot be cut anew; return arrays, or give "
-            "load a parameter cut"
+            "confirm.resample: the rows of a data set cannot be cut anew; return arrays"
         )
 
     def both(one: Structure, other: Structure) -> Structure:

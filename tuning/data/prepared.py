@@ -17,9 +17,6 @@ Used = Mapping[str, list[Any]]
 # Makes parts, and says which values of which hyperparameters it has read.
 Prepare = Callable[[], tuple[dict[str, Part], Used]]
 
-# Name of the folder in that of a study's trials.
-FOLDER = ".prepared"
-
 _ENTRY = "entry-*.json"
 _WAIT_SECONDS = 3600
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuning.core.errors import BadInputError
+from tuning.data.dependence import spans_of
 from tuning.data.parts import Part, is_text, rows_of
 
 Indexes = NDArray[np.int64]
@@ -63,34 +64,6 @@ def _latest(rows: Indexes, cut: int, spans: "NDArray[Any]") -> tuple[Indexes, In
     first, last = spans[rows, 0], spans[rows, 1]
     begin = np.sort(first)[-cut]
     return rows[last < begin], rows[first >= begin]
-
-
-def checked_rows(field: str, values: Any, count: int | None) -> "NDArray[Any]":
-    """Returns times or groups as an array with one value per row.
-
-    Args:
-        field: ``times`` or ``groups``.
-        values: One value per row; of times also the first and the last one.
-        count: Number of rows; None if it is not known.
-
-    Raises:
-        BadInputError: The values have another shape.
-    """
-    array = np.asarray(values)
-    ends = (2,) if field == "times" and array.ndim == 2 else ()
-    expected = len(array) if count is None and array.ndim else count
-    if array.shape != (expected, *ends):
-        raise BadInputError(
-            f"{field}: one value per example is needed, of shape ({count},); got the shape "
-            f"{array.shape}"
-        )
-    return array
-
-
-def spans_of(times: Any) -> "NDArray[Any]":
-    """Returns the first and the last time that each row covers, of shape (rows, 2)."""
-    array = np.asarray(times)
-    return np.stack([array, array], axis=1) if array.ndim == 1 else array
 
 
 def at_random(rows: Indexes, cut: int, labels: Any, seed: int) -> Iterator[Indexes]:

@@ -270,7 +270,7 @@ def _conclude(study: Study, best: Configuration | None, gain: Gain | None) -> tu
     if math.isnan(gain.estimate):
         return verdict, "a model's predictions on the test split are not finite numbers"
     if not math.isfinite(gain.low):
-        return verdict, "one seed does not show the spread between seeds; use two or more seeds"
+        return verdict, _why_unknown(gain)
     interval = f"{metric.write_interval(gain.low, gain.high)}{metric.unit}"
     if verdict is Verdict.BETTER:
         return verdict, f"the whole interval, {interval}, lies above zero"
@@ -282,6 +282,19 @@ def _conclude(study: Study, best: Configuration | None, gain: Gain | None) -> tu
             f"{metric.write_gain(study.compare.min_gain)}{metric.unit} (compare.min_gain)"
         )
     return verdict, f"the interval, {interval}, contains zero"
+
+
+def _why_unknown(gain: Gain) -> str:
+    """Says why a gain has no interval."""
+    if gain.rows is not None and gain.rows.draws <= 1:
+        return f"all test rows are one {gain.rows.unit}, which shows nothing about others"
+    if not math.isfinite(gain.example_error):
+        unit = gain.rows.unit if gain.rows else "example"
+        return (
+            f"a class stands in so few {unit}s of the test rows that the spread between "
+            f"{unit}s is unknown"
+        )
+    return "one seed does not show the spread between seeds; use two or more seeds"
 
 
 def _account(study: Study, searcher: str, search: Sequence[TrialRecord]) -> SearchAccount:

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from tuning.core.errors import BadInputError
 from tuning.core.record import Predictions
-from tuning.data.cuts import horizon_of
-from tuning.data.splits import checked_rows, spans_of
+from tuning.data.dependence import checked_rows, horizon_of, spans_of
 from tuning.metrics.examples import quality
 from tuning.metrics.metric import Metric
 from tuning.metrics.scoring import example_scores
@@ -29,7 +28,8 @@ def units_of(metric: Metric, baseline: Tested, best: Tested) -> Units:
     ``block_length`` of the differences between the two configurations. A block is at least as
     long as the horizon of a forecast, because forecasts that overlap share their errors.
     """
-    predictions = baseline[0]
+    # The record of a champion may be older than what the task says now; the rows are the same.
+    predictions = best[0] if _depends(best[0]) else baseline[0]
     if predictions.groups is not None:
         values, index = np.unique(predictions.groups, return_inverse=True)
         return Units("group", index.reshape(-1), len(values))
@@ -44,6 +44,10 @@ def units_of(metric: Metric, baseline: Tested, best: Tested) -> Units:
     if predictions.ends is not None:
         length = max(length, horizon_of(np.stack([predictions.times, predictions.ends], axis=1)))
     return replace(units, length=min(length, longest))
+
+
+def _depends(predictions: Predictions) -> bool:
+    return predictions.times is not None or predictions.groups is not None
 
 
 def example_quality(metric: Metric, tested: Tested) -> Floats:

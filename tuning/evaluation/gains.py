@@ -12,6 +12,9 @@ from tuning.metrics.metric import Metric
 from tuning.metrics.scoring import example_scores, resampled_scores, scores
 from tuning.metrics.units import Units, deviations
 
+# Largest share of bootstrap samples on which a metric may not be defined.
+MOST_UNDEFINED = 0.05
+
 Floats = NDArray[np.floating[Any]]
 
 
@@ -67,6 +70,8 @@ def example_variance(metric: Metric, baseline: Tested, best: Tested, units: Unit
         parts = deviations(contributions, units)
     else:
         parts = _from_samples(metric, units, baseline, best)
+    if not np.isfinite(parts).all():
+        return math.inf
     covariance = parts @ parts.T
     count = len(baseline[1])
     within = _mean_of_pairs(covariance[:count, :count]), _mean_of_pairs(covariance[count:, count:])
@@ -92,8 +97,12 @@ def _from_samples(metric: Metric, units: Units, *tested: Tested) -> Floats:
             for name in trials
         ]
     )
-    # On a sample without one of the classes, a metric may not be defined.
-    samples = samples[:, np.isfinite(samples).all(axis=0)]
+    # On a sample without one of the classes, a metric may not be defined. Where that is frequent,
+    # the class stands in few units, and the other samples hardly vary.
+    defined = np.isfinite(samples).all(axis=0)
+    if defined.mean() < 1 - MOST_UNDEFINED:
+        return np.full((len(samples), 1), np.inf)
+    samples = samples[:, defined]
     centred = samples - samples.mean(axis=1, keepdims=True)
     # A sample of few draws varies too little, by the factor (n - 1) / n of a variance.
     few = units.draws / (units.draws - 1)

@@ -108,7 +108,7 @@ def gain_of(
     """
     estimate = float(best.mean() - baseline.mean())
     example_error, draws = example_variance**0.5, rows.draws if rows else np.inf
-    if min(len(baseline), len(best)) < 2 or draws <= 1:
+    if min(len(baseline), len(best)) < 2 or draws <= 1 or not np.isfinite(example_variance):
         unknown = (-np.inf, np.inf, 1.0, np.inf, example_error, 0.0)
         return Gain(estimate, *unknown, rows, min(overlaps))
     if paired:

@@ -66,7 +66,11 @@ def served_forecast(
         inputs={name: _kind(table, name) for name in columns},
         outputs={"step": "long"}
         | {f"{name}{suffix}": "double" for name in table.targets for suffix in suffixes},
-        input_example={name: example[name].tolist() for name in columns},
+        # A column of whole numbers would be of another type than one with an empty cell.
+        input_example={
+            name: (example[name] if name in table.values else example[name].astype(float)).tolist()
+            for name in columns
+        },
         pip_requirements=[
             f"{name}=={version(name)}" for name in ("mlflow", "keras", backend, "numpy", "pandas")
         ],

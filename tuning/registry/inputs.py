@@ -102,6 +102,9 @@ def as_table(values: Any, schema: "Schema") -> Any:
     for name, kind in types.items():
         if is_text_type(kind):
             continue
+        if str(kind) == "DataType.boolean":
+            table[name] = _as_booleans(name, table[name])
+            continue
         given = table[name].replace("", None)  # an empty cell is a missing value
         numbers = pd.to_numeric(given, errors="coerce")
         bad = table.index[numbers.isna() & given.notna()]
@@ -112,6 +115,18 @@ def as_table(values: Any, schema: "Schema") -> Any:
             )
         table[name] = numbers.astype(kind.to_numpy() if given.notna().all() else float)
     return table[[*types]]
+
+
+def _as_booleans(name: str, column: Any) -> Any:
+    words = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+    found = column.astype(str).str.strip().str.lower().map(words)
+    bad = column.index[found.isna()]
+    if len(bad):
+        raise BadInputError(
+            f"file: the column {name!r} needs true or false; row {bad[0] + 1} has "
+            f"{column[bad[0]]!r}"
+        )
+    return found.astype(bool)
 
 
 def is_text_type(kind: Any) -> bool:

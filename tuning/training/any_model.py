@@ -11,17 +11,20 @@ import numpy as np
 
 from tuning.core.errors import BadInputError, InfeasibleError
 from tuning.core.record import Predictions
-from tuning.core.task import Trains
+from tuning.core.task import HasGroups, HasTimes, Trains
 from tuning.core.trial import (
     Decision,
     Failure,
     FailureKind,
     Measurement,
+    Params,
     Phase,
     Trial,
     TrialResult,
     TrialState,
 )
+from tuning.data.dependence import checked_rows
+from tuning.data.loading import asked
 from tuning.metrics.given import GivenOutput, predicted_labels, read_output
 from tuning.metrics.scoring import score
 from tuning.study.sections import Compare, Objective
@@ -124,6 +127,8 @@ def train_any(
         reporter.measurements.append(measurement)
         report(measurement)
     test = read_output(returned["test"], rule.deciding, "test")
+    for field, values in test_dependence(task, trial.params).items():
+        checked_rows(field, values, len(test.truth))
     is_judged = trial.phase not in (Phase.SEARCH, Phase.ABLATION)
     labels = predicted_labels(returned["test"], rule.deciding)
     file = folder / PREDICTIONS
@@ -136,6 +141,23 @@ def train_any(
         duration_s=seconds,
         artifacts=artifacts,
     )
+
+
+def test_dependence(task: object, params: Params) -> dict[str, Any]:
+    """Returns times or groups of the test rows of a task that trains itself, by name.
+
+    Raises:
+        BadInputError: It has both.
+    """
+    found = {}
+    for name, protocol in (("times", HasTimes), ("groups", HasGroups)):
+        if isinstance(task, protocol):
+            function = getattr(task, name)
+            found[name] = function("test", **asked(function, params=params))
+    given = {name: values for name, values in found.items() if values is not None}
+    if len(given) > 1:
+        raise BadInputError("pass groups or times, not both: rows of one time are taken together")
+    return given
 
 
 def _validation(returned: Any, rule: Compare) -> float:

@@ -20,6 +20,9 @@ class WorkerSpec:
         backend: Keras backend.
         folder: Folder in which each trial has a folder for its files. A later attempt of the
             trial finds its checkpoint there.
+        prepared: Name of the folder below ``folder`` in which the workers of a machine share data
+            that depend on hyperparameters; another one for other data or code. Empty to share
+            nothing.
         training: Options of the training, such as the batch size.
         cache_dir: Folder of compiled programs, which later workers use again; empty for no cache.
         environment: Further environment variables of the worker.
@@ -34,6 +37,7 @@ class WorkerSpec:
     folder: str
     training: Training = field(default_factory=Training)
     classes: tuple[str, ...] = ()
+    prepared: str = ""
     rule: Compare | None = None
     cache_dir: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)

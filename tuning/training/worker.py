@@ -33,7 +33,6 @@ from tuning.core.trial import (
 )
 from tuning.data.cuts import cut_of
 from tuning.data.loading import Loader
-from tuning.data.prepared import FOLDER
 from tuning.training.devices import check_gpu, has_gpu
 from tuning.training.environment import thread_environment
 from tuning.training.keras_process import free_memory, import_keras, keep_freed_memory
@@ -177,7 +176,9 @@ class TrialWorker:
             self._check_gpu()
             try:
                 task = import_task(self._spec.task)(**self._spec.task_options)
-                loader = Loader(task, self._spec.classes, Path(self._spec.folder, FOLDER))
+                spec = self._spec
+                shared = Path(spec.folder, spec.prepared) if spec.prepared else None
+                loader = Loader(task, spec.classes, shared)
                 if not loader.takes_params and not isinstance(task, Trains):
                     loader.load("search", {})
             except Exception as error:

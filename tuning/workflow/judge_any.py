@@ -8,15 +8,14 @@ from typing import Any
 
 from tuning.core.errors import BadInputError
 from tuning.core.record import Predictions
-from tuning.core.task import HasGroups, HasTimes
 from tuning.core.trial import TrialRecord
-from tuning.evaluation.dependence import rows_that_depend, with_dependence
+from tuning.evaluation.dependence import with_dependence
 from tuning.metrics.given import encode_classes
 from tuning.study.record import StudyRecord
 from tuning.tracking import keys
 from tuning.tracking.looks import record_look
 from tuning.tracking.predictions import fetch, write_predictions
-from tuning.training.any_model import PREDICTIONS
+from tuning.training.any_model import PREDICTIONS, test_dependence
 from tuning.workflow.study_run import StudyRun
 
 
@@ -48,7 +47,8 @@ def join_predictions(
     study_run.progress.say(
         f"\nTest split: {len(trials)} models, look {look.number} at these rows in this store"
     )
-    predictions = _with_dependence(study_run.prepared.task, _joined(loaded))
+    known = test_dependence(study_run.prepared.task, trials[0].trial.params)
+    predictions = with_dependence(_joined(loaded), **known)
     write_predictions(study_run.client, record.run_id, predictions)
     return predictions
 
@@ -63,13 +63,6 @@ def _joined(loaded: Mapping[str, dict[str, Any]]) -> Predictions:
         return Predictions(one.truth, outputs, one.kind, classes=one.classes)
     kind: Any = str(first["kind"])
     return Predictions(first["truth"], outputs, kind, classes=tuple(map(str, first["classes"])))
-
-
-def _with_dependence(task: object, predictions: Predictions) -> Predictions:
-    """Adds times or groups of the test rows."""
-    times = task.times("test") if isinstance(task, HasTimes) else None
-    groups = task.groups("test") if isinstance(task, HasGroups) else None
-    return with_dependence(predictions, **rows_that_depend(times, groups))
 
 
 def _file_of(study_run: StudyRun, trial: TrialRecord, folder: Path) -> Path:

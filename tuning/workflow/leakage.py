@@ -11,7 +11,7 @@ from tuning.data.parts import Part
 from tuning.workflow.preparation import PreparedStudy
 
 # Raise it if other rows count as shared.
-_RULE = "1"
+_RULE = "2"
 
 
 def count_shared_rows(prepared: PreparedStudy) -> str:
@@ -24,11 +24,11 @@ def count_shared_rows(prepared: PreparedStudy) -> str:
         The counts in words; empty if there are none.
     """
     folder = prepared.plan.options.cache_dir / "shared_rows"
-    return "; ".join(map(_describe, _counted(prepared.parts, prepared.data.digest, folder)))
+    return "; ".join(map(_describe, _counted(prepared.parts, prepared.content, folder)))
 
 
-def _counted(parts: Mapping[str, Part], digest: str, folder: Path) -> list[SharedRows]:
-    file = folder / f"{digest}-{'-'.join(parts)}-{_RULE}.json"
+def _counted(parts: Mapping[str, Part], content: str, folder: Path) -> list[SharedRows]:
+    file = folder / f"{content}-{'-'.join(parts)}-{_RULE}.json"
     with suppress(OSError, ValueError, TypeError):
         return [SharedRows(**each) for each in json.loads(file.read_text("utf-8"))]
     found = shared_rows(parts)
@@ -45,7 +45,8 @@ def _describe(shared: SharedRows) -> str:
     if shared.similar:
         counts.append(f"{shared.similar:,} nearly equal")
     share = (shared.equal + shared.similar) / shared.rows
+    least = "at least " if shared.at_least else ""
     return (
-        f"{' and '.join(counts)} of {shared.rows:,} {shared.part} rows ({share:.2%}) stand in "
-        f"{shared.earlier} too"
+        f"{least}{' and '.join(counts)} of {shared.rows:,} {shared.part} rows ({share:.2%}) stand "
+        f"in {shared.earlier} too"
     )

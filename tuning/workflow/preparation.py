@@ -1,6 +1,7 @@
 """Prepares a study: its data, the record of an earlier run, and the lock on the run."""
 
 import hashlib
+import json
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,6 @@ from tuning.data.description import describe_data, digest_of_test
 from tuning.data.leakage import check_apart
 from tuning.data.loading import Loader
 from tuning.data.parts import Part
-from tuning.data.prepared import FOLDER
 from tuning.study.file import Study
 from tuning.study.record import StudyRecord
 from tuning.tracking import keys
@@ -86,6 +86,14 @@ class PreparedStudy:
         """Record of the earlier run; None for a new study."""
         return self.earlier.record if self.earlier else None
 
+    @property
+    def content(self) -> str:
+        """Hash of the data and of the code and the hyperparameters that load them."""
+        params = self.study.hyperparameters(self.study.baseline)
+        known = [self.data.digest, self.study.task, repr(self.study.task_options), repr(params)]
+        text = json.dumps([*known, sorted(self.code.items())])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
     def release_data(self) -> None:
         """Frees the memory of the data, which the driver needs again only for the test split."""
         self.parts.clear()
@@ -110,9 +118,8 @@ def prepare_study(plan: Plan, kind: str, stack: ExitStack) -> PreparedStudy:
     check_backend(plan)
     task = make_task(plan)
     info = task.prepare() if isinstance(task, Prepares) else None
-    token = earlier.record.tags.get(keys.WORKSPACE) if earlier else None
-    workspace = open_workspace(plan.options.cache_dir, token or new_token())
-    loader = Loader(task, info.classes if info else (), workspace / FOLDER)
+    # It shares nothing with an earlier run, whose data may be others.
+    loader = Loader(task, info.classes if info else ())
     written = plan.file.for_dataset(info.label if info else "data")
     study = written.change(plan.options.settings) if earlier is None else plan.study
     trains = isinstance(task, Trains)
@@ -133,6 +140,8 @@ def prepare_study(plan: Plan, kind: str, stack: ExitStack) -> PreparedStudy:
         check_same_data(earlier.record, data)
         run_id, allow_change = earlier.record.run_id, plan.options.allow_change
         changed_code = check_same_code(run_id, earlier.code, code, allow_change)
+    token = earlier.record.tags.get(keys.WORKSPACE) if earlier else None
+    workspace = open_workspace(plan.options.cache_dir, token or new_token())
     return PreparedStudy(
         kind,
         plan,

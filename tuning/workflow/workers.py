@@ -36,6 +36,7 @@ def start_workers(prepared: PreparedStudy) -> Executor:
         training=study.training,
         backend=plan.backend,
         folder=str(prepared.workspace),
+        prepared=f".prepared-{prepared.content}",
         cache_dir=str(compile_cache(plan)),
         path=_own_folders(),
         with_keras=not isinstance(task, Trains),
