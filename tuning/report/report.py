@@ -10,7 +10,7 @@ from typing import Any
 from tuning.evaluation.comparison import Comparison
 from tuning.evaluation.error_analysis import error_analysis
 from tuning.metrics.metric import Metric
-from tuning.report import tables
+from tuning.report import first_screen, tables
 from tuning.report.figures import draw_figures
 from tuning.report.figures.style import test_name
 from tuning.report.timeline import stages
@@ -85,6 +85,9 @@ def _context(record: StudyRecord, comparison: Comparison) -> dict[str, Any]:
         "study": study,
         "data": record.data,
         "comparison": comparison,
+        "in_words": first_screen.in_words(comparison),
+        "facts": first_screen.facts(record, comparison),
+        "next_step": first_screen.next_step(record, comparison),
         "headline": tables.headline(comparison, study.compare),
         "metric": metric,
         "test_name": test_name(metric),
