@@ -11,7 +11,7 @@ PORT ?= 5000
 JOBS ?= 3
 ROUNDS ?= 20
 
-.PHONY: help setup setup-dev tune ui test test-fast test-all chaos bench lint audit clean
+.PHONY: help setup setup-dev tune ui docs test test-fast test-all chaos bench lint audit clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,10 @@ tune: setup ## The main job; ARGS="-P trials=20 -P dataset=synthetic"
 
 ui: setup ## Open MLflow on the local store; PORT=5000
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tuning ui --study pipelines/imdb/study.yaml --port $(PORT)
+
+docs: setup-dev ## Build the site into .cache/site; a link that leads nowhere is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "The site begins at .cache/site/index.html"
 
 test: setup-dev ## Run the tests, ten minutes on two cores; ARGS="-k resume"
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
