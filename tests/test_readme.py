@@ -43,3 +43,18 @@ def test_every_page_is_listed_in_the_index() -> None:
     index = (folder / "index.md").read_text("utf-8")
     pages = {str(page.relative_to(folder)) for page in folder.rglob("*.md")} - {"index.md"}
     assert not [page for page in sorted(pages) if f"({page})" not in index and "/team" not in page]
+
+
+def test_the_errors_of_the_questions_are_those_of_the_code() -> None:
+    questions = (ROOT / "docs/faq.md").read_text("utf-8")
+    code = " ".join(path.read_text("utf-8") for path in (ROOT / "tuning").rglob("*.py"))
+    code = re.sub(r'"\s*f?"', "", code)  # texts that go on in the next line
+    errors = re.findall(r"^\*\*`(.+?)`\*\*", questions, re.MULTILINE)
+    assert len(errors) >= 7
+    filled = {"jax, tensorflow, torch": "{', '.join(BACKENDS)}", "train": "{first}"}
+    for error in errors:
+        for part in error.split("…"):
+            text = part.strip()
+            for word, name in filled.items():
+                text = text if text in code else text.replace(word, name)
+            assert text in code, error
