@@ -18,7 +18,7 @@ from tuning.api.settings import (
 from tuning.api.train_task import TRAIN_TASK, check_train
 from tuning.api.travel import pack
 from tuning.core.errors import BadInputError
-from tuning.evaluation.dependence import rows_that_depend
+from tuning.data.dependence import rows_that_depend
 from tuning.search.plugins import own_names
 from tuning.study.file import Study
 from tuning.training.environment import NO_BACKEND

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from tuning.api.places import open_place
 from tuning.core.errors import BadInputError
 from tuning.core.record import Predictions
-from tuning.evaluation.dependence import rows_that_depend, with_dependence
+from tuning.data.dependence import rows_that_depend
+from tuning.evaluation.dependence import with_dependence
 from tuning.evaluation.intervals import Gain, Verdict, verdict_of
 from tuning.metrics.metric import Direction, Metric, significant
 from tuning.study.sections import direction_of

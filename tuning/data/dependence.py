@@ -51,6 +51,21 @@ def checked_rows(field: str, values: Any, count: int | None) -> "NDArray[Any]":
     return flat.reshape(array.shape)
 
 
+def rows_that_depend(times: Any, groups: Any) -> "dict[str, NDArray[Any]]":
+    """Returns the times or the groups of test rows as an array, by name; empty without them.
+
+    Raises:
+        BadInputError: Both are given, or they have not one value per row.
+    """
+    given = {"times": times, "groups": groups}
+    arrays = {
+        name: checked_rows(name, each, None) for name, each in given.items() if each is not None
+    }
+    if len(arrays) > 1:
+        raise BadInputError("pass groups or times, not both: rows of one time are taken together")
+    return arrays
+
+
 def _as_times(array: "NDArray[Any]") -> "NDArray[Any]":
     import pandas as pd
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tuning.core.errors import BadInputError
 from tuning.core.record import Predictions
 from tuning.data.dependence import checked_rows, horizon_of, spans_of
 from tuning.metrics.examples import quality
@@ -117,21 +116,6 @@ def _last_lag(correlations: Floats, run: int, limit: float) -> int:
         if small[lag : lag + run].all():
             return lag
     return int(np.flatnonzero(~small)[-1]) + 1
-
-
-def rows_that_depend(times: Any, groups: Any) -> dict[str, NDArray[Any]]:
-    """Returns the times or the groups of test rows as an array, by name; empty without them.
-
-    Raises:
-        BadInputError: Both are given, or they have not one value per row.
-    """
-    given = {"times": times, "groups": groups}
-    arrays = {
-        name: checked_rows(name, each, None) for name, each in given.items() if each is not None
-    }
-    if len(arrays) > 1:
-        raise BadInputError("pass groups or times, not both: rows of one time are taken together")
-    return arrays
 
 
 def with_dependence(

@@ -23,7 +23,7 @@ from tuning.core.trial import (
     TrialResult,
     TrialState,
 )
-from tuning.data.dependence import checked_rows
+from tuning.data.dependence import checked_rows, rows_that_depend
 from tuning.data.loading import asked
 from tuning.metrics.given import GivenOutput, predicted_labels, read_output
 from tuning.metrics.scoring import score
@@ -147,17 +147,14 @@ def test_dependence(task: object, params: Params) -> dict[str, Any]:
     """Returns times or groups of the test rows of a task that trains itself, by name.
 
     Raises:
-        BadInputError: It has both.
+        BadInputError: It has both, or they have not one value per row.
     """
-    found = {}
+    found = dict.fromkeys(("times", "groups"))
     for name, protocol in (("times", HasTimes), ("groups", HasGroups)):
         if isinstance(task, protocol):
             function = getattr(task, name)
             found[name] = function("test", **asked(function, params=params))
-    given = {name: values for name, values in found.items() if values is not None}
-    if len(given) > 1:
-        raise BadInputError("pass groups or times, not both: rows of one time are taken together")
-    return given
+    return rows_that_depend(**found)
 
 
 def _validation(returned: Any, rule: Compare) -> float:

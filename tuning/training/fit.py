@@ -1,6 +1,5 @@
 """Training of one trial with Keras: reports its epochs and saves the model of the best epoch."""
 
-import inspect
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tuning.core.errors import BadInputError
 from tuning.core.task import Fits, HasCallbacks, Task
 from tuning.core.trial import Failure, FailureKind, Params, Trial, TrialResult, TrialState
+from tuning.data.loading import asked
 from tuning.data.parts import Part, Structure
 from tuning.metrics.outputs import OutputForm, output_form, symbols_of
 from tuning.metrics.predictions import probabilities_or_values
@@ -222,9 +222,8 @@ def _fit_by_task(
     if _is_complete(recorder):
         return
     known = {"epochs": trial.epochs, "initial_epoch": recorder.progress.last_step}
-    wanted = inspect.signature(task.fit).parameters
     parts = {name: raw_value(part) for name, part in data.items()}
-    options = {name: value for name, value in known.items() if name in wanted}
+    options = asked(task.fit, **known)
     task.fit(recorder.model, trial.params, parts, recorder.callbacks(), **options)
 
 
