@@ -45,6 +45,9 @@ def test_an_open_question_says_what_would_answer_it() -> None:
     rows = replace(comparison, gain=replace(gain, seed_error=0.1, example_error=0.9))
     assert "comes from the seeds" in next_step(record, seeds)
     assert "more test rows will" in next_step(record, rows)
+    known = replace(gain, seed_error=0.9, example_error=0.1, overlap=0.85)
+    cuts = next_step(record, replace(comparison, gain=known))
+    assert "share 85% of their training rows" in cuts and "overlap less" in cuts
     assert step in (next_step(record, seeds), next_step(record, rows))
     unknown = replace(comparison, gain=replace(gain, low=-float("inf")))
     assert "more fresh seeds" in next_step(record, unknown)

@@ -74,6 +74,12 @@ def next_step(record: StudyRecord, comparison: Comparison) -> str:
         return "The gain is smaller than compare.min_gain, so it may not be worth a change."
     if not math.isfinite(gain.low):
         return "Train with more fresh seeds (confirm.seeds), or test on more rows."
+    if gain.seed_error > gain.example_error and gain.overlap < 1:
+        return (
+            "Most of the uncertainty comes from other seeds and training rows. The seeds share "
+            f"{gain.overlap:.0%} of their training rows, so more seeds tell little; cuts that "
+            "overlap less tell more (confirm.resample, confirm.folds)."
+        )
     if gain.seed_error > gain.example_error:
         return (
             "Most of the uncertainty comes from the seeds. Train with more of them "
