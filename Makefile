@@ -45,13 +45,8 @@ test-all: setup-dev ## Run everything, and measure the coverage
 chaos: setup-dev ## Kill studies at random instants and count what is lost; ROUNDS=300
 	$(BIN)/python -m tests.e2e.chaos --rounds $(ROUNDS) --jobs $(JOBS) $(ARGS)
 
-bench: setup-dev ## Measure speed, start-up and scale, an hour or more; ARGS="--rounds 1"
-	$(BIN)/python -m benchmarks.startup
-	$(BIN)/python -m benchmarks.scale
-	$(BIN)/python -m benchmarks.simulated
-	$(BIN)/python -m benchmarks.batches
-	$(BIN)/python -m benchmarks.cluster
-	$(BIN)/python -m benchmarks.speed $(ARGS)
+bench: setup-dev ## Measure, and write the tables of docs/background/benchmarks.md; ARGS="startup scale"
+	$(BIN)/python -m benchmarks.tables $(ARGS)
 
 lint: setup-dev ## Lint, formatting, types
 	$(BIN)/ruff check .

@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from benchmarks.machine import describe
 from benchmarks.simulated import STUDY
 from tuning.core.interfaces import NoProposal
 from tuning.core.trial import TrialResult, TrialState
@@ -82,6 +83,7 @@ def main() -> None:
     with ProcessPoolExecutor(options.processes) as pool:
         results = [*pool.map(search, *zip(*jobs, strict=True))]
     single, batches = results[0::2], results[1::2]
+    print(describe())
     print("| | one fit each | batches of eleven | difference, standard error |\n|---|---|---|---|")
     for index, name in enumerate((f"regret of the last {LAST} to end", "least regret")):
         a, b = [each[index] for each in single], [each[index] for each in batches]

@@ -1,7 +1,7 @@
 """Memory and disk over many trials of ever new shapes: do they stay flat?
 
-``python -m benchmarks.memory --trials 200 --figure docs/memory.svg`` runs one study on generated
-reviews, looks at driver and workers twice a second, and prints a table.
+``python -m benchmarks.memory --figure memory.svg`` runs a study of 200 trials on generated reviews,
+looks at driver and workers twice a second, and prints a table.
 """
 
 import argparse
@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+
+from benchmarks.machine import describe
 
 ROOT = Path(__file__).parents[1]
 MIB = 2**20
@@ -125,6 +127,7 @@ def main() -> int:
         if process.returncode:
             print("".join(lines), file=sys.stderr)
             return 1
+        print(describe())
         print("| trials done | driver (MiB) | largest worker (MiB) |\n|---|---|---|")
         for trials in sorted({10, 50, 100, 150, options.trials - 5}):
             if trials <= options.trials:

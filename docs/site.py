@@ -5,11 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
-
 import tuning
-from tuning.study.file import Study
 
 DOCS = Path(__file__).parent
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
@@ -18,8 +14,6 @@ FENCE = re.compile(r"(```.*?```)", re.DOTALL)
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Fills a page of the reference, and names the files of the repository that it links to."""
-    if page.file.src_uri == "reference/study.md":
-        markdown += "\n" + "\n".join(study_fields())
     if page.file.src_uri == "reference/python.md":
         markdown += "\n" + "\n".join(public_names())
     folder = DOCS.joinpath(page.file.src_uri).parent
@@ -48,38 +42,3 @@ def public_names() -> Iterator[str]:
             target = getattr(tuning, name)
             module = getattr(target, "__module__", "tuning")
             yield f"::: {module}.{getattr(target, '__qualname__', name)}\n"
-
-
-def study_fields() -> Iterator[str]:
-    """Yields the tables of every field of a study, from the classes that check it."""
-    yield from _fields("", Study)
-    for name, field in Study.model_fields.items():
-        section = field.annotation
-        if isinstance(section, type) and issubclass(section, BaseModel) and name != "space":
-            yield from _fields(name, section)
-
-
-def _fields(title: str, section: type[BaseModel]) -> Iterator[str]:
-    meanings = _attributes(section.__doc__ or "")
-    yield f"\n## {f'`{title}`' if title else 'Top level'}\n"
-    yield "| field | default | meaning |\n|---|---|---|"
-    for name, field in section.model_fields.items():
-        full = f"{title}.{name}" if title else name
-        yield f"| `{full}` | {_default(field)} | {meanings.get(name, '')} |"
-
-
-def _default(field: Any) -> str:
-    if field.default_factory is not None or isinstance(field.default, BaseModel):
-        return ""
-    if field.default is PydanticUndefined:
-        return "required"
-    if field.default is None:
-        return "none"
-    return f"`{field.default}`" if field.default != "" else ""
-
-
-def _attributes(docstring: str) -> dict[str, str]:
-    """Returns the meaning of each attribute of a docstring in Google's style."""
-    _, _, section = docstring.partition("Attributes:")
-    found = re.findall(r"^ {8}(\w+): (.*?)(?=^ {8}\w+: |\Z)", section, re.DOTALL | re.MULTILINE)
-    return {name: " ".join(text.split()).replace("|", "\\|") for name, text in found}

@@ -56,7 +56,7 @@ def folder(
     shutil.copyfile(finished[0] / "study.yaml", tmp_path / "study.yaml")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
-    monkeypatch.setattr("tuning.report.report.draw_figures", lambda *arguments: {})
+    monkeypatch.setattr("tuning.report.report.draw_figures", lambda *arguments: [])
     return tmp_path
 
 

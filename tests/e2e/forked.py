@@ -68,7 +68,7 @@ def tune(options: Sequence[str]) -> None:
     from tuning.report import report
     from tuning.tracking import tracker
 
-    vars(report)["draw_figures"] = lambda *arguments: {}
+    vars(report)["draw_figures"] = lambda *arguments: []
     vars(tracker)["draw_curves"] = lambda *arguments: None
     sys.argv = ["tuning", "tune", *options]
     sys.exit(main())

@@ -131,7 +131,7 @@ def assert_is_registered(case: Case, client: Any, folder: Path) -> None:
 
 
 def _write_row(case: Case, pairs: list[tuple[float, float]], verdict: str, seconds: float) -> None:
-    """Appends a row to the table of docs/kinds.md, if the environment names a file."""
+    """Appends a row to the table of docs/reference/kinds.md, if the environment names a file."""
     if file := os.environ.get("TUNING_KINDS"):
         logged, by_hand = pairs[0]
         difference = max(abs(one - other) for one, other in pairs)

@@ -11,7 +11,8 @@ import pytest
 
 from tuning.core.errors import TuningError
 from tuning.registry import lock
-from tuning.registry.lock import PREFIX, RegistryLock, registry_lock
+from tuning.registry.lock import RegistryLock, registry_lock
+from tuning.tracking import keys
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -23,7 +24,7 @@ def model(client: "MlflowClient") -> None:
 
 
 def locks(client: "MlflowClient") -> list[str]:
-    return [key for key in client.get_registered_model("toy").tags if key.startswith(PREFIX)]
+    return [key for key in client.get_registered_model("toy").tags if key.startswith(keys.LOCK)]
 
 
 def test_it_is_held_and_released(client: "MlflowClient") -> None:
@@ -77,7 +78,7 @@ def test_a_process_that_never_ends_is_waited_for_and_named(client: "MlflowClient
 def test_a_lock_of_another_machine_that_does_nothing_is_taken_after_a_minute(
     client: "MlflowClient",
 ) -> None:
-    client.set_registered_model_tag("toy", f"{PREFIX}x", json.dumps({"place": "far", "pid": 1}))
+    client.set_registered_model_tag("toy", f"{keys.LOCK}x", json.dumps({"place": "far", "pid": 1}))
     now = 0.0
 
     def sleep(seconds: float) -> None:
@@ -93,7 +94,7 @@ def test_a_lock_of_a_process_that_has_died_here_is_taken_at_once(client: "Mlflow
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     holder = {"place": lock._place(), "pid": dead.pid, "started": 1.0}
-    client.set_registered_model_tag("toy", f"{PREFIX}x", json.dumps(holder))
+    client.set_registered_model_tag("toy", f"{keys.LOCK}x", json.dumps(holder))
     waits: list[float] = []
     with registry_lock(client, "toy", waits.append, lambda: 0.0):
         assert len(waits) <= 2

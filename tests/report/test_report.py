@@ -600,7 +600,7 @@ def test_the_p_values_of_several_comparisons_are_adjusted() -> None:
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """They take seconds, and have tests of their own."""
-    monkeypatch.setattr("tuning.report.report.draw_figures", lambda *arguments: {})
+    monkeypatch.setattr("tuning.report.report.draw_figures", lambda *arguments: [])
 
 
 @pytest.mark.usefixtures("no_pictures")
@@ -715,9 +715,9 @@ def test_the_yardsticks_are_the_larger_class_and_the_models_of_the_task(tmp_path
 def test_the_json_says_which_schema_it_is_of(tmp_path: Path) -> None:
     _, document = written(make_record({}), tmp_path)
     assert document["schema"] == "tuning.comparison/3"
-    text = (ROOT / "docs/comparison-json.md").read_text()
+    text = (ROOT / "docs/reference/comparison-json.md").read_text()
     missing = [key for key in document if f"`{key}`" not in text]
-    assert not missing, "docs/comparison-json.md describes every field"
+    assert not missing, "docs/reference/comparison-json.md describes every field"
 
 
 def test_longer_trainings_and_the_ablation_are_reported(tmp_path: Path) -> None:

@@ -185,6 +185,6 @@ def whole_study(
     )
     patch.setattr("tuning.evaluation.test_split.predict_test", study.predict)
     # Pictures take half of the time, and have tests of their own.
-    patch.setattr("tuning.report.report.draw_figures", lambda *arguments: {})
+    patch.setattr("tuning.report.report.draw_figures", lambda *arguments: [])
     patch.setattr("tuning.tracking.tracker.draw_curves", lambda *arguments: None)
     yield study

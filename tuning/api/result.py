@@ -176,7 +176,9 @@ class StudyResult:
         """SVG files of the report's figures, by title."""
         from tuning.report.figures import draw_figures
 
-        return draw_figures(self.record, self.comparison, Path(tempfile.mkdtemp(prefix="tuning-")))
+        folder = Path(tempfile.mkdtemp(prefix="tuning-"))
+        drawn = draw_figures(self.record, self.comparison, folder)
+        return {figure.title: figure.file for figure in drawn}
 
     def load_model(self) -> "keras.Model":
         """Returns the winner's model of the first fresh seed, or the baseline's without a winner.

@@ -14,6 +14,7 @@ from tuning.api.result import StudyResult, run
 from tuning.api.settings import as_list, complete_study, default_name, metric_of, settings_of
 from tuning.api.travel import pack
 from tuning.core.errors import BadInputError
+from tuning.core.steps import say_step
 from tuning.data.parts import Part, classes_of, read_part
 from tuning.data.stored import store_parts
 from tuning.search.plugins import own_names
@@ -215,9 +216,12 @@ def plan_study(
     names, own = own_names(as_list(settings.get("searchers", list(_SEARCHERS))))
     settings["searchers"] = names
     cache = options.cache_dir
+    say_step(options.output, "Reading the data")
     load, files, parts, how = _read(data, split, cache, with_test)
     if parts is None and trains_itself(build) and not takes_params(data):
         parts = {name: read_part(name, each) for name, each in data("search").items()}
+    if space is None:
+        say_step(options.output, "Importing Keras, and finding the search space by calls of build")
     found = _space(build, space, parts, fit_options or {})
     whole = complete_study(
         settings,

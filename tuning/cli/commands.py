@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuning.core.errors import EXIT_OK, EXIT_REFUSED, BadInputError, TuningError, redact
+from tuning.core.steps import say_step
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -48,6 +49,7 @@ def baseline(options: argparse.Namespace) -> int:
 
 
 def _make_plan(options: argparse.Namespace) -> "Plan":
+    say_step(options.output, f"Reading {options.study}")
     from tuning.workflow.plan import Options, make_plan
 
     given = {f.name: getattr(options, f.name) for f in fields(Options) if hasattr(options, f.name)}
@@ -275,7 +277,7 @@ def ui(options: argparse.Namespace) -> int:
     if options.host not in ("127.0.0.1", "::1", "localhost"):
         print(
             f"warning: whoever reaches {options.host} can change runs and registry "
-            "(docs/security.md)"
+            "(docs/background/security.md)"
         )
     sys.stdout.flush()
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"

@@ -2,43 +2,14 @@
 
 import argparse
 import shlex
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuning.cli import commands
+from tuning.cli import commands, texts
+from tuning.core.errors import EXIT_BAD_INPUT
 from tuning.core.version import VERSION
-
-_EXAMPLES = """examples:
-  tuning tune wine.py
-  tuning tune wine.py --trials 20 --set compare.metric=rmse
-  tuning tune --study study.yaml
-  tuning tune --study study.yaml --trials 20 --epochs 8 --seeds 5
-  tuning tune --study study.yaml --searchers optuna:tpe+hyperband,keras_tuner:bayesian,random
-  tuning tune --study study.yaml --searchers 'optuna:tpe(n_startup_trials=8)+asha'
-  tuning tune --study study.yaml --set confirm.top_k=3 --set space.units.high=256
-  tuning tune --study study.yaml --dataset synthetic --timeout 600 --promote never
-  tuning tune --study study.yaml --executor ray --ray-address auto --set resources.trial_gpus=0.5
-  tuning tune --study study.yaml --resume last
-
-exit codes: 0 done, 2 bad input, 3 promotion refused,
-130 interrupted, 1 anything else"""
-
-_CHECK = """The baseline's model goes the whole way on a few rows: one batch of training, the
-objective, the prediction, the test metric, saving and loading, and serving if the task serves.
-Nothing is left in MLflow. `tuning tune` does the same at its start.
-
-examples:
-  tuning check --study study.yaml
-  tuning check --study study.yaml --set compare.metric=roc_auc
-
-exit codes: 0 the study can be run, 2 it cannot"""
-
-_JUDGE = """examples:
-  tuning judge "tags.model = 'old'" "tags.model = 'new'" --metric test_rmse
-  tuning judge 0f…a1,7c…9d 33…0b,e2…41 --metric accuracy --predictions test/predictions.npz
-
-exit codes: 0 done, 2 bad input"""
 
 _SEARCHERS = (
     "comma-separated; optuna[:tpe|gp|cmaes|qmc|random|grid|brute]"
@@ -53,7 +24,11 @@ if TYPE_CHECKING:
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parses the arguments of a command; a study file may be given with or without its name."""
-    options = build_parser().parse_args(argv)
+    parser = build_parser()
+    options = parser.parse_args(argv)
+    if not hasattr(options, "run"):
+        parser.print_help(sys.stderr)
+        parser.exit(EXIT_BAD_INPUT)
     if not hasattr(options, "study_file"):
         return options
     file = options.__dict__.pop("study_file")
@@ -69,22 +44,32 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
     parser = argparse.ArgumentParser(
         prog="tuning",
-        description="Tune Keras models with MLflow as the memory; promote only what is better.",
-        epilog="`tuning COMMAND --help` explains a command. An option that is given an empty "
-        "text counts as not given.",
+        usage="tuning COMMAND [FILE] [OPTIONS]",
+        epilog=texts.MORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"tuning {VERSION}")
-    parsers = parser.add_subparsers(metavar="command", required=True)
-    _add_training_commands(parsers)
-    _add_free_commands(parsers)
-    _add_reading_commands(parsers)
-    _add_registry_commands(parsers)
+    # The list of commands is in the description, by groups.
+    parsers = parser.add_subparsers(prog="tuning", metavar="COMMAND", help=argparse.SUPPRESS)
+    parts = [texts.HELP]
+    for title, add in (
+        ("studies", _add_training_commands),
+        ("without a study", _add_free_commands),
+        ("what came of a study", _add_reading_commands),
+        ("the registry", _add_registry_commands),
+    ):
+        before = len(parsers.choices)
+        add(parsers)
+        added = [*parsers.choices.items()][before:]
+        lines = [f"  {name:<10}{command.get_default('summary')}" for name, command in added]
+        parts.append("\n".join([f"{title}:", *lines]))
+    parser.description = "\n\n".join(parts)
     return parser
 
 
 def _add_training_commands(parsers: "_Commands") -> None:
     tune = _command(parsers, "tune", commands.tune, "search, confirm, compare, report, promote")
-    tune.epilog, tune.formatter_class = _EXAMPLES, argparse.RawDescriptionHelpFormatter
+    tune.epilog, tune.formatter_class = texts.TUNE, argparse.RawDescriptionHelpFormatter
     _add_field(tune, "--searchers", "searchers", "NAMES", _SEARCHERS)
     _add_field(tune, "--trials", "budget.trials", "N", "trials per searcher")
     _add_field(
@@ -107,7 +92,7 @@ def _add_training_commands(parsers: "_Commands") -> None:
         commands.check,
         "check the study, its data and its models; trains nothing",
     )
-    check.epilog, check.formatter_class = _CHECK, argparse.RawDescriptionHelpFormatter
+    check.epilog, check.formatter_class = texts.CHECK, argparse.RawDescriptionHelpFormatter
     _add_run_options(check)
     baseline = _command(
         parsers, "baseline", commands.baseline, "train the baseline alone, every seed"
@@ -208,7 +193,6 @@ def _add_free_commands(parsers: "_Commands") -> None:
     """Commands that need no study file."""
     init = parsers.add_parser(
         "init",
-        help="write a new project with a study",
         description="Writes a project: study.py with a model and data to replace, MLproject with "
         "the entry point tune, exact requirements, and a test.",
         epilog="examples:\n  tuning init churn\n  cd churn\n  mlflow run . -e tune",
@@ -222,19 +206,22 @@ def _add_free_commands(parsers: "_Commands") -> None:
         help="where others install this library from: a wheel, or git+https://…; default: where "
         "it was installed from here",
     )
-    init.set_defaults(run=commands.init, parser=init)
+    init.set_defaults(run=commands.init, parser=init, summary="write a new project with a study")
     judge = parsers.add_parser(
         "judge",
-        help="compare two groups of runs that are in MLflow already",
         description="Compares two groups of runs, each of one configuration with several seeds, "
         "by the same interval and verdict as a study, and says what could not be known.",
-        epilog=_JUDGE,
+        epilog=texts.JUDGE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     judge.add_argument("baseline", metavar="RUNS", help="a filter of MLflow, or run ids: to beat")
     judge.add_argument("candidate", metavar="RUNS", help="a filter of MLflow, or run ids")
-    judge.add_argument("--metric", required=True, help="name of the metric of the runs")
-    judge.add_argument("--direction", choices=("maximize", "minimize"))
+    judge.add_argument("--metric", required=True, metavar="NAME", help="a metric of the runs")
+    judge.add_argument(
+        "--direction",
+        choices=("maximize", "minimize"),
+        help="whether larger or smaller is better; needed if the name does not tell",
+    )
     judge.add_argument(
         "--predictions",
         type=_text,
@@ -242,10 +229,29 @@ def _add_free_commands(parsers: "_Commands") -> None:
         help="artifact of every run with truth and prediction (.npz or .csv); the interval then "
         "covers other test examples too",
     )
-    judge.add_argument("--experiment", action="append", default=[], metavar="NAME")
-    judge.add_argument("--min-gain", type=float, default=0.0)
-    judge.add_argument("--confidence", type=float, default=0.95)
-    judge.set_defaults(run=commands.judge, parser=judge)
+    judge.add_argument(
+        "--experiment",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="experiment of the runs; repeatable; all of them if not given",
+    )
+    judge.add_argument(
+        "--min-gain",
+        type=float,
+        default=0.0,
+        metavar="GAIN",
+        help="least gain that counts as better, in the unit of the metric; default: 0",
+    )
+    judge.add_argument(
+        "--confidence",
+        type=float,
+        default=0.95,
+        metavar="LEVEL",
+        help="level of the interval; default: 0.95",
+    )
+    summary = "compare two groups of runs that are in MLflow already"
+    judge.set_defaults(run=commands.judge, parser=judge, summary=summary)
 
 
 def _add_reading_commands(parsers: "_Commands") -> None:
@@ -271,8 +277,13 @@ def _add_reading_commands(parsers: "_Commands") -> None:
     ui = _command(
         parsers, "ui", commands.ui, "open MLflow on the store, and print the leaderboard"
     )
-    ui.add_argument("--host", default="127.0.0.1")
-    ui.add_argument("--port", type=int, default=5000)
+    ui.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="address to listen at; default: 127.0.0.1, this machine only",
+    )
+    ui.add_argument("--port", type=int, default=5000, metavar="N", help="default: 5000")
 
 
 def _add_registry_commands(parsers: "_Commands") -> None:
@@ -305,7 +316,7 @@ def _add_registry_commands(parsers: "_Commands") -> None:
 
 
 def _command(parsers: "_Commands", name: str, run: Command, text: str) -> argparse.ArgumentParser:
-    parser = parsers.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    parser = parsers.add_parser(name, description=f"{text[0].upper()}{text[1:]}.")
     parser.add_argument(
         "study_file",
         nargs="?",
@@ -314,7 +325,7 @@ def _command(parsers: "_Commands", name: str, run: Command, text: str) -> argpar
         help="a study file (YAML), or a Python file that defines build and data",
     )
     parser.add_argument("--study", type=Path, metavar="FILE", help="the same, by name")
-    parser.set_defaults(run=run, parser=parser, needs_study=True)
+    parser.set_defaults(run=run, parser=parser, summary=text, needs_study=True)
     return parser
 
 

@@ -16,10 +16,10 @@ ParamValue = int | float | str | bool | None | list[Any]
 Params = Mapping[str, Any]
 
 
-# Tag of a search trial that trains the configuration of another one again, with another seed.
 REPEAT = "tuning.repeat"
-# Tag of a trial that does not train on the task's own cut into training and validation rows.
+"""Trial tag: number of the training of a configuration that is trained several times."""
 CUT = "tuning.cut"
+"""Trial tag: its training and validation rows as JSON, if they are not the task's own."""
 
 
 class Phase(StrEnum):

@@ -115,5 +115,5 @@ def _configuration(
             if predictions
         },
         train_seconds=float(np.mean([trial.result.duration_s for trial in trials])),
-        parameter_count=int(trials[0].result.facts.get("parameter_count", 0)),
+        parameter_count=int(trials[0].result.facts.get(keys.PARAMETERS, 0)),
     )

@@ -25,8 +25,8 @@ class Effect:
 
     Attributes:
         name: Name of the hyperparameter.
-        importance: Importance by PED-ANOVA, from 0 to 1; None if there are fewer than
-            ``MIN_TRIALS_FOR_IMPORTANCE`` trials.
+        importance: Importance by PED-ANOVA, from 0 to 1; None if there are too few
+            trials (``MIN_TRIALS_FOR_IMPORTANCE``).
         correlation: Spearman's rank correlation with the quality of the objective. It is positive
             if higher values gave better results, and None if the values have no order, are all
             equal or are too few.
@@ -71,7 +71,14 @@ class Ablation:
 
 @dataclass(frozen=True)
 class Change:
-    """A row of the table of hyperparameters in the report."""
+    """A row of the table of hyperparameters in the report.
+
+    Attributes:
+        name: Name of the hyperparameter.
+        baseline: Value of the baseline; None if it has none.
+        best: Value of the winner; None if it has none.
+        reason: Why it was changed, as far as it was measured, in words.
+    """
 
     name: str
     baseline: ParamValue | None

@@ -77,16 +77,16 @@ def spending(ended: Sequence[TrialRecord]) -> dict[str, float]:
     pruned = [record for record in trained if record.result.state is TrialState.PRUNED]
     results = [record.result for record in ended if not record.result.reused_from]
     return {
-        "trials_completed": states.count(TrialState.COMPLETED),
-        "trials_pruned": states.count(TrialState.PRUNED),
-        "trials_failed": states.count(TrialState.FAILED),
-        "trials_reused": len(reused),
-        "epochs_trained": sum(len(r.measurements) - r.inherited for r in results),
-        "epochs_saved_by_pruning": sum(
+        keys.TRIALS_COMPLETED: states.count(TrialState.COMPLETED),
+        keys.TRIALS_PRUNED: states.count(TrialState.PRUNED),
+        keys.TRIALS_FAILED: states.count(TrialState.FAILED),
+        keys.TRIALS_REUSED: len(reused),
+        keys.EPOCHS_TRAINED: sum(len(r.measurements) - r.inherited for r in results),
+        keys.EPOCHS_SAVED_BY_PRUNING: sum(
             r.trial.epochs - len(r.result.measurements) for r in pruned
         ),
-        "epochs_saved_by_continuing": sum(record.result.inherited for record in trained),
-        "epochs_saved_by_reuse": sum(len(r.measurements) for r in reused),
+        keys.EPOCHS_SAVED_BY_CONTINUING: sum(record.result.inherited for record in trained),
+        keys.EPOCHS_SAVED_BY_REUSE: sum(len(r.measurements) for r in reused),
     }
 
 

@@ -5,6 +5,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from tuning.core.errors import BadInputError
@@ -17,8 +18,8 @@ METRICS: dict[str, Callable[..., Metric]] = {
     "balanced_accuracy": classification.balanced_accuracy,
     "top_k": classification.top_k,
     **classification.AVERAGES,
-    "roc_auc": lambda: classification.roc_auc("ovr"),
-    "roc_auc_ovo": lambda: classification.roc_auc("ovo"),
+    "roc_auc": partial(classification.roc_auc, "ovr"),
+    "roc_auc_ovo": partial(classification.roc_auc, "ovo"),
     "average_precision": classification.average_precision,
     "log_loss": classification.log_loss,
     "brier": classification.brier,

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 import psutil
 
 from tuning.core.errors import TuningError
+from tuning.tracking import keys
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-PREFIX = "tuning.lock."
 # A process waits this long for others, and takes a lock for abandoned whose tag has not changed
 # for this long. Its own clock is the only one that counts, so clocks may differ or jump.
 WAIT_SECONDS = 180.0
@@ -43,7 +43,7 @@ class RegistryLock:
     def __init__(self, client: "MlflowClient", name: str) -> None:
         self._client = client
         self._name = name
-        self._key = f"{PREFIX}{uuid.uuid4().hex}"
+        self._key = f"{keys.LOCK}{uuid.uuid4().hex}"
         self._renewals = 0  # never goes back: a tag that stays the same is of a dead process
         self._held = False
         self._one_at_a_time = Lock()
@@ -96,7 +96,7 @@ class RegistryLock:
         return {
             key: value
             for key, value in tags.items()
-            if key.startswith(PREFIX) and (include_own or key != self._key)
+            if key.startswith(keys.LOCK) and (include_own or key != self._key)
         }
 
 

@@ -157,7 +157,7 @@ class _Promotion:
             facts = {**asdict(gate), **asdict(decision), "inputs": _facts(inputs)}
             document = {"model": self._name, "version": self._version.version, **facts}
             text = json.dumps({**document, "rule": self._rule.model_dump()}, indent=2)
-            file = f"gate/{self._name}-{self._version.version}-{number}.json"
+            file = f"{keys.GATE_FOLDER}/{self._name}-{self._version.version}-{number}.json"
             self._client.log_text(record.run_id, text, file)
 
 

@@ -17,7 +17,7 @@ from tuning.report.timeline import stages
 from tuning.study.record import StudyRecord
 from tuning.tracking import keys
 
-# Schema of comparison.json, see docs/comparison-json.md. Raise it if a field changes its meaning.
+# Schema of docs/reference/comparison-json.md; raise it if a field changes its meaning.
 SCHEMA = "tuning.comparison/3"
 
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -36,8 +36,13 @@ def write_report(
     """
     figures = draw_figures(record, comparison, folder / "figures")
     pictures = [
-        {"title": title, "data": _data_uri(file), "file": f"figures/{file.name}"}
-        for title, file in figures.items()
+        {
+            "title": figure.title,
+            "text": figure.text,
+            "data": _data_uri(figure.file),
+            "file": f"figures/{figure.file.name}",
+        }
+        for figure in figures
     ]
     context = _context(record, comparison) | {"notice": notice, "figures": pictures}
     for name in ("report.html", "report.md"):

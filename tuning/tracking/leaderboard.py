@@ -36,7 +36,7 @@ def share_leaderboard(client: "MlflowClient", experiment_id: str, study: Study) 
     The format is internal to MLflow and may change. Then the page opens with its default columns.
     A failure to store the view is only logged, because the study does not need it.
     """
-    metric = f"best_{study.objective.metric}"
+    metric = keys.best_value(study.objective.metric)
     columns = [
         f"metrics.`{metric}`",
         f"metrics.`{keys.test_metric(study.compare.deciding.key)}`",

@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 # Metrics of a trial that are logged once, besides those that begin with best_ and test_.
-_ONCE = ("train_seconds", "parameter_count", keys.INHERITED)
-DATA_FILE = "data.json"
+_ONCE = (keys.TRAIN_SECONDS, keys.PARAMETERS, keys.INHERITED)
 
 # Curves of ended runs, by run id and end time: a run that is trained again has a new end time.
 Curves = dict[tuple[str, int], tuple[Measurement, ...]]
@@ -58,7 +57,7 @@ def write_head(
     texts = {
         keys.STUDY_FILE: study.to_yaml(),
         keys.WRITTEN_FILE: written.to_yaml(),
-        DATA_FILE: json.dumps(asdict(data), indent=2),
+        keys.DATA_FILE: json.dumps(asdict(data), indent=2),
     }
     with tempfile.TemporaryDirectory() as folder:
         for path, text in texts.items():
@@ -88,7 +87,7 @@ def read_record(
     address = str(parent.info.artifact_uri)
     with tempfile.TemporaryDirectory() as folder:
         study_file = fetch(client, run_id, keys.STUDY_FILE, folder, address)
-        data_file = fetch(client, run_id, DATA_FILE, folder, address)
+        data_file = fetch(client, run_id, keys.DATA_FILE, folder, address)
         if study_file is None or data_file is None:
             _check_files(parent)
             raise BadInputError(
@@ -263,15 +262,15 @@ def _result(run: "Run", study: Study, measurements: tuple[Measurement, ...]) -> 
         if failure.kind.ends_study:
             # The cause is not this trial, so a resumed study trains it again.
             state, failure = TrialState.INTERRUPTED, None
-    best = metrics.get(f"best_{study.objective.metric}")
+    best = metrics.get(keys.best_value(study.objective.metric))
     return TrialResult(
         state=state,
         value=best,
-        best_step=int(metrics["best_epoch"]) if best is not None else None,
+        best_step=int(metrics[keys.BEST_EPOCH]) if best is not None else None,
         measurements=measurements,
-        duration_s=metrics.get("train_seconds", 0.0),
+        duration_s=metrics.get(keys.TRAIN_SECONDS, 0.0),
         failure=failure,
-        facts={k: v for k, v in metrics.items() if k == "parameter_count"},
+        facts={k: v for k, v in metrics.items() if k == keys.PARAMETERS},
         worker=tags.get(keys.WORKER, ""),
         stop_reason=tags.get(keys.STOP_REASON, ""),
         reused_from=tags.get(keys.REUSED_FROM, ""),
@@ -292,6 +291,6 @@ def _measurements(client: "MlflowClient", run: "Run") -> tuple[Measurement, ...]
             steps.setdefault(metric.step, {})[key] = metric.value
     elapsed, result = 0.0, []
     for step, metrics in sorted(steps.items()):
-        elapsed += metrics.get("epoch_seconds", 0.0)
+        elapsed += metrics.get(keys.EPOCH_SECONDS, 0.0)
         result.append(Measurement(step=step, metrics=metrics, elapsed_s=elapsed))
     return tuple(result)

@@ -98,6 +98,8 @@ def quieten_mlflow() -> None:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     # It warns about every model if the environment has no pip, for example one made by uv.
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
+    # It tells of every table of a new database.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
 
 
 def open_store(uri: str) -> "MlflowClient":

@@ -249,7 +249,7 @@ class MlflowTracker:
         self._client.set_terminated(run.run_id, keys.RUN_STATUS[result.state], end_time=now)
         if best is not None:
             ended, value = best
-            key = f"best_so_far/{trial.searcher}"
+            key = keys.best_so_far(trial.searcher)
             self._client.log_metric(self._parent_id, key, value, timestamp=now, step=ended)
         self._clear(trial, result)
 
@@ -276,9 +276,9 @@ class MlflowTracker:
     def _once(self, result: TrialResult) -> dict[str, float]:
         metrics: dict[str, float] = {}
         if result.value is not None and result.best_step is not None:
-            metrics[f"best_{self._study.objective.metric}"] = round(result.value, 6)
-            metrics["best_epoch"] = result.best_step
-        metrics["train_seconds"] = round(result.duration_s, 3)
+            metrics[keys.best_value(self._study.objective.metric)] = round(result.value, 6)
+            metrics[keys.BEST_EPOCH] = result.best_step
+        metrics[keys.TRAIN_SECONDS] = round(result.duration_s, 3)
         if result.inherited:
             metrics[keys.INHERITED] = result.inherited
         return {**metrics, **result.facts}
@@ -286,13 +286,16 @@ class MlflowTracker:
     def _log_files(self, run_id: str, trial: Trial, result: TrialResult) -> None:
         with tempfile.TemporaryDirectory() as folder:
             if result.measurements:
-                write_history(result.measurements, Path(folder, "history.csv"))
+                write_history(result.measurements, Path(folder, keys.HISTORY_FILE))
                 draw_curves(
-                    trial.name, result.measurements, result.best_step, Path(folder, "curves.png")
+                    trial.name,
+                    result.measurements,
+                    result.best_step,
+                    Path(folder, keys.CURVES_FILE),
                 )
             if result.failure is not None:
                 text = result.failure.traceback or result.failure.message
-                Path(folder, "failure.txt").write_text(text, "utf-8")
+                Path(folder, keys.FAILURE_FILE).write_text(text, "utf-8")
             if "predictions" in result.artifacts:
                 file = Path(result.artifacts["predictions"])
                 Path(folder, keys.TEST_FOLDER).mkdir()

@@ -3,6 +3,7 @@
 from contextlib import ExitStack
 
 from tuning.core.errors import BadInputError
+from tuning.core.steps import say_step
 from tuning.core.task import Trains
 from tuning.metrics.outputs import OutputForm
 from tuning.tracking import keys, store
@@ -32,6 +33,8 @@ def check_once(prepared: PreparedStudy) -> None:
 
 
 def _check_models(prepared: PreparedStudy) -> OutputForm:
+    text = "Checking the baseline's model: one batch, metric, saving, loading"
+    say_step(prepared.plan.options.output, text)
     # Data that no model may be registered of need no model of raw input.
     serves = not prepared.data.cannot_serve
     return check_models(prepared.task, prepared.study, prepared.parts, serves=serves)

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from tuning.core.steps import say_step
 from tuning.data.leakage import SharedRows, shared_rows
 from tuning.data.parts import Part
 from tuning.workflow.preparation import PreparedStudy
@@ -24,13 +25,17 @@ def count_shared_rows(prepared: PreparedStudy) -> str:
         The counts in words; empty if there are none.
     """
     folder = prepared.plan.options.cache_dir / "shared_rows"
-    return "; ".join(map(_describe, _counted(prepared.parts, prepared.content, folder)))
+    output = prepared.plan.options.output
+    return "; ".join(map(_describe, _counted(prepared.parts, prepared.content, folder, output)))
 
 
-def _counted(parts: Mapping[str, Part], content: str, folder: Path) -> list[SharedRows]:
+def _counted(
+    parts: Mapping[str, Part], content: str, folder: Path, output: str
+) -> list[SharedRows]:
     file = folder / f"{content}-{'-'.join(parts)}-{_RULE}.json"
     with suppress(OSError, ValueError, TypeError):
         return [SharedRows(**each) for each in json.loads(file.read_text("utf-8"))]
+    say_step(output, "Looking for rows that stand in two parts of the data")
     found = shared_rows(parts)
     with suppress(OSError):  # then they are counted again
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ import logging
 from statistics import fmean
 
 from tuning.core.errors import InterruptedStudyError
+from tuning.core.steps import say_step
 from tuning.core.trial import Phase
 from tuning.driver.search_limit import SearchLimit
 from tuning.evaluation.spending import spending
@@ -45,6 +46,7 @@ def tune(plan: Plan) -> Outcome:
         judge_models(study_run)
         study_run.tracker.raise_error()
         record = study_run.read()
+        say_step(plan.options.output, "Writing the report")
         comparison = make_report(study_run.client, record)
         study_run.tracker.raise_error()
         registered, promoted = register_best(study_run, record, comparison)
@@ -70,7 +72,7 @@ def train_baseline(plan: Plan) -> Outcome:
         values = [r.result.value for r in records if r.result.value is not None]
         if values:
             study_run.client.log_metric(
-                parent.run_id, f"baseline_{study.objective.metric}", fmean(values)
+                parent.run_id, keys.baseline_metric(study.objective.metric), fmean(values)
             )
         share_leaderboard(study_run.client, parent.experiment_id, study)
     return Outcome(parent.run_id, parent.experiment_id)

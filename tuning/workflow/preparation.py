@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuning.core.errors import BadInputError
+from tuning.core.steps import say_step
 from tuning.core.task import DataInfo, HasCode, Prepares, Task, Trains
 from tuning.data.description import describe_data, digest_of_test
 from tuning.data.leakage import check_apart
@@ -111,11 +112,14 @@ def prepare_study(plan: Plan, kind: str, stack: ExitStack) -> PreparedStudy:
     Raises:
         BadInputError: The data cannot be used or judged, or the run cannot be resumed.
     """
+    if plan.options.resume:
+        say_step(plan.options.output, "Reading the study's record from MLflow")
     earlier = _find_earlier_run(plan, kind, stack) if plan.options.resume else None
     if earlier is not None:
         plan = _as_begun(plan, earlier.record)
     use_backend(plan)
     check_backend(plan)
+    say_step(plan.options.output, "Preparing the data")
     task = make_task(plan)
     info = task.prepare() if isinstance(task, Prepares) else None
     # It shares nothing with an earlier run, whose data may be others.

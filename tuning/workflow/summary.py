@@ -150,14 +150,14 @@ def _metrics(study: Study, comparison: "Comparison") -> dict[str, float]:
     name = keys.test_metric(study.compare.deciding.key)
     metrics: dict[str, float] = {}
     if comparison.baseline.test:
-        metrics[f"baseline_{name}"] = comparison.baseline.mean_test
+        metrics[keys.baseline_metric(name)] = comparison.baseline.mean_test
     if comparison.best is not None and comparison.best.test:
-        metrics[f"best_{name}"] = comparison.best.mean_test
+        metrics[keys.best_metric(name)] = comparison.best.mean_test
     if comparison.gain is not None:
         metrics |= {
-            "test_gain": comparison.gain.estimate,
-            "gain_ci_low": comparison.gain.low,
-            "gain_ci_high": comparison.gain.high,
-            "p_value": comparison.gain.p_value,
+            keys.TEST_GAIN: comparison.gain.estimate,
+            keys.GAIN_CI_LOW: comparison.gain.low,
+            keys.GAIN_CI_HIGH: comparison.gain.high,
+            keys.P_VALUE: comparison.gain.p_value,
         }
     return {key: value for key, value in metrics.items() if math.isfinite(value)}

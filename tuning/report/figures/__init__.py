@@ -1,6 +1,7 @@
 """The figures of the report, drawn from a study's record."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -8,6 +9,7 @@ from matplotlib.figure import Figure
 from tuning.core.trial import Phase
 from tuning.evaluation.comparison import Comparison
 from tuning.report.figures import forecasts, models, predictions, search
+from tuning.report.figures.alternative import text_alternative
 from tuning.report.figures.style import COLOURS, one_panel
 from tuning.report.timeline import bars
 from tuning.study.record import StudyRecord
@@ -35,6 +37,15 @@ def timeline(record: StudyRecord, comparison: Comparison) -> Figure | None:
     axes.set_yticks(range(len(workers)), workers)
     axes.set(xlim=(0, None), ylim=(len(workers) - 0.5, -0.5))
     axes.set_xlabel("minutes since the study began")
+    minutes = {
+        worker: sum(bar.end_s - bar.begin_s for bar in trial_bars if bar.worker == worker) / 60
+        for worker in workers
+    }
+    trained = ", ".join(
+        f"{worker} trained {spent:.1f} minutes" for worker, spent in minutes.items()
+    )
+    end = max(bar.end_s for bar in trial_bars) / 60
+    figure.set_label(f"In {end:.1f} minutes, {trained}.")
     axes.legend(ncols=len(present), loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
     return figure
 
@@ -67,7 +78,22 @@ _FIGURES: dict[str, Callable[[StudyRecord, Comparison], Figure | None]] = {
 }
 
 
-def draw_figures(record: StudyRecord, comparison: Comparison, folder: Path) -> dict[str, Path]:
+@dataclass(frozen=True)
+class Drawn:
+    """A figure in a file.
+
+    Attributes:
+        title: Its title.
+        file: SVG file.
+        text: What it shows, for readers who do not see it.
+    """
+
+    title: str
+    file: Path
+    text: str
+
+
+def draw_figures(record: StudyRecord, comparison: Comparison, folder: Path) -> list[Drawn]:
     """Draws every figure for which the record has data.
 
     Args:
@@ -76,13 +102,14 @@ def draw_figures(record: StudyRecord, comparison: Comparison, folder: Path) -> d
         folder: Folder for the SVG files; it is made if it does not exist.
 
     Returns:
-        SVG files by title, in the order of the report.
+        The figures in the order of the report.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    files: dict[str, Path] = {}
+    drawn = []
     for title, draw in _FIGURES.items():
         figure = draw(record, comparison)
         if figure is not None:
-            files[title] = folder / f"{draw.__name__}.svg"
-            figure.savefig(files[title], metadata={"Date": None})
-    return files
+            file = folder / f"{draw.__name__}.svg"
+            figure.savefig(file, metadata={"Date": None})
+            drawn.append(Drawn(title, file, text_alternative(title, figure)))
+    return drawn

@@ -110,6 +110,7 @@ def predicted_and_true(record: StudyRecord, comparison: Comparison) -> Figure | 
     truth = predictions.truth.reshape(len(predictions.truth), -1)
     chosen = _evenly(truth.size)
     low, high = truth.min(), truth.max()
+    correlations = []
     for index, (axes, config) in enumerate(zip(every, configs, strict=True)):
         output = _points(predictions, config).reshape(truth.shape)
         axes.plot([low, high], [low, high], color="0.6", linewidth=1)
@@ -118,7 +119,11 @@ def predicted_and_true(record: StudyRecord, comparison: Comparison) -> Figure | 
         )
         axes.set_xlabel("true")
         axes.set_title(title(config), fontsize="medium")
+        with np.errstate(invalid="ignore"):  # of a model that predicts one number
+            correlation = np.corrcoef(truth.ravel(), output.ravel())[0, 1]
+        correlations.append(f"{title(config)} {correlation:.3f}")
     every[0].set_ylabel("predicted")
+    figure.set_label(f"Correlation of predicted and true numbers: {', '.join(correlations)}.")
     return figure
 
 
@@ -139,6 +144,12 @@ def residuals(record: StudyRecord, comparison: Comparison) -> Figure | None:
     axes.set_xlabel("predicted − true; the middle 99% of the test rows")
     axes.set_ylabel("share of the test rows")
     axes.legend()
+    spreads = []
+    for config, error in zip(configs, errors, strict=True):
+        cuts = np.nanquantile(error, [0.05, 0.5, 0.95])
+        words = ", ".join(f"{value:.4g}" for value in cuts)
+        spreads.append(f"{title(config)} {words}")
+    figure.set_label(f"Quantiles 0.05, 0.5 and 0.95 of the errors: {'; '.join(spreads)}.")
     return figure
 
 

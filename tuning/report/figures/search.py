@@ -169,6 +169,9 @@ def parallel(record: StudyRecord, comparison: Comparison) -> Figure | None:
         axes.annotate(low, (place, -0.03), ha="center", va="top", fontsize=7)
         axes.annotate(high, (place, 1.03), ha="center", va="bottom", fontsize=7)
     axes.set_ylim(-0.12, 1.12)
+    best_trial = search[-1].trial
+    values = ", ".join(f"{words(name)} {value}" for name, value in best_trial.params.items())
+    figure.set_label(f"{len(search)} trials; the best, {best_trial.name}, has {values}.")
     axes.legend(loc="upper left", bbox_to_anchor=(0, 1.12), frameon=False, fontsize="small")
     return figure
 

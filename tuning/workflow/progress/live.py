@@ -66,7 +66,8 @@ class LiveProgress(Progress):
             rows.add_row(
                 Text(running.name, style="bold"),
                 ProgressBar(total=running.epochs, completed=running.epoch, width=10),
-                f"epoch {running.epoch}/{running.epochs}",
+                # The first epoch of a new shape is compiled, which takes seconds.
+                f"epoch {running.epoch}/{running.epochs}" if running.epoch else "compiling",
                 f"{self.status.objective.metric} {value or '–'}",
                 duration(self.status.seconds_of(running)),
             )
