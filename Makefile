@@ -16,7 +16,7 @@ ROUNDS ?= 20
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-setup: $(VENV)/.run ## Make .venv with what running needs
+setup: $(VENV)/.run ## Make .venv with what running needs, and the command tuning
 
 setup-dev: $(VENV)/.dev ## Make .venv with what developing needs too
 
@@ -62,22 +62,27 @@ audit: ## Compare the pinned packages with the known vulnerabilities
 clean: ## Remove .venv and caches; MLflow's store stays
 	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache
 
-# uv where it is present, pip otherwise; both install what the hashes name, and nothing else.
+# uv where it is present, pip otherwise; both install what the hashes name, and nothing else, and
+# then this checkout itself, for the command `tuning`. On a terminal they show their progress.
 define install
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12")'
-	@if command -v uv >/dev/null; then \
+	@quiet=$$(test -t 1 || echo --quiet); \
+	if command -v uv >/dev/null; then \
 		test -x $(BIN)/python || uv venv --quiet --python $(PYTHON) $(VENV); \
-		uv pip install --quiet --python $(BIN)/python --require-hashes -r $(1); \
+		installer="uv pip install --python $(BIN)/python"; \
 	else \
 		test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV); \
-		$(BIN)/pip install --quiet --require-hashes -r $(1); \
-	fi
+		installer="$(BIN)/pip install"; \
+	fi; \
+	$$installer $$quiet --require-hashes -r $(1); \
+	$$installer --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 endef
 
 $(VENV)/.run: requirements.txt
 	@echo "Setting up $(VENV) (a minute or two) …"
 	$(call install,requirements.txt)
+	@echo "Ready: source $(BIN)/activate, then tuning --help"
 
 $(VENV)/.dev: requirements-dev.txt
 	@echo "Setting up $(VENV) for development (a minute or two) …"

@@ -1,6 +1,6 @@
 """Memory and disk over many trials of ever new shapes: do they stay flat?
 
-``python -m benchmarks.memory --figure memory.svg`` runs a study of 200 trials on generated reviews,
+``python -m benchmarks.memory --figure memory.svg`` runs a study of 200 trials on generated data,
 looks at driver and workers twice a second, and prints a table.
 """
 

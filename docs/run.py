@@ -77,7 +77,7 @@ def run_page(page: str, *, update: bool = False) -> None:
             where = f"{page}:{block.line}"
             if block.language == "text" and printed:
                 new = _shown(block.code, printed, where, update=update)
-                text = text.replace(block.code, new)
+                text = text.replace(block.code, f"{new.rstrip()}\n")
             printed = ""
             if not _runs(block):
                 if block.title and block.note("not run") is None:
@@ -158,7 +158,7 @@ class Reader:
         for command, output in commands:
             last = (command, output) == commands[-1]
             if background is not None and last:
-                self._serve(command, background)
+                self.serve(command, background)
                 continue
             printed = self.shell(instead or command, exit_code=wanted if last else 0)
             if output.strip() and instead is None:
@@ -194,7 +194,12 @@ exit $code"""
             )
         return done.stdout.replace(f"{self._home}", "/home/you/tuning")
 
-    def _serve(self, command: str, address: str) -> None:
+    def serve(self, command: str, address: str) -> None:
+        """Starts a command that goes on until the end, and waits until its address answers.
+
+        Raises:
+            DifferentOutputError: It ends, or does not answer for five minutes.
+        """
         file = self._state / "variables"
         script = f"[ -f {file} ] && . {file}\n{command}"
         log = (self._state / f"server-{len(self._servers)}").open("wb")
@@ -280,10 +285,10 @@ def _updated(expected: str, printed: str) -> str:
     ours = [line.rstrip() for line in printed.splitlines() if not _of_mlflow(line)]
     old = expected.strip("\n").splitlines()
     if "…" not in old:
-        return "\n".join(ours).strip("\n") + "\n"
+        return "\n".join(ours).strip("\n")
     before, after = old.index("…"), len(old) - 1 - old.index("…")
     kept = [*ours[:before], "…", *(ours[-after:] if after else [])]
-    return "\n".join(kept).strip("\n") + "\n"
+    return "\n".join(kept).strip("\n")
 
 
 def matches(expected: str, printed: str) -> bool:
@@ -300,7 +305,7 @@ def _normal(text: str) -> str:
     text = "\n".join(line for line in text.splitlines() if not _of_mlflow(line))
     text = re.sub(r"[─━]+", "─", text)
     text = re.sub(r"\b[0-9a-f]{32}\b", "ID", text)
-    text = re.sub(r"[-+−±]?\d[\d,.:]*(e[-+]?\d+)?", "#", text)
+    text = re.sub(r"((?<!\w)[-+−±])?\d[\d,.:]*(e[-+]?\d+)?", "#", text)
     text = re.sub(r"\b(optuna|keras_tuner|random)-#", "trial-#", text)
     return " ".join(text.split())
 

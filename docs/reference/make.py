@@ -10,6 +10,7 @@ import importlib
 import inspect
 import re
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import griffe
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from docs.reference.errors import messages
 from tuning.cli.parser import build_parser
 from tuning.core import trial
 from tuning.core.trial import ParamValue
@@ -93,12 +95,20 @@ def study_fields() -> Iterator[str]:
 
 def _fields(title: str, section: type[BaseModel]) -> Iterator[str]:
     meanings = attributes(section)
-    yield f"\n## {f'`{title}`' if title else 'Top level'}\n"
-    rows = (
-        [f"`{title}.{name}`" if title else f"`{name}`", _default(field), meanings.get(name, "")]
-        for name, field in section.model_fields.items()
+    yield f"\n## {title or 'Top level'}\n"
+    for name, field in section.model_fields.items():
+        default = _default(field)
+        head = f"**`{title}.{name}`**" if title else f"**`{name}`**"
+        note = default if default in ("", "required") else f"default {default}"
+        yield from item(head, note, meanings[name])
+
+
+def item(head: str, note: str, text: str) -> Iterator[str]:
+    """Yields the lines of an entry of a list."""
+    whole = f"- {head}{f' ({note})' if note else ''}: {' '.join(text.replace('``', '`').split())}"
+    yield from textwrap.wrap(
+        whole, 98, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
     )
-    yield from table(["field", "default", "meaning"], rows)
 
 
 def _default(field: Any) -> str:
@@ -129,12 +139,18 @@ def commands() -> Iterator[str]:
     of_tune = {_option(action): _meaning(action) for action in _actions(parsers.choices["tune"])}
     for name, parser in parsers.choices.items():
         yield f"\n## `{name}`\n"
-        yield f"{parser.description}\n"
+        yield "\n".join([*textwrap.wrap(str(parser.description), 98), ""])
         options = {_option(action): _meaning(action) for action in _actions(parser)}
         if name != "tune" and len(options.items() & of_tune.items()) > 5:
-            yield f"It takes these options of `tune`: {', '.join(options)}."
+            yield from textwrap.wrap(
+                f"It takes these options of `tune`: {', '.join(options)}.",
+                98,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
         else:
-            yield from table(["option", "meaning"], options.items())
+            for option, meaning in options.items():
+                yield from item(option, "", meaning)
         _, found, examples = (parser.epilog or "").partition("examples:\n")
         if found:
             shown = [line.strip() for line in examples.partition("\n\n")[0].splitlines()]
@@ -271,7 +287,19 @@ def entry_points() -> Iterator[str]:
     yield from table(["entry point", "parameters"], rows)
 
 
+def errors() -> Iterator[str]:
+    """Yields a section per topic with the messages of its errors."""
+    for topic, texts in messages().items():
+        yield f"\n## {topic}\n"
+        for text in texts:
+            wrapped = textwrap.wrap(
+                f"- {' '.join(text.split())}", 98, subsequent_indent="  ", break_on_hyphens=False
+            )
+            yield from wrapped
+
+
 MAKERS = {
+    "errors": errors,
     "study": study_fields,
     "commands": commands,
     "metrics": metrics,
