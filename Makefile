@@ -25,7 +25,7 @@ tune: setup ## The main job; ARGS="-P trials=20 -P dataset=synthetic"
 		--experiment-name $(STUDY) $(ARGS)
 
 ui: setup ## Open MLflow on the local store; PORT=5000
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tuning ui --study pipelines/imdb/study.yaml --port $(PORT)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tuning ui --port $(PORT)
 
 docs: setup-dev ## Build the site into .cache/site; a link that leads nowhere is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet

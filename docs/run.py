@@ -155,13 +155,15 @@ class Reader:
         wanted = int(block.note("exit") or 0)
         commands = [*block.commands()]
         changes = []
+        if instead is not None:
+            commands = [(instead, "")]
         for command, output in commands:
             last = (command, output) == commands[-1]
             if background is not None and last:
                 self.serve(command, background)
                 continue
-            printed = self.shell(instead or command, exit_code=wanted if last else 0)
-            if output.strip() and instead is None:
+            printed = self.shell(command, exit_code=wanted if last else 0)
+            if output.strip():
                 new = _shown(output, printed, where, update=update)
                 changes.append((f"{command}\n{output}", f"{command}\n{new}"))
         return changes

@@ -48,7 +48,7 @@ def _raised(tree: ast.AST, *, values: bool) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
             text = _pattern(node.args[0]) if node.func.id in names else ""
-            if len(re.findall(r"\w+", text)) > 3:  # others only pass a message on
+            if len(re.findall(r"\w+", text)) > 2:  # others only pass a message on
                 yield text
 
 

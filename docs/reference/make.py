@@ -11,7 +11,7 @@ import inspect
 import re
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -298,7 +298,7 @@ def errors() -> Iterator[str]:
             yield from wrapped
 
 
-MAKERS = {
+MAKERS: dict[str, Callable[..., Iterator[str]]] = {
     "errors": errors,
     "study": study_fields,
     "commands": commands,

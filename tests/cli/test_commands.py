@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -217,7 +218,7 @@ def test_tune_and_baseline_print_where_it_is(
         code, out, _ = run("tune", *quiet)
         assert code == 0
         assert "Verdict: inconclusive" in out
-        assert "the leaderboard at" in out
+        assert "leaderboard:\n" in out
         code, out, _ = run("tune", *quiet[1:], "--json", "--trials", "2")
         assert code == 0
         outcome = json.loads(out.splitlines()[-1])
@@ -260,9 +261,54 @@ def test_ui_becomes_the_server_of_the_store(
     monkeypatch.setattr("tuning.tracking.store.resolve_uri", lambda: address)
     monkeypatch.setattr("tuning.tracking.store.open_store", lambda uri: None)
     monkeypatch.setattr("tuning.tracking.store.get_experiment", lambda client, name: "1")
+    monkeypatch.setattr("tuning.tracking.leaderboard.experiments_with_studies", lambda client: {})
     _, out, _ = run("ui")
     assert "MLflow on postgresql://***@db/mlflow" in out
     assert "s3cret" not in out + " ".join(became[-1][1])
+
+
+def test_ui_links_to_every_study_and_needs_no_file(
+    folder: Path,
+    store: "MlflowClient",
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("os.execv", lambda *arguments: None)
+    for name in ("wine", "digits"):
+        experiment = store.create_experiment(name)
+        store.create_run(experiment, tags={keys.KIND: keys.TUNE})
+    store.create_experiment("empty")
+    main(["ui", "--port", "5009"])
+    out = capsys.readouterr().out
+    assert "wine: http://127.0.0.1:5009/#/experiments/" in out
+    assert "digits: http://127.0.0.1:5009/#/experiments/" in out
+    assert "empty" not in out
+
+
+def test_ui_refuses_a_port_that_is_taken(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.execv", lambda *arguments: pytest.fail("it became the server"))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["ui", "--port", str(port)]) == 2
+    assert f"pass --port, such as {port + 1}" in capsys.readouterr().err
+
+
+def test_a_server_has_its_pages_itself(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.execv", lambda *arguments: pytest.fail("it became the server"))
+    monkeypatch.setattr("tuning.tracking.store.resolve_uri", lambda: "https://mlflow.example.org/")
+    monkeypatch.setattr("tuning.tracking.store.open_store", lambda uri: None)
+    studies = {"wine": "7"}
+    monkeypatch.setattr(
+        "tuning.tracking.leaderboard.experiments_with_studies", lambda client: studies
+    )
+    assert main(["ui"]) == 0
+    assert "wine: https://mlflow.example.org/#/experiments/7/runs" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", ["report", "clean", "promote", "history"])

@@ -94,7 +94,7 @@ _README = """# {title}
 
     mlflow run . -e tune --env-manager local      # or --env-manager uv
     mlflow run . -e tune -P trials=20 -P seeds=5
-    python -m tuning ui study.py                  # the runs in the browser
+    python -m tuning ui                           # the runs in the browser
 
 `study.py` has the model and the data. `requirements.txt` has the packages, exactly.
 """

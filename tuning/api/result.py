@@ -348,7 +348,7 @@ class StudyResult:
         from tuning.api.page import page
 
         try:
-            return page(self.record, self.comparison)
+            return page(self.record, self.comparison, self.tracking_uri)
         except BadInputError as error:
             return f"<p>{html.escape(str(error))}</p>"
 

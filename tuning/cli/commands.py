@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import shlex
+import socket
 import sys
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -26,7 +27,7 @@ def tune(options: argparse.Namespace) -> int:
     plan = _make_plan(options)
     from tuning.workflow.phases import tune
 
-    _print_outcome(tune(plan), plan.options.output)
+    _print_outcome(tune(plan), plan)
     return EXIT_OK
 
 
@@ -44,7 +45,7 @@ def baseline(options: argparse.Namespace) -> int:
     plan = _make_plan(options)
     from tuning.workflow.phases import train_baseline
 
-    _print_outcome(train_baseline(plan), plan.options.output)
+    _print_outcome(train_baseline(plan), plan)
     return EXIT_OK
 
 
@@ -88,13 +89,13 @@ def _shortest_command(options: argparse.Namespace) -> str:
     return shlex.join(words)
 
 
-def _print_outcome(outcome: "Outcome", output: str) -> None:
+def _print_outcome(outcome: "Outcome", plan: "Plan") -> None:
     from tuning.workflow.summary import say_where
 
-    if output == "json":
+    if plan.options.output == "json":
         print(json.dumps({"event": "outcome", **asdict(outcome)}), flush=True)
     else:
-        say_where(outcome)
+        say_where(outcome, plan.tracking_uri)
 
 
 def report(options: argparse.Namespace) -> int:
@@ -107,7 +108,7 @@ def report(options: argparse.Namespace) -> int:
     except ValueError as error:
         raise TuningError(f"no report can be made of run {record.run_id}: {error}") from error
     print(describe(comparison, record.study))
-    say_where(Outcome(record.run_id, record.experiment_id))
+    say_where(Outcome(record.run_id, record.experiment_id), client.tracking_uri)
     return EXIT_OK
 
 
@@ -263,17 +264,32 @@ def _inputs(options: argparse.Namespace) -> Any:
 
 
 def ui(options: argparse.Namespace) -> int:
-    """Prints the link to the leaderboard and becomes the MLflow server."""
-    study = _settings(options)
-    from tuning.tracking.leaderboard import leaderboard_link
-    from tuning.tracking.store import get_experiment, open_store, resolve_uri
+    """Prints the links to the leaderboards and becomes the MLflow server."""
+    study = _settings(options) if options.study is not None else None
+    from tuning.tracking.leaderboard import (
+        experiments_with_studies,
+        leaderboard_link,
+        page_address,
+    )
+    from tuning.tracking.store import get_experiment, is_server, open_store, resolve_uri
 
     uri = resolve_uri()
+    client = open_store(uri)
     # The experiment is made here, by a client: one that the server makes could be written through
     # the server only.
-    experiment_id = get_experiment(open_store(uri), study.name)
-    address = f"http://{options.host}:{options.port}"
-    print(f"MLflow on {redact(uri)}; the leaderboard:\n{leaderboard_link(experiment_id, address)}")
+    found = {study.name: get_experiment(client, study.name)} if study is not None else {}
+    found |= experiments_with_studies(client)
+    served = is_server(uri)
+    address = page_address(uri) if served else f"http://{options.host}:{options.port}"
+    if not served:
+        _check_port(options.host, options.port)
+    print(f"MLflow on {redact(uri)}")
+    for name, experiment_id in found.items():
+        print(f"{name}: {leaderboard_link(experiment_id, redact(address))}")
+    if not found:
+        print(f"It has no study yet: {redact(address)}")
+    if served:
+        return EXIT_OK
     if options.host not in ("127.0.0.1", "::1", "localhost"):
         print(
             f"warning: whoever reaches {options.host} can change runs and registry "
@@ -286,6 +302,19 @@ def ui(options: argparse.Namespace) -> int:
     command = [sys.executable, "-m", "mlflow", "ui", "--workers", "1"]
     command += ["--host", options.host, "--port", str(options.port)]
     os.execv(command[0], command)
+
+
+def _check_port(host: str, port: int) -> None:
+    """Refuses a port that is taken, for the links would lead to whatever answers there."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise BadInputError(
+                f"port: {host}:{port} cannot be used ({error.strerror}); pass --port, such as "
+                f"{port + 1}"
+            ) from None
 
 
 def _open_record(options: argparse.Namespace) -> "tuple[MlflowClient, StudyRecord]":

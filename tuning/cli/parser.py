@@ -275,8 +275,9 @@ def _add_reading_commands(parsers: "_Commands") -> None:
     for parser in (report, clean):
         parser.add_argument("--run-id", default="last", help="the study's parent run, or last")
     ui = _command(
-        parsers, "ui", commands.ui, "open MLflow on the store, and print the leaderboard"
+        parsers, "ui", commands.ui, "open MLflow on the store, and print the leaderboards"
     )
+    ui.set_defaults(needs_study=False)
     ui.add_argument(
         "--host",
         default="127.0.0.1",

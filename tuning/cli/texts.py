@@ -9,7 +9,7 @@ MORE = """examples:
   tuning check study.py                can the study run? answers in seconds
   tuning tune study.py --trials 20     the whole study
   tuning tune study.py --resume last   goes on after a stop
-  tuning ui study.py                   MLflow, with the link to the leaderboard
+  tuning ui                            MLflow, with the links to the leaderboards
   tuning promote study.py              asks the gate again
 
 A study file is YAML or Python. Runs go to MLFLOW_TRACKING_URI, or to mlflow.db in the current

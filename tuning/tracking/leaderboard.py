@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tuning.study.file import Study
 from tuning.tracking import keys
+from tuning.tracking.store import is_server
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -17,6 +18,26 @@ DEFAULT_ADDRESS = "http://127.0.0.1:5000"
 VIEW_KEY = "tuning-leaderboard"
 
 _log = logging.getLogger(__name__)
+
+
+def page_address(tracking_uri: str) -> str:
+    """Returns where a browser finds MLflow's pages of a store.
+
+    A server has them itself; of a database it is the address that ``tuning ui`` serves by default.
+    """
+    return tracking_uri.rstrip("/") if is_server(tracking_uri) else DEFAULT_ADDRESS
+
+
+def experiments_with_studies(client: "MlflowClient") -> dict[str, str]:
+    """Returns the ids of the experiments that have studies by their names, the newest first."""
+    experiments = client.search_experiments(order_by=["last_update_time DESC"])
+    return {
+        experiment.name: experiment.experiment_id
+        for experiment in experiments
+        if client.search_runs(
+            [experiment.experiment_id], f"tags.`{keys.KIND}` != ''", max_results=1
+        )
+    }
 
 
 def leaderboard_link(experiment_id: str, address: str = DEFAULT_ADDRESS) -> str:

@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tuning.core.errors import redact
 from tuning.core.trial import TrialState
 from tuning.metrics.metric import rounded
 from tuning.report.text import columns
 from tuning.study.file import Study
 from tuning.study.record import StudyRecord
 from tuning.tracking import keys
-from tuning.tracking.leaderboard import leaderboard_link
+from tuning.tracking.leaderboard import leaderboard_link, page_address
+from tuning.tracking.store import is_server
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -138,11 +140,12 @@ def describe_interim(comparison: "Comparison | None", study: Study) -> str:
     return f"\n{columns(rows)}\n\nThe interim report is in the run's artifacts."
 
 
-def say_where(outcome: Outcome) -> None:
+def say_where(outcome: Outcome, tracking_uri: str) -> None:
     """Prints where users find the run and the leaderboard."""
+    how = "The" if is_server(tracking_uri) else "`tuning ui` opens MLflow, with the"
+    link = leaderboard_link(outcome.experiment_id, redact(page_address(tracking_uri)))
     with suppress(BrokenPipeError):
-        print(f"\nRun {outcome.run_id}. `tuning ui --study FILE` opens MLflow, the leaderboard at")
-        print(leaderboard_link(outcome.experiment_id))
+        print(f"\nRun {outcome.run_id}. {how} leaderboard:\n{link}")
         sys.stdout.flush()
 
 
