@@ -11,11 +11,13 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
 from tests.conftest import FLAGSHIP, CommandResult
+from tuning.study.file import parse_study
+from tuning.tracking.leaderboard import leaderboard_link, share_leaderboard
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -62,7 +64,8 @@ def address(finished_study: CommandResult) -> Iterator[str]:
         text=True,
     )
     assert process.stdout is not None
-    printed = [process.stdout.readline() for _ in range(2)]
+    process.stdout.readline()
+    printed = process.stdout.readline().partition(": ")[2].strip()
     deadline = time.monotonic() + 180
     while True:
         assert time.monotonic() < deadline
@@ -71,7 +74,7 @@ def address(finished_study: CommandResult) -> Iterator[str]:
             break
         except OSError:
             time.sleep(0.5)
-    yield printed[1].strip()
+    yield printed
     process.terminate()
     process.wait(30)
 
@@ -98,6 +101,36 @@ def test_the_printed_link_opens_the_leaderboard(page: "Page", address: str) -> N
         page.get_by_role("link", name="keras_tuner-00")
     )
     assert first.count() >= 1
+
+
+def test_the_leaderboard_of_a_loss_and_a_regression_has_their_columns(
+    page: "Page", address: str, store: Any
+) -> None:
+    study = parse_study(
+        {
+            "name": "errors",
+            "task": "errors:Task",
+            "space": {"width": {"type": "int", "low": 1, "high": 9}},
+            "baseline": {"width": 1},
+            "objective": {"metric": "val_mae"},
+            "compare": {"metric": "r2"},
+            "registered_model": "errors",
+        },
+        "errors",
+    )
+    experiment = store.create_experiment("errors")
+    for width, error in ((2, 0.75), (3, 0.25), (4, 0.5)):
+        run = store.create_run(experiment, run_name=f"width-{width}")
+        store.log_param(run.info.run_id, "width", width)
+        store.log_metric(run.info.run_id, "best_val_mae", error)
+        store.log_metric(run.info.run_id, "test_r2", 1 - error)
+        store.set_terminated(run.info.run_id)
+    share_leaderboard(store, experiment, study)
+    page.goto(leaderboard_link(experiment, address.split("/#/")[0]))
+    page.get_by_text("width-2").first.wait_for()
+    text = page.inner_text("body")
+    assert {"best_val_mae", "test_r2", "width"} <= set(text.split())
+    assert text.index("width-3") < text.index("width-4") < text.index("width-2")
 
 
 def test_the_compare_page_opens_on_the_objective(page: "Page", address: str, store: Any) -> None:
@@ -129,6 +162,26 @@ def test_the_parent_run_tells_the_verdict(page: "Page", address: str, store: Any
     page.get_by_text("Verdict: ").first.wait_for()
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_report_can_be_read_by_everybody(
+    page: "Page", store: Any, tmp_path: Path, scheme: Literal["light", "dark"]
+) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    (parent,) = store.search_runs(
+        [store.get_experiment_by_name("imdb-lstm-sentiment").experiment_id],
+        "tags.`tuning.verdict` != ''",
+    )
+    file = store.download_artifacts(parent.info.run_id, "report/report.html", str(tmp_path))
+    page.emulate_media(color_scheme=scheme)
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto(Path(file).as_uri())
+        found = Axe().run(page).response["violations"]
+        assert not [each["id"] for each in found if each["impact"] in ("serious", "critical")]
+    page.emulate_media(color_scheme=None)
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_report_fits_its_window_and_asks_for_nothing(
     page: "Page", store: Any, tmp_path: Path, width: int
@@ -147,4 +200,6 @@ def test_the_report_fits_its_window_and_asks_for_nothing(
     widths = page.eval_on_selector_all("figure img", "all => all.map(one => one.naturalWidth)")
     assert widths
     assert all(widths)
+    texts = page.eval_on_selector_all("figure img", "all => all.map(one => one.alt)")
+    assert all(len(text) > 60 for text in texts), "each says what it shows"
     assert not [url for url in asked if not url.startswith(("file:", "data:"))]
