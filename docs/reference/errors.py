@@ -8,7 +8,14 @@ from pathlib import Path
 import tuning
 
 PACKAGE = Path(tuning.__file__).parent
-RAISED = ("BadInputError", "TuningError", "StudyFailedError", "PromotionRefusedError")
+RAISED = (
+    "BadInputError",
+    "TuningError",
+    "TrackerError",
+    "StudyFailedError",
+    "PromotionRefusedError",
+    "FatalTrialError",
+)
 # A study file and a metric are refused by ValueErrors, which name the field.
 VALUES = ("study", "metrics")
 FIELD = re.compile(r"^([a-z_]+(?:\.[a-z_]+)?): ")
@@ -46,10 +53,13 @@ def messages() -> dict[str, list[str]]:
 def _raised(tree: ast.AST, *, values: bool) -> Iterator[str]:
     names = (*RAISED, "ValueError") if values else RAISED
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
-            text = _pattern(node.args[0]) if node.func.id in names else ""
-            if len(re.findall(r"\w+", text)) > 2:  # others only pass a message on
-                yield text
+        if not isinstance(node, ast.Call) or not node.args:
+            continue
+        called = ast.unparse(node.func)
+        text = _pattern(node.args[0]) if called in names or called.endswith("parser.error") else ""
+        # Others only pass a message on.
+        if FIELD.match(text) or len(re.findall(r"\w+", text)) > 2:
+            yield text
 
 
 def _pattern(node: ast.expr) -> str:
@@ -58,7 +68,8 @@ def _pattern(node: ast.expr) -> str:
         return str(node.value)
     if isinstance(node, ast.JoinedStr):
         text = "".join(_pattern(part) for part in node.values)
-        return re.sub(r"(…['\"]?,? ?)+…", "…", " ".join(text.split()))
+        text = re.sub(r"(\w)…", r"\1 …", " ".join(text.split()))
+        return re.sub(r"(…['\"]?,? ?)+…", "…", text)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
         # Lines that are joined.
         lines = node.args[0].elts if isinstance(node.args[0], ast.List) else []

@@ -26,7 +26,9 @@ from tuning.core.trial import ParamValue
 from tuning.evaluation import comparison, configurations, effects, forecasts, intervals, statistics
 from tuning.metrics.catalogue import METRICS
 from tuning.metrics.metric import Metric
-from tuning.study.file import Study
+from tuning.study.file import Study, _StudyFile
+from tuning.study.ranges import Choice, Float, Int
+from tuning.study.sections import Profile
 from tuning.tracking import keys
 
 HERE = Path(__file__).parent
@@ -85,22 +87,50 @@ def _in_json(text: str) -> str:
 
 
 def study_fields() -> Iterator[str]:
-    """Yields the tables of every field of a study, from the classes that check it."""
-    yield from _fields("", Study)
+    """Yields the lists of every field of a study, from the classes that check it."""
+    yield from _fields("", Study, _StudyFile)
     for name, field in Study.model_fields.items():
         section = field.annotation
         if isinstance(section, type) and issubclass(section, BaseModel) and name != "space":
             yield from _fields(name, section)
+    yield "\n## profiles\n"
+    yield "A profile is a mapping, by the label of the data; it has these fields.\n"
+    for name, meaning in attributes(Profile).items():
+        yield from item(f"**`{name}`**", "", meaning)
+    yield "\n## Hyperparameters of the space\n"
+    yield from textwrap.wrap(
+        "`space` is a mapping of names to declarations, such as "
+        "`units: {type: int, low: 16, high: 128}`. `type` is `int`, `float` or `choice`.",
+        98,
+        break_on_hyphens=False,
+    )
+    for kind in (Int, Float, Choice):
+        yield f"\n### {kind.__name__.lower()}\n"
+        meanings = attributes(kind)
+        for name, meaning in meanings.items():
+            yield from item(f"**`{name}`**", "", meaning)
 
 
-def _fields(title: str, section: type[BaseModel]) -> Iterator[str]:
+def _fields(
+    title: str, section: type[BaseModel], file: type[BaseModel] | None = None
+) -> Iterator[str]:
     meanings = attributes(section)
     yield f"\n## {title or 'Top level'}\n"
-    for name, field in section.model_fields.items():
-        default = _default(field)
+    if title and (text := _description(section)):
+        yield "\n".join([*textwrap.wrap(text, 98, break_on_hyphens=False), ""])
+    for name in section.model_fields:
+        default = _default((file or section).model_fields[name])
         head = f"**`{title}.{name}`**" if title else f"**`{name}`**"
         note = default if default in ("", "required") else f"default {default}"
         yield from item(head, note, meanings[name])
+
+
+def _description(section: type) -> str:
+    """Returns what a docstring says besides its attributes, without its first line."""
+    parsed = griffe.Docstring(inspect.getdoc(section) or "").parse("google", warnings=False)
+    texts = [part.value for part in parsed if part.kind is griffe.DocstringSectionKind.text]
+    _, _, rest = "\n".join(texts).partition("\n")
+    return " ".join(rest.replace("``", "`").split())
 
 
 def item(head: str, note: str, text: str) -> Iterator[str]:
@@ -136,20 +166,20 @@ def commands() -> Iterator[str]:
     """Yields a section per command: what it does, its options and its examples."""
     kind = argparse._SubParsersAction
     (parsers,) = (each for each in build_parser()._actions if isinstance(each, kind))
-    of_tune = {_option(action): _meaning(action) for action in _actions(parsers.choices["tune"])}
+    of_tune = [(_option(action), _meaning(action)) for action in _actions(parsers.choices["tune"])]
     for name, parser in parsers.choices.items():
         yield f"\n## `{name}`\n"
         yield "\n".join([*textwrap.wrap(str(parser.description), 98), ""])
-        options = {_option(action): _meaning(action) for action in _actions(parser)}
-        if name != "tune" and len(options.items() & of_tune.items()) > 5:
+        options = [(_option(action), _meaning(action)) for action in _actions(parser)]
+        if name != "tune" and len({*options} & {*of_tune}) > 5:
             yield from textwrap.wrap(
-                f"It takes these options of `tune`: {', '.join(options)}.",
+                f"It takes these options of `tune`: {', '.join(option for option, _ in options)}.",
                 98,
                 break_long_words=False,
                 break_on_hyphens=False,
             )
         else:
-            for option, meaning in options.items():
+            for option, meaning in options:
                 yield from item(option, "", meaning)
         _, found, examples = (parser.epilog or "").partition("examples:\n")
         if found:
@@ -173,6 +203,8 @@ def _option(action: argparse.Action) -> str:
 
 def _meaning(action: argparse.Action) -> str:
     text = action.help or ""
+    if action.required and action.option_strings:
+        text += "; required"
     default = action.default
     if default and isinstance(default, str | int | float) and "default" not in text:
         shown = "yes" if default is True else default
@@ -263,6 +295,7 @@ def _type(annotation: Any) -> str:
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
     text = text.replace(inspect.formatannotation(ParamValue), "value")
     text = re.sub(r"\b(?:\w+\.)+", "", text).replace(" | None", ", or null")
+    text = re.sub(r"\bVerdict\b", "`better`, `inconclusive` or `worse`", text)
     text = re.sub(r"Literal\[(.*?)\]", lambda match: match[1].replace("'", "`"), text)
     for python, words in (
         (r"\bstr\b", "text"),
@@ -270,7 +303,7 @@ def _type(annotation: Any) -> str:
         (r"\bfloat\b", "number"),
         (r"tuple\[number, number, number\]", "three numbers"),
         (r"dict\[text, (.*)\](?=,|$)", r"\1 by name"),
-        (r"list\[(.*?)\]", r"list of \1s"),
+        (r"list\[(.*?)\]", r"list of \1"),
     ):
         text = re.sub(python, words, text)
     return text

@@ -45,6 +45,13 @@ def test_every_kind_becomes_its_declaration_and_the_defaults_are_the_baseline() 
     }
 
 
+@pytest.mark.parametrize("high", [33, 34, 1_000, 1_001, 5_000, 10**9])
+def test_a_range_of_any_length_is_a_range(high: int) -> None:
+    found = record_space(lambda hp: hp.Int("units", 1, high, default=3))
+    assert found.space == {"units": Int(1, high, default=3)}
+    assert found.baseline == {"units": 3}
+
+
 def test_a_conditional_scope_becomes_when() -> None:
     def build(hp: Any) -> None:
         kind = hp.Choice("kind", ["mlp", "cnn"])

@@ -17,6 +17,17 @@ from tuning.study.ranges import Int
 from tuning.workflow.plan import Options, choose_backend, make_plan
 
 
+def test_without_a_command_the_page_of_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([])
+    assert caught.value.code == EXIT_BAD_INPUT
+    text = capsys.readouterr().err
+    assert text.startswith("usage: tuning COMMAND [FILE] [OPTIONS]")
+    for heading in ("studies:", "what came of a study:", "the registry:", "examples:"):
+        assert f"\n{heading}\n" in text
+    assert "exit codes: 0 done, 2 bad input" in text
+
+
 @pytest.mark.parametrize("command", ["tune", "baseline", "report", "promote", "predict"])
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
@@ -36,7 +47,8 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
         (["--trials", "1.5"], "budget.trials: input should be a valid integer"),
         (["--seeds", "x"], "confirm.seeds: input should be a valid integer"),
         (["--set", "seed=-3"], "seed: input should be greater than or equal to 0; got -3"),
-        (["--set", "confirm.topk=3"], "confirm.topk: there is no such field"),
+        (["--set", "confirm.topk=3"], "confirm.topk: there is no such field; did you mean top_k?"),
+        (["--set", "confirm.nonsense=3"], "confirm.nonsense: there is no such field"),
         (["--set", "bugdet.trials=3"], "bugdet: there is no such field; did you mean budget?"),
         (["--set", "seed"], "set: 'seed' is not of the form field=value"),
         (["--set", "seed=[1"], "set: the value of 'seed=[1' is not valid YAML"),

@@ -236,6 +236,20 @@ def _command(store: "MlflowClient", outcome: dict[str, Any]) -> str:
     return str(store.get_run(outcome["run_id"]).data.tags[keys.COMMAND])
 
 
+def test_each_step_before_the_first_trial_is_said(
+    run: Run, folder: Path, store: "MlflowClient", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with whole_study(folder, store, monkeypatch, searchers=["random"]):
+        code, out, _ = run("tune", "--cache-dir", str(folder / "cache"))
+    assert code == 0
+    steps = [line.removesuffix(" …") for line in out.splitlines() if line.endswith(" …")]
+    assert steps[0] == f"Reading {folder / 'study.yaml'}"
+    assert steps[1] == "Preparing the data"
+    assert "Looking for rows that stand in two parts of the data" in steps
+    assert any(step.startswith("Opening MLflow at sqlite:///") for step in steps)
+    assert steps[-2:] == ["Writing the report", "Registering the best model, and trying it"]
+
+
 def _trials(study: WholeStudy) -> set[str]:
     return {trial.phase.value for trial in study.trained[-2:]}
 

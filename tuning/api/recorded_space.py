@@ -169,6 +169,8 @@ class _Explorer:
         answers = {now: before}
         new: list[tuple[dict[str, Any], Any, list[str]]] = []
         probes = _probes(parent)
+        if not probes:
+            return new
         is_range = type(parent).__name__ == "Int"
         for value in (probes[0], probes[-1]) if is_range else probes:
             self._try(values, parent.name, value, answers, new)
@@ -288,9 +290,9 @@ def _probes(parent: Any) -> list[Any]:
         return [False, True]
     if kind != "Int":
         return []
-    values = list(int_values(parent))
+    values = int_values(parent)
     if len(values) <= MAX_VALUES:
-        return values
+        return list(values)
     if len(values) > MAX_RANGE:
         return []  # a number of units or the like, which decides on no other
     return sorted({values[0], parent.default, values[-1]})

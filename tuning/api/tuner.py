@@ -93,7 +93,7 @@ def tune(
         test_size: Share of test among all examples, if ``data`` is split.
         split_seed: Seed of the split.
         groups: Group of each example of ``(x, y)``; examples of a group stay in one part. Of parts
-            that are given, a mapping of the part's name to its groups; of a function of data, a
+            that are given, a mapping of the part's name to its groups; of a function ``load``, a
             function ``groups(part)``; with ``train``, those of the test rows. The interval of the
             gain then draws whole groups.
         times: Time of each example, in the same forms; the test rows are the latest ones. The

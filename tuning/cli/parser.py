@@ -84,13 +84,18 @@ def _add_training_commands(parsers: "_Commands") -> None:
     tune.add_argument(
         "--resume", type=_text, metavar="RUN", help="go on with a study: its run id, or last"
     )
-    _add_flag(tune, "--allow-change", False, "let a resumed study have another budget")
+    _add_flag(
+        tune,
+        "--allow-change",
+        False,
+        "let a resumed study have another budget, confirmation, gate, limits or code",
+    )
     _add_text(tune, "--promote", "gate", "WHEN", "gate (default), never")
     check = _command(
         parsers,
         "check",
         commands.check,
-        "check the study, its data and its models; trains nothing",
+        "check the study, its data and its models; trains no trial",
     )
     check.epilog, check.formatter_class = texts.CHECK, argparse.RawDescriptionHelpFormatter
     _add_run_options(check)
@@ -309,9 +314,13 @@ def _add_registry_commands(parsers: "_Commands") -> None:
         parser.add_argument(
             "--name", type=_text, help="registered model; the study's if not given"
         )
-    predict = _command(parsers, "predict", commands.predict, "ask the champion about raw input")
+    predict = _command(
+        parsers, "predict", commands.predict, "ask the champion, or the challenger, about inputs"
+    )
     predict.add_argument("--text", type=_text, help="one input")
-    predict.add_argument("--file", type=_text, help="a file of one input per line; - for stdin")
+    predict.add_argument(
+        "--file", type=_text, help="a file: CSV, JSON, npz, or one text per line; - for stdin"
+    )
     predict.add_argument("--model", type=_text, help="models:/name@alias, models:/name/version")
     _add_flag(predict, "--explain", False, "show what moved each answer, if the task can tell")
 

@@ -45,7 +45,8 @@ class Study(Section):
     task, the space and the baseline.
 
     Attributes:
-        name: Name of the study; also the name of the MLflow experiment.
+        name: Name of the study, and of its experiment in MLflow. Under ``mlflow run`` the
+            experiment is that of the command.
         task: Class of the task, as ``package.module:Class``.
         task_options: Keyword arguments of the task's constructor.
         space: The search space.
@@ -346,7 +347,7 @@ def _explain(detail: Any) -> str:
     message = re.sub(r"^Value error, ", "", detail["msg"])
     value = detail["input"]
     if detail["type"] == "extra_forbidden":
-        names = list(Study.model_fields) if len(location) == 1 else []
+        names = _fields_beside(location)
         matches = difflib.get_close_matches(location[-1], names, n=1)
         hint = f"; did you mean {matches[0]}?" if matches else ""
         return f"{field}: there is no such field{hint}"
@@ -355,3 +356,13 @@ def _explain(detail: Any) -> str:
     if isinstance(value, Mapping | list) or not field:
         return f"{field}: {message}" if field else message
     return f"{field}: {message[0].lower()}{message[1:]}; got {value!r}"
+
+
+def _fields_beside(location: list[str]) -> list[str]:
+    """Returns the names of the fields among which the last one of a location is looked for."""
+    if len(location) == 1:
+        return list(Study.model_fields)
+    field = Study.model_fields.get(location[0])
+    section = field.annotation if field is not None and len(location) == 2 else None
+    is_section = isinstance(section, type) and issubclass(section, BaseModel)
+    return list(section.model_fields) if is_section else []  # type: ignore[union-attr]

@@ -45,6 +45,14 @@ class Int(_Hyperparameter):
     """Whole numbers from ``low`` to ``high``, in steps or on a logarithmic scale.
 
     In Python, for example ``Int(16, 128, step=16, default=32)``.
+
+    Attributes:
+        low: Smallest value.
+        high: Largest value.
+        step: Distance of two values; 1 on a logarithmic scale.
+        log: Whether values are drawn on a logarithmic scale.
+        when: Values that other hyperparameters must have for this one to exist, by their names.
+        default: Value in the baseline if the baseline does not name it.
     """
 
     type: Literal["int"] = "int"
@@ -89,6 +97,14 @@ class Float(_Hyperparameter):
     """Numbers from ``low`` to ``high``, continuous or in steps.
 
     In Python, for example ``Float(1e-4, 1e-2, log=True, default=1e-3)``.
+
+    Attributes:
+        low: Smallest value.
+        high: Largest value.
+        step: Distance of two values; None for a continuous range.
+        log: Whether values are drawn on a logarithmic scale.
+        when: Values that other hyperparameters must have for this one to exist, by their names.
+        default: Value in the baseline if the baseline does not name it.
     """
 
     type: Literal["float"] = "float"
@@ -172,6 +188,12 @@ class Choice(_Hyperparameter):
     """One value of a list; ``ordered`` if the order of the values has a meaning.
 
     In Python, for example ``Choice(["lstm", "gru"], default="gru")``.
+
+    Attributes:
+        values: The values: numbers, texts, truth values, null, or lists of them.
+        ordered: Whether the order of the values has a meaning.
+        when: Values that other hyperparameters must have for this one to exist, by their names.
+        default: Value in the baseline if the baseline does not name it.
     """
 
     type: Literal["choice"] = "choice"

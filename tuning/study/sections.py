@@ -322,7 +322,13 @@ class Limits(Section):
 
 
 class Profile(Section):
-    """Changes to the study for one data set, for example fewer trials on generated data."""
+    """Changes to the study for one data set, for example fewer trials on generated data.
+
+    Attributes:
+        budget: Fields of ``budget`` to change.
+        confirm: Fields of ``confirm`` to change.
+        compare: Fields of ``compare`` to change.
+    """
 
     budget: Budget | None = None
     confirm: Confirm | None = None

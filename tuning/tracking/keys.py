@@ -178,13 +178,13 @@ LATENCY = "tuning.latency_ms"
 FILES = "tuning.files_digest"
 """Version tag: digest of the model's files."""
 PARENT_RUN = "tuning.run"
-"""Version tag: run id of its study."""
+"""Version tag: run id of its study. A run that `mlflow run` has opened in vain has it, too."""
 TRIALS = "tuning.trials"
 """Version tag: run ids of the trials that its metric is the mean of."""
 GATE = "tuning.gate"
-"""Version tag: last decision of the gate."""
+"""Version tag: last decision: passed, refused or rolled back, by whom and when."""
 GATE_REASONS = "tuning.gate_reasons"
-"""Version tag: why the gate refused."""
+"""Version tag: reasons of the last decision of the gate."""
 REPLACES = "tuning.replaces"
 """Version tag: the champion that it was compared with."""
 CHAMPIONS = "tuning.champions"
@@ -201,18 +201,18 @@ def best_value(objective: str) -> str:
 
 
 def test_metric(metric: str) -> str:
-    """Trial metric: value on the test rows; ``metric`` is a ``Metric.key``."""
+    """Trial metric: value on the test rows, such as `test_rmse` or `test_top_k_2`."""
     return f"test_{metric}"
 
 
-def baseline_metric(metric: str) -> str:
-    """Study metric: mean of the baseline's seeds."""
-    return f"baseline_{metric}"
+def baseline_metric(name: str) -> str:
+    """Study metric: mean of the baseline's seeds, such as `baseline_test_rmse`."""
+    return f"baseline_{name}"
 
 
-def best_metric(metric: str) -> str:
-    """Study metric: mean of the best configuration's seeds."""
-    return f"best_{metric}"
+def best_metric(name: str) -> str:
+    """Study metric: mean of the best configuration's seeds, such as `best_test_rmse`."""
+    return f"best_{name}"
 
 
 def best_so_far(searcher: str) -> str:
