@@ -128,6 +128,9 @@ class Reader:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, target)
         (self._home / ".venv").symlink_to(sys.prefix)
+        # Older than the environment, which `make` must take as it is and not make anew.
+        for name in ("requirements.txt", "requirements-dev.txt"):
+            os.utime(self._home / name, (0, 0))
         return self
 
     def __exit__(
@@ -237,7 +240,12 @@ exit $code"""
         ours = ("MLFLOW_", "TUNING_", "KERAS_BACKEND", "PYTEST_", "COVERAGE_", "COV_", "RAY_")
         kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
         bin_folder = f"{self._home / '.venv/bin'}{os.pathsep}{kept['PATH']}"
-        return kept | {"PATH": bin_folder, "COLUMNS": "100", "KERAS_BACKEND": "jax"}
+        return kept | {
+            "PATH": bin_folder,
+            "PYTHONPATH": str(self._home),  # before the checkout that is installed
+            "COLUMNS": "100",
+            "KERAS_BACKEND": "jax",
+        }
 
     def python(self, code: str) -> str:
         """Runs code in the page's notebook; returns what it prints and shows.

@@ -1,5 +1,6 @@
 """Whatever somebody types or puts into a study file: a study, or an error that says so."""
 
+import math
 import sys
 import types
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import FLAGSHIP
@@ -48,6 +49,7 @@ FIELDS = [*Study.model_fields, "bugdet", ""]
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(FIELDS), VALUES, min_size=1, max_size=3))
+@example({"task_options": {"limit": math.inf}})
 def test_any_value_in_any_field_is_taken_or_explained(changes: dict[str, Any]) -> None:
     try:
         study = parse_study({**PLAIN, **changes}, "study.yaml")

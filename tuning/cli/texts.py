@@ -16,7 +16,7 @@ A study file is YAML or Python. Runs go to MLFLOW_TRACKING_URI, or to mlflow.db 
 folder. `tuning COMMAND --help` explains a command. An option that is given an empty text counts
 as not given.
 
-exit codes: 0 done (also if the gate refuses), 2 bad input, 130 interrupted, 1 anything else"""
+exit codes: 0 done, 2 bad input, 3 promotion refused, 130 interrupted, 1 anything else"""
 
 TUNE = """examples:
   tuning tune wine.py
@@ -30,8 +30,7 @@ TUNE = """examples:
   tuning tune --study study.yaml --executor ray --ray-address auto --set resources.trial_gpus=0.5
   tuning tune --study study.yaml --resume last
 
-exit codes: 0 done, 2 bad input, 3 promotion refused,
-130 interrupted, 1 anything else"""
+exit codes: 0 done, also if the gate refuses; 2 bad input, 130 interrupted, 1 anything else"""
 
 CHECK = """The baseline's model goes the whole way on a few rows: one batch of training, the
 objective, the prediction, the test metric, saving and loading, and serving if the task serves.

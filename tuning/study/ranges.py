@@ -23,7 +23,7 @@ class _Hyperparameter(BaseModel):
             no default.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
 
     when: dict[str, list[ParamValue]] | None = None
     default: ParamValue = None

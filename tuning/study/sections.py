@@ -18,7 +18,7 @@ OnError = Literal["fail", "retry", "stop"]
 class Section(BaseModel):
     """A section of a study file; undeclared fields are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
 
 
 # Keras's names of validation metrics, most of which contain one of these words.
