@@ -127,10 +127,14 @@ class Reader:
                 target = self._home / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, target)
-        (self._home / ".venv").symlink_to(sys.prefix)
-        # Older than the environment, which `make` must take as it is and not make anew.
+        # Links, and not one link: whoever makes the environment anew removes these only.
+        environment = self._home / ".venv"
+        environment.mkdir()
+        for name in os.listdir(sys.prefix):
+            (environment / name).symlink_to(Path(sys.prefix, name))
+        # Older than the environment, so that `make` takes it as it is.
         for name in ("requirements.txt", "requirements-dev.txt"):
-            os.utime(self._home / name, (0, 0))
+            os.utime(self._home / name, (1e9, 1e9))
         return self
 
     def __exit__(
