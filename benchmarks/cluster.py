@@ -38,7 +38,7 @@ def main() -> None:
     options = parser.parse_args()
     os.environ |= {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
     print(f"{describe()}\n{len(CONFIGS)} configurations of {options.epochs} epochs\n")
-    print("| | start (s) | trials (s) | faster by | ms a trial that costs nothing |")
+    print("| | start (s) | trials (s) | faster by | ms per trial that costs nothing |")
     print("|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:
         job = prepare(options.dataset, options.epochs, Path(name, "cache"))

@@ -224,7 +224,7 @@ def through_a_server(study: Study, trials: int) -> None:
         store = f"sqlite:///{folder}/mlflow.db"
         command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store]
         command += ["--artifacts-destination", f"{folder}/files", "--workers", "1", "--port"]
-        print("| writers | ms a trial |\n|---|---|")
+        print("| writers | ms per trial |\n|---|---|")
         with started(command, "/health") as port:
             for writers in (1, SERVER_WRITERS, 1, SERVER_WRITERS):
                 spent = writing(study, trials, f"http://127.0.0.1:{port}", writers)
@@ -251,7 +251,7 @@ def main() -> None:
     print(describe())
     if options.server:
         return through_a_server(study, options.trials)
-    heads = [f"ms a trial at {mark:,}" for mark in marks(options.trials)]
+    heads = [f"ms per trial at {mark:,}" for mark in marks(options.trials)]
     print(f"| | {' | '.join(heads)} |\n|---|{'---|' * len(heads)}")
     for name in options.searchers.split(","):
         cells = searching(study, name, options.trials)

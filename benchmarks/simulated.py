@@ -43,7 +43,7 @@ HEADS = (
     "searcher",
     "workers",
     "trials",
-    "driver (ms a trial)",
+    "driver (ms per trial)",
     "idle (%)",
     "delay of an epoch (ms)",
     "99% of delays (ms)",

@@ -266,7 +266,7 @@ exit $code"""
 
         def note(message: dict[str, Any]) -> None:
             content = message["content"]
-            if message["msg_type"] == "stream":
+            if message["msg_type"] == "stream" and content["name"] == "stdout":
                 shown.append(content["text"])
             elif message["msg_type"] == "execute_result":
                 shown.append(content["data"]["text/plain"])

@@ -7,7 +7,6 @@ Run from the repository's root, with the packages of requirements-dev.txt and Ch
 """
 
 import re
-import shutil
 import sys
 import time
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from datetime import date
 from pathlib import Path
 
 from benchmarks.machine import describe
+from docs.pictures.browser import chromium, keep
 from docs.run import Reader
 
 HERE = Path(__file__).parent
@@ -130,22 +130,13 @@ def main() -> None:
 
 
 def _photograph(figure: Path, target: Path) -> None:
-    from PIL import Image
-    from playwright.sync_api import sync_playwright
-
-    target.parent.mkdir(exist_ok=True)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": 720, "height": 400})
         page.set_content(
             f'<body style="margin:0;background:#fff"><div style="padding:8px">'
             f'<img width=704 src="data:image/svg+xml;base64,{_base64(figure)}"></div>'
         )
-        page.locator("div").screenshot(path=str(target))
-        browser.close()
-    Image.open(target).convert("RGB").quantize(64).save(target, optimize=True)
+        keep(page.locator("div").screenshot(), target)
 
 
 def _base64(file: Path) -> str:

@@ -5,12 +5,10 @@ Run from the repository's root, with the packages of requirements-dev.txt and Ch
     python -m docs.pictures.tutorial
 """
 
-import io
-import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from docs.pages import blocks
+from docs.pictures.browser import chromium, keep
 from docs.run import ROOT, Reader
 
 if TYPE_CHECKING:
@@ -28,34 +26,25 @@ print(leaderboard_link(tuning.load_study().record.experiment_id, "http://127.0.0
 
 def main() -> None:
     """Runs the studies of the levels 1 and 5, and photographs what a reader sees."""
-    from playwright.sync_api import sync_playwright
-
-    TARGET.mkdir(exist_ok=True)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
+    with chromium() as browser:
         with Reader() as reader:
             write_files(reader, "first-study")
-            reader.shell("python diabetes.py")
+            reader.shell("python digits.py")
             page = browser.new_page(viewport=SIZE)
             page.set_default_timeout(60_000)
             with_server(reader, PORT)
             page.goto(reader.python(LINK.format(port=PORT)).strip())
             page.get_by_text("baseline-seed1").first.wait_for()
             take(page, "leaderboard")
-            page.goto(
-                f"file://{reader.python('print(study := tuning.load_study().report())').strip()}"
-            )
+            page.goto(f"file://{reader.python('print(tuning.load_study().report())').strip()}")
             take(page, "report")
         with Reader() as reader:
             write_files(reader, "registry")
-            reader.shell("tuning tune digits.py")
+            reader.shell("tuning tune gated.py")
             with_server(reader, PORT + 1)
-            page.goto(f"http://127.0.0.1:{PORT + 1}/#/models/digits/versions/1")
+            page.goto(f"http://127.0.0.1:{PORT + 1}/#/models/digit-images/versions/1")
             page.get_by_text("tuning.verdict").first.wait_for()
             take(page, "version")
-        browser.close()
 
 
 def write_files(reader: Reader, level: str) -> None:
@@ -74,12 +63,9 @@ def with_server(reader: Reader, port: int) -> None:
 
 def take(page: "Page", name: str) -> None:
     """Keeps a picture of what is seen, with as many colours as it needs to be read."""
-    from PIL import Image
-
     close_assistant(page)
     page.wait_for_timeout(2_500)  # charts draw themselves
-    image = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    image.quantize(64).save(Path(TARGET, f"{name}.png"), optimize=True)
+    keep(page.screenshot(), TARGET / f"{name}.png")
 
 
 def close_assistant(page: "Page") -> None:

@@ -2,18 +2,18 @@
 
 Run from the repository's root, with the packages of requirements-dev.txt and Chromium::
 
-    python -m docs.pictures.make --uri sqlite:////abs/mlflow.db --run-id last
+    python -m docs.pictures.readme --uri sqlite:////abs/mlflow.db --run-id last
 """
 
 import argparse
 import base64
 import html
-import shutil
 import tempfile
 import textwrap
 from pathlib import Path
 
 import tuning
+from docs.pictures.browser import chromium
 
 HERE = Path(__file__).parent
 WIDTH = 92  # of the terminal
@@ -53,12 +53,7 @@ def main() -> None:
 
 
 def _take(scheme: str, text: str, report: Path, target: Path) -> None:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
+    with chromium() as browser:
         size = {"width": 860, "height": 560}
         context = browser.new_context(viewport=size, color_scheme=scheme)
         page = context.new_page()
@@ -70,7 +65,6 @@ def _take(scheme: str, text: str, report: Path, target: Path) -> None:
         page.set_viewport_size({"width": 1784, "height": 100})
         page.set_content(content)
         page.locator("body").screenshot(path=str(target))
-        browser.close()
 
 
 def _wrapped(line: str) -> list[str]:
