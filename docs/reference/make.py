@@ -252,8 +252,9 @@ def names(owner: str) -> Iterator[str]:
         for member in _documented(module):
             text = member.docstring.value if member.docstring else ""
             start, found, meaning = text.partition(": ")
-            if found and start.split()[0] == owner.capitalize():
-                kind = start.removeprefix(owner.capitalize()).strip()
+            first, _, kind = start.partition(" ")
+            also = re.search(rf"\bA(n?d? a)? .*\b{owner}\b.* ha(s|ve) ", meaning)
+            if found and (first == owner.capitalize() or also):
                 rows.append([f"`{_name(module, member)}`", kind, meaning])
     order = ["metric", "metric by epoch", "metric by trial", "tag", "tags", "file", "folder"]
     rows.sort(key=lambda row: order.index(row[1].partition(",")[0]))
