@@ -72,7 +72,7 @@ def test_a_regression_is_not_judged_by_accuracy() -> None:
 def test_a_classifier_is_not_judged_by_a_metric_of_numbers() -> None:
     text = refused(Changed(3, "softmax", "sparse_categorical_crossentropy"), metric="rmse")
     assert "the labels of the part 'train' have the shape (284,)" in text
-    assert "is regression with 3 units" in text
+    assert "is regression with 3 units; if the labels are classes, choose a metric" in text
 
 
 def test_a_metric_of_another_kind_is_refused() -> None:

@@ -55,10 +55,10 @@ def truth_of(form: OutputForm, labels: Any, part: str) -> NDArray[Any]:
     """
     array = np.asarray(labels)
 
-    def refuse(problem: str) -> BadInputError:
+    def refuse(problem: str, cure: str = "") -> BadInputError:
         return BadInputError(
             f"task: the labels of the part {part!r} {problem}; the model's output {form.name!r} "
-            f"is {form.kind} with {form.units} unit{'s' if form.units > 1 else ''}"
+            f"is {form.kind} with {form.units} unit{'s' if form.units > 1 else ''}{cure}"
         )
 
     if array.dtype.kind not in "buif":
@@ -70,7 +70,8 @@ def truth_of(form: OutputForm, labels: Any, part: str) -> NDArray[Any]:
     if form.kind == "regression":
         rows = array.reshape(len(array), -1).astype(np.float64)
         if form.rows_per_example not in (None, rows.shape[1] / form.units_of_labels):
-            raise refuse(f"have the shape {array.shape}")
+            cure = "; if the labels are classes, choose a metric of classes, such as accuracy"
+            raise refuse(f"have the shape {array.shape}", cure if form.units > 1 else "")
         return rows[:, 0] if rows.shape[1] == 1 else rows
     rows = _class_rows(form, array, refuse)
     if form.rows_per_example not in (None, len(rows) / len(array)):
