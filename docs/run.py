@@ -248,6 +248,7 @@ exit $code"""
             "PATH": bin_folder,
             "PYTHONPATH": str(self._home),  # before the checkout that is installed
             "COLUMNS": "100",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # processes that outlive the server
             "KERAS_BACKEND": "jax",
         }
 
