@@ -391,6 +391,8 @@ def form(kind: Any, units: int) -> OutputForm:
 )
 def test_labels_that_do_not_fit_are_refused(of: OutputForm, labels: Any, reason: str) -> None:
     unit = f"{of.units} unit" + "s" * (of.units > 1)
-    message = f"task: the labels of the part 'train' {reason}.*'out' is {of.kind} with {unit}(; if |$)"
+    message = (
+        f"task: the labels of the part 'train' {reason}.*'out' is {of.kind} with {unit}(; if |$)"
+    )
     with pytest.raises(BadInputError, match=message):
         truth_of(of, labels, "train")

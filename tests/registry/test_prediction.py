@@ -16,6 +16,7 @@ from tuning.core.forms import KerasForm
 from tuning.registry.inputs import as_tensors, as_texts, read_file
 from tuning.registry.prediction import predict
 from tuning.registry.registration import register
+from tuning.registry.versions import version_of
 from tuning.tracking import keys
 
 if TYPE_CHECKING:
@@ -188,3 +189,27 @@ def test_a_registered_keras_model_predicts_a_file(
     assert np.allclose(found, expected, atol=1e-5)
     with pytest.raises(BadInputError, match=re.escape("must have the shape (examples, 3)")):
         predict(client, None, make_study(), [[1.0]])
+
+    # Of a model with layers of the user, Keras reads the weights only.
+    def refuse(address: str) -> Any:
+        raise TypeError("Could not locate class 'AttentionPool'. Make sure " + "x" * 5_000)
+
+    monkeypatch.setattr("tuning.registry.prediction.load_keras", refuse)
+    with pytest.raises(
+        BadInputError, match=r"needs? the code of its task.*AttentionPool"
+    ) as caught:
+        predict(client, None, make_study(), values)
+    assert len(str(caught.value)) < 400
+    asked: list[str] = []
+
+    def rebuild(address: str) -> Any:
+        asked.append(address)
+        return model
+
+    assert predict(client, None, make_study(), values, rebuild=rebuild)[1:] == lines
+    assert asked == ["models:/toy@challenger"]
+    assert str(version_of(client, "models:/toy@challenger").version) == version
+    assert version_of(client, f"models:/toy/{version}").tags[keys.PARENT_RUN] == run_id
+    for wrong in ("models:/toy@nobody", "models:/toy/77", "models:/m-123"):
+        with pytest.raises(BadInputError):
+            version_of(client, wrong)

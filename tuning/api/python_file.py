@@ -28,6 +28,8 @@ def read_settings(file: Path) -> Study:
     Raises:
         BadInputError: The file cannot be read, or a field is wrong.
     """
+    # As in a study. It also keeps Keras from TensorFlow, which takes seconds to import.
+    os.environ.setdefault("KERAS_BACKEND", choose_backend("auto", "auto"))
     module = _import(file)
     fields = settings_of(_study_of(module), {})
     fields.setdefault("name", _name_of(file))

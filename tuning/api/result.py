@@ -217,7 +217,8 @@ class StudyResult:
                 model: keras.Model = keras.saving.load_model(file)
             except Exception as error:
                 raise BadInputError(
-                    f"trial {name}: Keras cannot load the model without its code ({error}); run "
+                    f"trial {name}: Keras cannot load the model without its code; name its layers "
+                    "(with keras.saving.custom_object_scope({'MyLayer': MyLayer}): …), or run "
                     "tuning.tune(…, resume=…) where its functions are defined"
                 ) from error
             return model
@@ -356,6 +357,9 @@ class StudyResult:
 def run(plan: "Plan") -> StudyResult:
     """Runs a planned study and returns its result."""
     from tuning.workflow.phases import tune
+    from tuning.workflow.summary import say_where
 
     outcome = tune(plan)
+    if plan.options.output == "auto":
+        say_where(outcome, plan.tracking_uri)
     return StudyResult(outcome.run_id, plan.tracking_uri, plan)

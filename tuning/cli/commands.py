@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tuning.study.file import Study
     from tuning.study.record import StudyRecord
-    from tuning.workflow.plan import Plan
+    from tuning.workflow.plan import Options, Plan
     from tuning.workflow.summary import Outcome
 
 
@@ -51,17 +51,23 @@ def baseline(options: argparse.Namespace) -> int:
 
 def _make_plan(options: argparse.Namespace) -> "Plan":
     say_step(options.output, f"Reading {options.study}")
-    from tuning.workflow.plan import Options, make_plan
+    from tuning.workflow.plan import Options
 
     given = {f.name: getattr(options, f.name) for f in fields(Options) if hasattr(options, f.name)}
     given["settings"] = tuple(filter(None, options.settings))
     given["cache_dir"] = Path(options.cache_dir)
-    planned = Options(**given, command=_shortest_command(options))
+    return _plan_of(Options(**given, command=_shortest_command(options)))
+
+
+def _plan_of(options: "Options") -> "Plan":
+    assert isinstance(options.study, Path)
     if options.study.suffix != ".py":
-        return make_plan(planned)
+        from tuning.workflow.plan import make_plan
+
+        return make_plan(options)
     from tuning.api.python_file import plan_file
 
-    return plan_file(planned)
+    return plan_file(options)
 
 
 def _settings(options: argparse.Namespace) -> "Study":
@@ -248,9 +254,27 @@ def predict(options: argparse.Namespace) -> int:
     client = _open_store()
     from tuning.registry.prediction import predict
 
-    for line in predict(client, options.model, study, values, explain=explain):
+    def rebuild(address: str) -> Any:
+        return _built_model(options.study, client, address)
+
+    for line in predict(client, options.model, study, values, explain=explain, rebuild=rebuild):
         print(line)
     return EXIT_OK
+
+
+def _built_model(study: Path, client: "MlflowClient", address: str) -> Any:
+    """Builds the model of a version by the code of the study file, and loads its weights."""
+    from tuning.api.result import StudyResult
+    from tuning.registry.versions import version_of
+    from tuning.tracking import keys
+    from tuning.workflow.plan import Options
+
+    tags = version_of(client, address).tags
+    if keys.PARENT_RUN not in tags or keys.TRIAL not in tags:
+        raise BadInputError(f"model: {address} does not say which study it comes from")
+    plan = _plan_of(Options(study=study, output="quiet"))
+    result = StudyResult(tags[keys.PARENT_RUN], client.tracking_uri, plan)
+    return result.model_of(tags[keys.TRIAL])
 
 
 def _inputs(options: argparse.Namespace) -> Any:

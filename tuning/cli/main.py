@@ -3,6 +3,7 @@
 import atexit
 import gc
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -21,6 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     # Else Python looks through all of Keras and MLflow for garbage before it ends: two seconds.
     atexit.register(gc.freeze)
+    # TensorFlow, which Keras or MLflow may import, tells of the machine; it is not asked.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     options = parse(argv)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:

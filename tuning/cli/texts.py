@@ -6,7 +6,7 @@ promotes the best in MLflow's registry only if it is better."""
 
 MORE = """examples:
   tuning init churn                    a new project, with a study that runs
-  tuning check study.py                can the study run? answers in seconds
+  tuning check study.py                can the study run? trains one batch
   tuning tune study.py --trials 20     the whole study
   tuning tune study.py --resume last   goes on after a stop
   tuning ui                            MLflow, with the links to the leaderboards

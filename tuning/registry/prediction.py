@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,10 +16,12 @@ from tuning.study.file import Study
 from tuning.tracking import keys
 
 if TYPE_CHECKING:
+    import keras
     from mlflow import MlflowClient
 
 MAX_TEXT = 80
 MAX_NUMBERS = 10
+MAX_REASON = 200
 
 
 def predict(
@@ -29,6 +31,7 @@ def predict(
     values: Any,
     *,
     explain: Explain | None = None,
+    rebuild: "Callable[[str], keras.Model] | None" = None,
 ) -> list[str]:
     """Predicts inputs with a registered or a logged model.
 
@@ -39,6 +42,8 @@ def predict(
         study: Study that has the name of the registered model.
         values: Inputs, as ``tuning.registry.inputs.read_file`` returns them.
         explain: Function that explains a prediction; see ``tuning.core.task.Explains``.
+        rebuild: Function that builds the model of an address by the code of its study, for a model
+            with layers of the user; None if there is no such code.
 
     Returns:
         Lines of text: the address of the model, then a line per input. With ``explain``, a line
@@ -63,7 +68,7 @@ def predict(
                 raise BadInputError("explain: the model takes arrays, and explains none of them")
             # Keras takes TensorFlow by itself, which may not be installed.
             os.environ.setdefault("KERAS_BACKEND", info.flavors["keras"]["keras_backend"])
-            return [address, *_ask_keras(address, values, info.signature.inputs)]
+            return [address, *_ask_keras(address, values, info.signature.inputs, rebuild)]
         return [address, *_ask_served(address, values, explain)]
     except MlflowException as error:
         raise BadInputError(f"model: {address} cannot be loaded ({error.message})") from error
@@ -104,15 +109,21 @@ def _table_lines(answer: Any) -> list[str]:
     return lines
 
 
-def _ask_keras(address: str, values: Any, schema: Any) -> list[str]:
+def _ask_keras(
+    address: str, values: Any, schema: Any, rebuild: "Callable[[str], keras.Model] | None"
+) -> list[str]:
     inputs = as_tensors(values, schema)
     try:
         model = load_keras(address)
     except Exception as error:
-        raise BadInputError(
-            f"model: {address} has layers that need the code of its task ({error}); its model "
-            "card says how to build it and load its weights"
-        ) from error
+        # Keras says it in a page of configurations.
+        why = str(error).partition(". ")[0][:MAX_REASON]
+        if rebuild is None:
+            raise BadInputError(
+                f"model: {address} has layers that need the code of its task; its model card says "
+                f"how to build it and load its weights ({why})"
+            ) from error
+        model = rebuild(address)
     return _lines(model.predict(inputs, verbose=0))
 
 

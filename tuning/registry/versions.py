@@ -31,6 +31,24 @@ def get_version(client: "MlflowClient", name: str, version: str) -> Any:
     return found
 
 
+def version_of(client: "MlflowClient", address: str) -> Any:
+    """Returns the registered version of an address such as ``models:/name@alias``.
+
+    Raises:
+        BadInputError: The address is not that of a registered version.
+    """
+    match = re.fullmatch(r"models:/([\w.-]+)([/@])([\w.-]+)", address)
+    if match is None:
+        raise BadInputError(f"model: {address} is no version of a registered model")
+    name, kind, version = match.groups()
+    if kind == "/":
+        return get_version(client, name, version)
+    found = or_none(lambda: client.get_model_version_by_alias(name, version))
+    if found is None:
+        raise BadInputError(f"model: {name!r} has no version with the alias {version!r}")
+    return found
+
+
 def get_champion(client: "MlflowClient", name: str) -> Any | None:
     """Returns the version that is champion, or None."""
     return or_none(lambda: client.get_model_version_by_alias(name, keys.CHAMPION))

@@ -32,13 +32,17 @@ model = mlflow.keras.load_model("models:/{name}@champion")
 model.predict(inputs)
 ```
 
-The inputs have the form in which the task loads them. If the model has layers of the project, or a
-`Lambda`, Keras needs their code: build the model with the task and load its weights.
+The inputs have the form in which the study loads them. If the model has layers of your own, Keras
+needs their classes:
 
 ```python
-model = {task}(...).build({params})
-model.load_weights(path)  # data/model.keras of the downloaded version
-```"""
+with keras.saving.custom_object_scope({{"MyLayer": MyLayer}}):
+    options = {{"compile": False}}
+    model = mlflow.keras.load_model("models:/{name}@champion", load_model_kwargs=options)
+```
+
+With the study's file, `tuning predict FILE --file rows.npz` builds the model by its code and loads
+the weights, also of one with a `Lambda`. Its hyperparameters are {params}."""
 
 _ROLLING_BACK = """\
 Run `mlflow run . -e rollback` in the project. Without the project, read the previous version from
