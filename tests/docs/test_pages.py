@@ -14,7 +14,7 @@ from tuning.study.file import Study, parse_study
 
 LANGUAGES = {"python", "console", "bash", "sh", "yaml", "toml", "json", "text"}
 # Rows of tables and lines of programs cannot be broken.
-MOST_IN_PROSE, MOST_IN_A_TABLE = 100, 420
+MOST_IN_PROSE, MOST_IN_A_TABLE = 100, 200
 
 
 def text_of(page: str) -> str:

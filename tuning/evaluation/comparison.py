@@ -96,8 +96,7 @@ class Comparison:
             no times.
         improvement: Probability that the winner beats the baseline, and its lower and upper limit.
         against_baseline: Comparisons of references and candidates with the baseline. Their
-            p-values are adjusted. The p-value in ``gain`` needs no adjustment, because the winner
-            was chosen on the validation split.
+            p-values are adjusted; that in ``gain`` needs no adjustment.
         long_runs: Configurations of baseline and references, trained for more epochs.
         ablation: Effect of each changed hyperparameter of the winner.
         detectable: Gain that this comparison would detect with 80% power.

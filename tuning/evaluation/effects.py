@@ -27,12 +27,10 @@ class Effect:
         name: Name of the hyperparameter.
         importance: Importance by PED-ANOVA, from 0 to 1; None if there are too few
             trials (``MIN_TRIALS_FOR_IMPORTANCE``).
-        correlation: Spearman's rank correlation with the quality of the objective. It is positive
-            if higher values gave better results, and None if the values have no order, are all
-            equal or are too few.
-        p_value: P-value of the hypothesis that there is no correlation, adjusted for the number of
-            hyperparameters (Holm), or None. It takes the trials as independent, although a
-            searcher chose later ones by earlier ones.
+        correlation: Spearman's rank correlation with the quality of the objective, positive if
+            higher values gave better results; None without order, or of too few values.
+        p_value: P-value of no correlation, adjusted for the number of hyperparameters (Holm), or
+            None. It takes the trials as independent, which they are not quite.
         trials: Number of completed trials.
     """
 
