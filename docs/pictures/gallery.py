@@ -92,7 +92,7 @@ EXAMPLES = {
         "examples/python",
         "python from_keras_tuner.py",
         "from_keras_tuner.py",
-        "Best value so far",
+        SEEDS,
     ),
     "any-framework": Example(
         "A model of scikit-learn",

@@ -16,7 +16,7 @@ def build(hp):
             keras.layers.Dense(1),
         ]
     )
-    rate = hp.Float("lr", 1e-4, 1e-1, sampling="log", default=1e-3)
+    rate = hp.Float("lr", 1e-3, 1e-1, sampling="log", default=1e-2)
     model.compile(keras.optimizers.Adam(rate), "mse")
     return model
 
