@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.factories import make_study
@@ -26,6 +27,30 @@ def test_a_better_model_is_to_be_used() -> None:
     assert words == "The best model that was found is better than the baseline."
     assert known["gain in test accuracy"].startswith("+") and "points" in known["95% interval"]
     assert step.startswith("Use the registered model toy:")
+
+
+def test_a_better_model_that_beats_no_constant_is_not_to_be_used_blindly() -> None:
+    record = make_record(BETTER)
+    predictions = record.predictions
+    assert predictions is not None
+    # Nearly all rows are of one class, and the best is right on nine tenths of them.
+    rows = len(predictions.truth)
+    truth = np.where(np.arange(rows) < 0.98 * rows, 0, 1)
+    comparison = compare(record)
+    unbalanced = replace(record, predictions=replace(predictions, truth=truth))
+    step = next_step(unbalanced, comparison)
+    assert "no better than always the most frequent class (98.00%)" in step
+    assert comparison.best is not None
+
+    def judged(metric: str, value: float) -> str:
+        study = make_study(compare={"metric": metric})
+        best = replace(comparison.best, test=[value, value])  # type: ignore[type-var]
+        return next_step(replace(record, study=study), replace(comparison, best=best))
+
+    assert "the mean of the test targets (R² is not above 0)" in judged("r2", -0.2)
+    assert "the naive forecast (MASE is not below 1)" in judged("mase(period=24)", 1.1)
+    assert judged("r2", 0.2).startswith("Use the registered model")
+    assert judged("mase", 0.9).startswith("Use the registered model")
 
 
 def test_a_worse_model_is_not() -> None:

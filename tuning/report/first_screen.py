@@ -2,8 +2,11 @@
 
 import math
 
+import numpy as np
+
 from tuning.core.trial import TrialState
 from tuning.evaluation.comparison import Comparison
+from tuning.evaluation.configurations import Configuration
 from tuning.evaluation.intervals import Gain, Verdict
 from tuning.report.figures.style import test_name
 from tuning.study.record import StudyRecord
@@ -64,6 +67,11 @@ def next_step(record: StudyRecord, comparison: Comparison) -> str:
         return ""
     if verdict is Verdict.BETTER:
         name = record.study.registered_model
+        if trivial := _trivial(record, comparison.best):
+            return (
+                f"Even the best is no better than {trivial}. Look at the data, the loss and the "
+                "metrics before it is used."
+            )
         return (
             f"Use the registered model {name}: it is champion if the gate allowed it, and the "
             "page of its version in MLflow says why if not."
@@ -89,3 +97,20 @@ def next_step(record: StudyRecord, comparison: Comparison) -> str:
         "Most of the uncertainty comes from the test rows. More seeds will not help; more test "
         "rows will."
     )
+
+
+def _trivial(record: StudyRecord, best: Configuration) -> str:
+    """Returns a prediction without a model that the best does not beat; empty if it does."""
+    metric, predictions = record.study.compare.deciding, record.predictions
+    value = best.mean_test
+    if metric.name == "r2" and value <= 0:
+        return "the mean of the test targets (R² is not above 0)"
+    if metric.name.startswith("mase") and value >= 1:
+        return "the naive forecast (MASE is not below 1)"
+    if metric.name != "accuracy" or predictions is None or predictions.weights is not None:
+        return ""
+    truth = np.asarray(predictions.truth)
+    _, counts = np.unique(truth, return_counts=True)
+    share = counts.max() / len(truth) if truth.ndim == 1 else 0.0
+    frequent = metric.write(share)
+    return f"always the most frequent class ({frequent})" if value <= share else ""
