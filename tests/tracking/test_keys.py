@@ -11,11 +11,33 @@ failure worker reused_from candidate study kind dataset dataset_digest backend v
 command dataset_option workspace driver search_end gain gain_low gain_interval metric
 metric_direction behaviour_regression size_mb latency_ms run trials gate gate_reasons replaces
 test_digest looks stand_in files_digest champions decision. code_changes shared_rows
+lock.
 """
 OTHERS = {
     "mlflow.parentRunId",
     "mlflow.note.content",
+    "epoch_seconds",
+    "best_epoch",
+    "train_seconds",
+    "parameter_count",
     "inherited_epochs",
+    "test_gain",
+    "gain_ci_low",
+    "gain_ci_high",
+    "p_value",
+    "trials_completed",
+    "trials_pruned",
+    "trials_failed",
+    "trials_reused",
+    "epochs_trained",
+    "epochs_saved_by_pruning",
+    "epochs_saved_by_continuing",
+    "epochs_saved_by_reuse",
+    "data.json",
+    "gate",
+    "curves.png",
+    "history.csv",
+    "failure.txt",
     "baseline",
     "tune",
     "search",
@@ -40,6 +62,13 @@ def test_every_name_stays_as_it_was() -> None:
         if name.isupper() and isinstance(value, str) and not isinstance(value, Enum)
     }
     assert names == {f"tuning.{tag}" for tag in TAGS.split()} | OTHERS
+
+
+def test_names_that_contain_others() -> None:
+    assert keys.best_value("val_loss") == "best_val_loss"
+    assert keys.baseline_metric("test_rmse") == "baseline_test_rmse"
+    assert keys.best_metric("test_rmse") == "best_test_rmse"
+    assert keys.best_so_far("optuna") == "best_so_far/optuna"
 
 
 def test_the_names_of_a_test_metric_come_from_the_metric() -> None:
