@@ -15,6 +15,8 @@ import sys
 from datetime import date
 from pathlib import Path
 
+from docs import marks
+
 PAGE = Path(__file__).parents[1] / "docs/background/benchmarks.md"
 # Arguments by benchmark, in the order of the page: those that take minutes, not hours.
 BENCHMARKS: dict[str, list[str]] = {
@@ -57,13 +59,7 @@ def replaced(page: str, name: str, heading: str, output: str) -> str:
     """
     # A table needs an empty line before it.
     blocks = re.sub(r"(?m)^(?!\|)(.+)\n(?=\|)", r"\1\n\n", output.strip())
-    content = f"<!-- begin {name} -->\n{heading}\n{blocks}\n<!-- end {name} -->"
-    text, found = re.subn(
-        rf"<!-- begin {name} -->.*?<!-- end {name} -->", lambda _: content, page, flags=re.DOTALL
-    )
-    if found != 1:
-        raise ValueError(f"{PAGE} has no marks of {name}")
-    return text
+    return marks.replaced(page, name, f"{heading}\n{blocks}")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from itertools import zip_longest
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -73,7 +74,8 @@ def run_page(page: str, *, update: bool = False) -> None:
     text = (ROOT / page).read_text("utf-8")
     with Reader() as reader:
         printed = ""
-        for block in blocks(text):
+        every = blocks(text)
+        for block, following in zip_longest(every, every[1:]):
             where = f"{page}:{block.line}"
             if block.language == "text" and printed:
                 new = _shown(block.code, printed, where, update=update)
@@ -89,17 +91,12 @@ def run_page(page: str, *, update: bool = False) -> None:
                     text = text.replace(old, new)
             elif block.title:
                 reader.write(block)
-                following = _following(text, block)
-                printed = reader.shell(f"python {block.title}") if following == "text" else ""
+                if following is not None and following.language == "text":
+                    printed = reader.shell(f"python {block.title}")
             else:
                 printed = reader.python(block.code)
     if update:
         (ROOT / page).write_text(text, "utf-8")
-
-
-def _following(text: str, block: Block) -> str:
-    after = [other.language for other in blocks(text) if other.line > block.line]
-    return after[0] if after else ""
 
 
 class Reader:
@@ -179,16 +176,11 @@ class Reader:
         """Runs a command where the one before has ended, with its variables; returns its output.
 
         Raises:
-            subprocess.CalledProcessError: It ends with another exit code.
+            DifferentOutputError: It ends with another exit code.
         """
-        file, cwd = self._state / "variables", self._state / "cwd"
-        script = f"""[ -f {file} ] && . {file}
-{command}
-code=$?
-pwd > {cwd}; export -p > {file}
-exit $code"""
+        kept = f"pwd > {self._state / 'cwd'}; export -p > {self._state / 'variables'}"
         done = subprocess.run(
-            ["bash", "-c", script],
+            self._bash(f"{command}\ncode=$?\n{kept}\nexit $code"),
             cwd=self._cwd,
             env=self._variables(),
             stdout=subprocess.PIPE,
@@ -209,12 +201,10 @@ exit $code"""
         Raises:
             DifferentOutputError: It ends, or does not answer for five minutes.
         """
-        file = self._state / "variables"
-        script = f"[ -f {file} ] && . {file}\n{command}"
         log = (self._state / f"server-{len(self._servers)}").open("wb")
         self._servers.append(
             subprocess.Popen(
-                ["bash", "-c", script],
+                self._bash(command),
                 cwd=self._cwd,
                 env=self._variables(),
                 stdout=log,
@@ -234,6 +224,11 @@ exit $code"""
                     said = Path(log.name).read_text("utf-8")
                     raise DifferentOutputError(f"{command!r} does not answer\n{said}") from None
                 time.sleep(0.5)
+
+    def _bash(self, script: str) -> list[str]:
+        """Returns the command of a script that has the variables of the commands before it."""
+        file = self._state / "variables"
+        return ["bash", "-c", f"[ -f {file} ] && . {file}\n{script}"]
 
     @property
     def _cwd(self) -> Path:

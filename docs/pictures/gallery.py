@@ -6,6 +6,7 @@ Run from the repository's root, with the packages of requirements-dev.txt and Ch
     python -m docs.pictures.gallery digits wine
 """
 
+import base64
 import re
 import sys
 import time
@@ -14,6 +15,7 @@ from datetime import date
 from pathlib import Path
 
 from benchmarks.machine import describe
+from docs import marks
 from docs.pictures.browser import chromium, keep
 from docs.run import Reader
 
@@ -130,19 +132,14 @@ def main() -> None:
 
 
 def _photograph(figure: Path, target: Path) -> None:
+    data = base64.b64encode(figure.read_bytes()).decode()
     with chromium() as browser:
         page = browser.new_page(viewport={"width": 720, "height": 400})
         page.set_content(
             f'<body style="margin:0;background:#fff"><div style="padding:8px">'
-            f'<img width=704 src="data:image/svg+xml;base64,{_base64(figure)}"></div>'
+            f'<img width=704 src="data:image/svg+xml;base64,{data}"></div>'
         )
         keep(page.locator("div").screenshot(), target)
-
-
-def _base64(file: Path) -> str:
-    import base64
-
-    return base64.b64encode(file.read_bytes()).decode()
 
 
 def _write(name: str, example: Example, verdict: str, seconds: float) -> None:
@@ -151,19 +148,13 @@ def _write(name: str, example: Example, verdict: str, seconds: float) -> None:
     folder = "../examples/python" if "python" in example.folder else "../examples"
     link = f"[{example.file.rpartition('../')[2]}]({folder}/{example.file})"
     machine = describe().partition(",")[0]
-    content = f"""<!-- begin {name} -->
-## {example.title}
+    content = f"""## {example.title}
 
 {link}, on {date.today()}: {seconds:.0f} s on two cores of an {machine}.
 *{short}*
 
-![{example.figure} of {name}](pictures/gallery/{name}.png)
-<!-- end {name} -->"""
-    text = PAGE.read_text("utf-8")
-    marks = re.compile(rf"<!-- begin {name} -->.*?<!-- end {name} -->", re.DOTALL)
-    if not marks.search(text):
-        raise ValueError(f"{PAGE} has no marks of {name}")
-    PAGE.write_text(marks.sub(lambda _: content, text), "utf-8")
+![{example.figure} of {name}](pictures/gallery/{name}.png)"""
+    PAGE.write_text(marks.replaced(PAGE.read_text("utf-8"), name, content), "utf-8")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import griffe
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from docs import marks
 from docs.reference.errors import messages
 from tuning.cli.parser import build_parser
 from tuning.core import trial
@@ -37,7 +38,6 @@ AVERAGES = {
     "micro": " Of all classes or labels together.",
     "weighted": " Mean over the classes or labels, weighted by their numbers of rows.",
 }
-MARKS = re.compile(r"<!-- begin (\S+) -->.*?<!-- end \1 -->", re.DOTALL)
 
 
 def main() -> int:
@@ -59,13 +59,11 @@ def main() -> int:
 def filled(text: str) -> str:
     """Returns a page with what the code says between its marks."""
 
-    def content(match: re.Match[str]) -> str:
-        name = match.group(1)
+    def content(name: str) -> str:
         kind, _, argument = name.partition("/")
-        lines = [*MAKERS[kind](*filter(None, [argument]))]
-        return "\n".join([f"<!-- begin {name} -->", *lines, f"<!-- end {name} -->"])
+        return "\n".join(MAKERS[kind](*filter(None, [argument])))
 
-    return MARKS.sub(content, text)
+    return marks.filled(text, content)
 
 
 def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:

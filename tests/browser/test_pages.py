@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
+from tests.browser.conftest import CHROMIUM, serious_faults
 from tests.conftest import FLAGSHIP, CommandResult
 from tuning.study.file import parse_study
 from tuning.tracking.leaderboard import leaderboard_link, share_leaderboard
@@ -22,24 +22,11 @@ from tuning.tracking.leaderboard import leaderboard_link, share_leaderboard
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
 ]
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-SECONDS = 60_000
 
 
 @pytest.fixture(scope="module")
@@ -77,18 +64,6 @@ def address(finished_study: CommandResult) -> Iterator[str]:
     yield printed
     process.terminate()
     process.wait(30)
-
-
-@pytest.fixture(scope="module")
-def page() -> Iterator["Page"]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1600, "height": 1000})
-        page.set_default_timeout(SECONDS)
-        yield page
-        browser.close()
 
 
 def test_the_printed_link_opens_the_leaderboard(page: "Page", address: str) -> None:
@@ -166,8 +141,6 @@ def test_the_parent_run_tells_the_verdict(page: "Page", address: str, store: Any
 def test_the_report_can_be_read_by_everybody(
     page: "Page", store: Any, tmp_path: Path, scheme: Literal["light", "dark"]
 ) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
     (parent,) = store.search_runs(
         [store.get_experiment_by_name("imdb-lstm-sentiment").experiment_id],
         "tags.`tuning.verdict` != ''",
@@ -177,8 +150,7 @@ def test_the_report_can_be_read_by_everybody(
     for width in (1280, 390):
         page.set_viewport_size({"width": width, "height": 900})
         page.goto(Path(file).as_uri())
-        found = Axe().run(page).response["violations"]
-        assert not [each["id"] for each in found if each["impact"] in ("serious", "critical")]
+        assert not serious_faults(page)
     page.emulate_media(color_scheme=None)
 
 

@@ -3,13 +3,12 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser.test_pages import CHROMIUM, FLAGS, SECONDS
+from tests.browser.conftest import CHROMIUM, SECONDS, serious_faults
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -32,31 +31,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def browser() -> "Iterator[Browser]":
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pages_can_be_read_by_everybody_and_ask_for_nothing(
     browser: "Browser", site: Path, scheme: str
 ) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     for name in PAGES:
         page.goto((site / f"{name}.html").as_uri())
-        found = Axe().run(page).response["violations"]
-        serious = [each["id"] for each in found if each["impact"] in ("serious", "critical")]
-        assert not serious, name
+        assert not serious_faults(page), name
     assert not [url for url in asked if not url.startswith(("file:", "data:"))]
     page.close()
 

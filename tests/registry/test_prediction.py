@@ -162,7 +162,6 @@ def test_a_registered_keras_model_predicts_a_file(
         spec_file=Path(saved["model_spec"]),
         example=example,
         step=1,
-        task="my_task:MyTask",
         params="{'units': 2}",
     )
     experiment = client.get_experiment_by_name("test")

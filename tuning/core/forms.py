@@ -44,7 +44,6 @@ class KerasForm:
             ``tuning.training.saved_model`` writes it.
         example: Inputs of a few examples: an array, or a mapping or a tuple of arrays.
         step: Epoch of the model's weights.
-        task: Task that builds it, as ``module:Class``.
         params: Hyperparameters with which it was built, as text.
     """
 
@@ -52,7 +51,6 @@ class KerasForm:
     spec_file: Path
     example: Any
     step: int
-    task: str
     params: str
 
 

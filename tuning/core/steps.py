@@ -1,4 +1,4 @@
-"""Says what a command is doing before the first trial runs and after the last one."""
+"""Says what a command is doing before a study has its progress."""
 
 import contextlib
 import json

@@ -115,5 +115,4 @@ def _usage(name: str, form: Form) -> str:
             return _USAGE.format(name=name, example="pd.read_csv(…)")
         first = {column: values[:1] for column, values in example.items()}
         return _USAGE.format(name=name, example=f"pd.DataFrame({first})")
-    task = form.task.partition(":")[2]
-    return _KERAS_USAGE.format(name=name, task=task, params=form.params)
+    return _KERAS_USAGE.format(name=name, params=form.params)

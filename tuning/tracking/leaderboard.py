@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tuning.study.file import Study
 from tuning.tracking import keys
-from tuning.tracking.store import is_server
+from tuning.tracking.store import all_pages, is_server
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,14 +30,18 @@ def page_address(tracking_uri: str) -> str:
 
 def experiments_with_studies(client: "MlflowClient") -> dict[str, str]:
     """Returns the ids of the experiments that have studies by their names, the newest first."""
-    experiments = client.search_experiments(order_by=["last_update_time DESC"])
-    return {
-        experiment.name: experiment.experiment_id
-        for experiment in experiments
-        if client.search_runs(
-            [experiment.experiment_id], f"tags.`{keys.KIND}` != ''", max_results=1
+    newest = ["last_update_time DESC"]
+    experiments = all_pages(
+        lambda token: client.search_experiments(order_by=newest, page_token=token)
+    )
+    ids = [experiment.experiment_id for experiment in experiments]
+    studies = all_pages(
+        lambda token: client.search_runs(
+            ids, f"tags.`{keys.KIND}` != ''", max_results=1_000, page_token=token
         )
-    }
+    )
+    used = {study.info.experiment_id for study in studies}
+    return {each.name: each.experiment_id for each in experiments if each.experiment_id in used}
 
 
 def leaderboard_link(experiment_id: str, address: str = DEFAULT_ADDRESS) -> str:

@@ -4,7 +4,6 @@ import logging
 from statistics import fmean
 
 from tuning.core.errors import InterruptedStudyError
-from tuning.core.steps import say_step
 from tuning.core.trial import Phase
 from tuning.driver.search_limit import SearchLimit
 from tuning.evaluation.spending import spending
@@ -46,7 +45,7 @@ def tune(plan: Plan) -> Outcome:
         judge_models(study_run)
         study_run.tracker.raise_error()
         record = study_run.read()
-        say_step(plan.options.output, "Writing the report")
+        study_run.progress.say("Writing the report …")
         comparison = make_report(study_run.client, record)
         study_run.tracker.raise_error()
         registered, promoted = register_best(study_run, record, comparison)

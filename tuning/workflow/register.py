@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from tuning.core.errors import PromotionRefusedError, TuningError
 from tuning.core.forms import KerasForm
-from tuning.core.steps import say_step
 from tuning.core.task import Serves
 from tuning.core.trial import TrialRecord
 from tuning.data.cuts import cut_of
@@ -43,7 +42,7 @@ def register_best(
         return "", False
     # The first seed, not the best one: the best seed would have been chosen by luck.
     first = next(trial for trial in record.trials if trial.trial.name == best.trials[0])
-    say_step(study_run.prepared.plan.options.output, "Registering the best model, and trying it")
+    study_run.progress.say("Registering the best model, and trying it …")
     try:
         name, version = _register(study_run, record, comparison, first)
     except PromotionRefusedError as refusal:
@@ -98,7 +97,6 @@ def _make_form(study_run: StudyRun, first: TrialRecord, model_file: Path, folder
         spec_file=Path(saved["model_spec"]),
         example=example,
         step=first.result.best_step or 0,
-        task=study_run.study.task,
         params=repr(dict(params)),
     )
 

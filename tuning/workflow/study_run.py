@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from tuning.core.errors import BadInputError, InterruptedStudyError, redact
 from tuning.core.interfaces import Executor, UploadsModels
-from tuning.core.steps import say_step
 from tuning.core.trial import Phase, TrialRecord
 from tuning.core.version import VERSION
 from tuning.driver.driver import Driver
@@ -112,7 +111,7 @@ def open_study_run(plan: Plan, kind: str = keys.TUNE) -> Iterator[StudyRun]:
         if shared_rows:
             progress.say(f"note: {shared_rows}")
         prepared.release_data()
-        say_step(plan.options.output, f"Opening MLflow at {redact(plan.tracking_uri)}")
+        progress.say(f"Opening MLflow at {redact(plan.tracking_uri)} …")
         client, parent = _open_parent(prepared, launcher)
         _check_artifacts(client, parent)
         if prepared.record is None:
