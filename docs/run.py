@@ -314,7 +314,7 @@ def _of_mlflow(line: str) -> bool:
 def _normal(text: str) -> str:
     text = "\n".join(line for line in text.splitlines() if not _of_mlflow(line))
     text = re.sub(r"[─━]+", "─", text)
-    text = re.sub(r"\b[0-9a-f]{32}\b", "ID", text)
+    text = re.sub(r"\b[0-9a-f]{12,}\b", "ID", text)  # also in pieces, and digests
     text = re.sub(r"((?<!\w)[-+−±])?\d[\d,.:]*(e[-+]?\d+)?", "#", text)
     text = re.sub(r"\b(optuna|keras_tuner|random)-#", "trial-#", text)
     return " ".join(text.split())

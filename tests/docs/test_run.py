@@ -12,6 +12,12 @@ def test_figures_and_names_of_trials_may_differ() -> None:
     assert not matches(shown, shown.replace("better", "worse"))
 
 
+def test_run_ids_may_differ_also_where_a_table_breaks_them() -> None:
+    shown = "by tune 8bd8a78eef5f\n        4d91902619a27297778c"
+    assert matches(shown, "by tune c1e14a6ebf56\n        44d09ff3b175450095a7")
+    assert not matches(shown, "by hand c1e14a6ebf56\n        44d09ff3b175450095a7")
+
+
 def test_dots_stand_for_anything() -> None:
     assert matches("a\n…\nend", "a\nb\nc\nend")
     assert matches("…\nend", "b\nend")
